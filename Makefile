@@ -1,0 +1,85 @@
+# Everything a contributor does, one target each. `make help` lists them; `make check` is what CI runs.
+#
+# Needs only make, Python >= 3.11 and a package index. There is no target for `alembic check`: it is a test of the
+# suite (tests/storage/test_migrations.py), which has a migrated database at hand, so no second server is started.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Written last: an interrupted installation is done again, a finished one is not.
+INSTALLED := .venv/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Rapport needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@# setuptools warns about every editable installation, whatever it looks like.
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## Make .venv and install the locked dependencies and the project
+
+.PHONY: run
+run: install ## Start Rapport with its embedded PostgreSQL (ARGS="--port 8080")
+	$(BIN)/rapport serve $(ARGS)
+
+.PHONY: test
+test: install ## Run the tests on a throw-away PostgreSQL (ARGS="-k refund")
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: format
+format: install ## Format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+.PHONY: format-check
+format-check: install ## Fail where the formatter would change something
+	$(BIN)/ruff format --check
+
+.PHONY: lint
+lint: install ## Lint (ruff, all rules)
+	$(BIN)/ruff check
+
+.PHONY: types
+types: install ## Check types (mypy strict)
+	$(BIN)/mypy
+
+.PHONY: contracts
+contracts: install ## Check that imports keep to the layers
+	$(BIN)/lint-imports --no-logo
+
+# One after the other and the quick ones first, also under `make -j`.
+.PHONY: check
+check: ## All of the above and the tests: exactly what CI runs
+	$(MAKE) --no-print-directory format-check
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory types
+	$(MAKE) --no-print-directory contracts
+	$(MAKE) --no-print-directory test
+
+.PHONY: prove
+prove: install ## Run the tests with many more random examples (long)
+	HYPOTHESIS_PROFILE=prove $(BIN)/pytest $(ARGS)
+
+.PHONY: bench
+bench: install ## Measure speed on this machine
+	$(BIN)/rapport bench $(ARGS)
+
+.PHONY: lock
+lock: ## Resolve requirements.lock again (LOCK_ARGS="--upgrade")
+	$(MAKE) --no-print-directory install
+	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+		--extra embedded --extra dev --output-file requirements.lock $(LOCK_ARGS) pyproject.toml
+
+.PHONY: clean
+clean: ## Remove .venv and all caches (never .rapport, which holds data)
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis .coverage htmlcov
+	find app tests bench migrations -name __pycache__ -type d -prune -exec rm -rf {} +
