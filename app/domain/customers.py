@@ -1,0 +1,164 @@
+"""What is kept of a customer beside the log, and how a caller changes it."""
+
+import functools
+import json
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from app.domain.problems import Conflict, Fault, Invalid, NotFound, Problem
+
+MOST_TAGS: Final = 50
+MOST_TRAITS_BYTES: Final = 16 * 1024
+DEEPEST_TRAITS: Final = 8
+
+Stage = Literal["prospect", "first_purchase", "repeat", "lapsed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What callers may say about a customer. `traits` are theirs alone: we keep them and never look inside."""
+
+    name: str | None = None
+    language: str | None = None
+    timezone: str | None = None
+    preferred_channel: str | None = None
+    tags: tuple[str, ...] = ()
+    owner: str | None = None
+    traits: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldIdentifier:
+    """An identifier that a customer holds, as it was sent, and since when."""
+
+    type: str
+    value: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A customer as stored. `purchases`, `band` and `score` are as of the last write or sweep (`scored_at`).
+
+    `identifiers` are the oldest first. `revision` goes up with every change of the profile or the identifiers.
+    """
+
+    id: UUID
+    profile: Profile
+    identifiers: tuple[HeldIdentifier, ...]
+    created_at: datetime
+    updated_at: datetime
+    revision: int
+    purchases: int
+    band: str
+    score: float | None
+    scored_at: datetime | None
+
+    @property
+    def stage(self) -> Stage:
+        """Where the customer stands in their life with the shop."""
+        return stage(self.purchases, self.band)
+
+
+def stage(purchases: int, band: str) -> Stage:
+    """Where a customer with this many purchases, whose health is in this band, stands."""
+    if purchases == 0:
+        return "prospect"
+    if band == "lost":
+        return "lapsed"
+    return "first_purchase" if purchases == 1 else "repeat"
+
+
+def not_found() -> Problem:
+    """Nobody is meant by a reference."""
+    return NotFound("customer_not_found", "There is no such customer.")
+
+
+def erased() -> Problem:
+    """The customer who is meant may not be written to or read any more."""
+    return Conflict("erased", "This customer was erased; nothing may be written any more.")
+
+
+def identity_conflict(customer_ids: list[UUID] | None) -> Problem:
+    """The identifiers of one reference belong to several customers; whose they are is told to trusted callers only."""
+    detail = "These identifiers belong to different customers; merging them is a decision of its own."
+    if customer_ids is None:
+        return Conflict("identity_conflict", detail)
+    return Conflict("identity_conflict", detail, customers=[str(customer_id) for customer_id in customer_ids])
+
+
+def changed(profile: Profile, patch: Mapping[str, Any]) -> Profile:
+    """The profile after a merge patch (RFC 7396): members that are absent stay, null removes, traits merge in depth.
+
+    The patch holds members of Profile only. Raises Invalid `unknown_timezone`, `traits_too_deep`, `traits_too_large`.
+    """
+    given = dict(patch)
+    if given.get("timezone") is not None:
+        _check_timezone(given["timezone"])
+    if "tags" in given:
+        given["tags"] = tuple(dict.fromkeys(given["tags"] or ()))
+    if "traits" in given:
+        given["traits"] = _merged_traits(profile.traits or {}, given["traits"])
+    return replace(profile, **given)
+
+
+def _merged_traits(traits: Mapping[str, Any], patch: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if patch is None:
+        return {}
+    # Before merging: it is the caller's depth that the recursion follows.
+    if _is_deeper(patch, DEEPEST_TRAITS):
+        raise _invalid_traits("traits_too_deep", f"traits may be nested {DEEPEST_TRAITS} deep at most.")
+    merged = merge_patch(traits, patch)
+    if len(json.dumps(merged, ensure_ascii=False, separators=(",", ":")).encode()) > MOST_TRAITS_BYTES:
+        raise _invalid_traits(
+            "traits_too_large", f"traits may hold {MOST_TRAITS_BYTES} bytes of JSON at most."
+        )
+    return merged
+
+
+def merge_patch(target: object, patch: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7396, section 2, for a patch that is an object: a new object, neither argument is changed."""
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, Mapping):
+            merged[name] = merge_patch(merged.get(name), value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _is_deeper(value: object, limit: int) -> bool:
+    """Whether objects and arrays nest more than `limit` deep. Walks level by level: it must survive any depth."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, Mapping | list)
+            for inner in (outer.values() if isinstance(outer, Mapping) else outer)
+        ]
+        if not level:
+            return False
+    return any(isinstance(inner, Mapping | list) for inner in level)
+
+
+@functools.cache
+def _timezones() -> frozenset[str]:
+    """The IANA names, a table that the standard library keeps in files: read once."""
+    return frozenset(zoneinfo.available_timezones())
+
+
+def _check_timezone(name: str) -> None:
+    if name not in _timezones():
+        detail = "timezone must be an IANA name, for example Europe/Berlin."
+        raise Invalid("unknown_timezone", detail, errors=[Fault("#/timezone", "unknown_timezone", detail)])
+
+
+def _invalid_traits(code: str, detail: str) -> Invalid:
+    return Invalid(code, detail, errors=[Fault("#/traits", code, detail)])

@@ -1,0 +1,229 @@
+"""A scoring model: every coefficient of the score. Changing them changes how a state is read, never the state."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib.resources import files
+from itertools import pairwise
+from math import isclose, log
+from types import MappingProxyType
+from typing import Any, Final, Self
+
+from app.domain.health.mbg import purchase_probability
+from app.domain.health.resolution import RESOLUTION, Resolution
+
+COMPONENTS: Final = (
+    "momentum",
+    "rhythm",
+    "value",
+    "refunds",
+    "complaints",
+    "contacts",
+    "satisfaction",
+    "engagement",
+    "advocacy",
+    "loyalty",
+)
+"""The parts of the score, in the order in which every tuple of terms, contributions and weights has them."""
+
+BANDS: Final = ("thriving", "healthy", "cooling", "at_risk", "lost")
+"""From best to worst; `unknown` stands beside them when there is no evidence."""
+
+_RANGES: Final = MappingProxyType(
+    {
+        "horizon_days": (1, 3650),
+        "churn_window_days": (1, 3650),
+        "margin": (0, 1),
+        "discount_per_year": (0, 1),
+        "b0": (-20, 20),
+        "ref": (-20, 20),
+        "scale": (0.05, 20),
+        "c_mbg_logit": (0, 5),
+        "p_clip": (1e-9, 0.01),
+        "b_n15": (0, 5),
+        "b_n60": (0, 5),
+        "b_n240": (0, 5),
+        "n_floor": (0.001, 1),
+        "b_ln1x": (0, 5),
+        "b_pace": (-5, 0),
+        "b_pace2": (-5, 0),
+        "b_tenure": (0, 5),
+        "gap_prior_days": (1, 3650),
+        "b_value": (0, 5),
+        "value_unit_minor": (1, 1_000_000),
+        "w_refund": (0, 10),
+        "refund_pseudo": (0.1, 100),
+        "complaint_max": (0, 20),
+        "complaint_load": (0.1, 100),
+        "open_age_days": (0.1, 3650),
+        "repeat_extra": (0, 10),
+        "w_contact": (0, 10),
+        "contact_free": (0, 100),
+        "contact_max": (0, 20),
+        "w_satisfaction": (0, 10),
+        "satisfaction_pseudo": (0.1, 100),
+        "w_engagement": (0, 10),
+        "w_advocacy": (0, 10),
+        "w_loyalty": (0, 10),
+    }
+)
+
+# The sign of each coefficient is part of the promise (a purchase never lowers, a complaint never raises), so the
+# ranges above hold it; these two are lists of positive numbers.
+_LISTS: Final = MappingProxyType({"mbg_weeks": 4, "gamma_gamma_major_units": 3})
+_VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
+_HALF_DAY_IN_WEEKS: Final = 0.5 / 7
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The numbers of one model version (docs: health). Times are in days unless the name says weeks.
+
+    `mbg_weeks` is (r, alpha, a, b) of MBG/NBD, `gamma_gamma_major_units` (p, q, gamma). `bands` are the lower edges in
+    points in the order of BANDS, `coverage` the weights of COMPONENTS, which add up to 1.
+    """
+
+    version: str
+    horizon_days: float
+    churn_window_days: float
+    mbg_weeks: tuple[float, ...]
+    gamma_gamma_major_units: tuple[float, ...]
+    margin: float
+    discount_per_year: float
+    b0: float
+    ref: float
+    scale: float
+    c_mbg_logit: float
+    p_clip: float
+    b_n15: float
+    b_n60: float
+    b_n240: float
+    n_floor: float
+    b_ln1x: float
+    b_pace: float
+    b_pace2: float
+    b_tenure: float
+    gap_prior_days: float
+    b_value: float
+    value_unit_minor: float
+    w_refund: float
+    refund_pseudo: float
+    complaint_max: float
+    complaint_load: float
+    open_age_days: float
+    repeat_extra: float
+    w_contact: float
+    contact_free: float
+    contact_max: float
+    w_satisfaction: float
+    satisfaction_pseudo: float
+    w_engagement: float
+    w_advocacy: float
+    w_loyalty: float
+    bands: tuple[float, ...]
+    coverage: tuple[float, ...]
+    resolution: Resolution
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> Self:
+        """The model in a JSON object with exactly these members. ValueError, in one sentence, when it cannot hold.
+
+        Refused besides unknown, missing and out-of-range numbers: band edges that do not fall, coverage that does not
+        add up to 1, resolution numbers other than those in stored states, and a first purchase that would lower health.
+        """
+        names = {field.name for field in fields(cls)}
+        _members("the model", given, names)
+        version = given["version"]
+        if not isinstance(version, str) or not _VERSION.fullmatch(version):
+            raise ValueError(
+                "version: use up to 64 letters, digits, dots, dashes, plus signs and underscores."
+            )
+        numbers: dict[str, Any] = {name: _number(name, given[name], *span) for name, span in _RANGES.items()}
+        lists: dict[str, Any] = {name: _positives(name, given[name], count) for name, count in _LISTS.items()}
+        model = cls(
+            version=version,
+            **numbers,
+            **lists,
+            bands=_band_edges(given["bands"]),
+            coverage=_coverage(given["coverage"]),
+            resolution=_resolution(given["resolution"]),
+        )
+        fresh = model.first_purchase_momentum()
+        if fresh < 0:
+            raise ValueError(
+                f"b0: a first purchase would lower health, its momentum is {fresh:.3f} and must be >= 0."
+            )
+        return model
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object that `parse` reads back to an equal model, members in the order of the shipped file."""
+        return {
+            **asdict(self),
+            "mbg_weeks": list(self.mbg_weeks),
+            "gamma_gamma_major_units": list(self.gamma_gamma_major_units),
+            "bands": dict(zip(BANDS, self.bands, strict=True)),
+            "coverage": dict(zip(COMPONENTS, self.coverage, strict=True)),
+        }
+
+    def first_purchase_momentum(self) -> float:
+        """The momentum term (log-odds) in the second after a first purchase."""
+        p = purchase_probability(0, 0, _HALF_DAY_IN_WEEKS, self.horizon_days / 7, self.mbg_weeks)
+        p = min(1 - self.p_clip, max(self.p_clip, p))
+        recent = (self.b_n15 + self.b_n60 + self.b_n240) * log(1 + self.n_floor)
+        return self.b0 - self.ref + self.c_mbg_logit * log(p / (1 - p)) + recent
+
+
+def shipped() -> Model:
+    """The model that comes with this release. Reads package data: call it once, when the process starts."""
+    text = files("app.domain.health").joinpath("models", "2026.1.json").read_text("utf-8")
+    return Model.parse(json.loads(text))
+
+
+def _members(where: str, given: object, names: set[str]) -> Mapping[str, object]:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{where}: must be an object.")  # noqa: TRY004 - one kind of error for whoever posts a model
+    missing = sorted(names - given.keys())
+    if missing:
+        raise ValueError(f"{where}: {', '.join(missing)} missing.")
+    unknown = len(given.keys() - names)
+    if unknown:
+        raise ValueError(f"{where}: {unknown} unknown; the members are {', '.join(sorted(names))}.")
+    return given
+
+
+def _number(name: str, value: object, lowest: float, highest: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
+        raise ValueError(f"{name}: must be a number between {lowest} and {highest}.")
+    return value
+
+
+def _positives(name: str, values: object, count: int) -> tuple[float, ...]:
+    if not isinstance(values, list | tuple) or len(values) != count:
+        raise ValueError(f"{name}: must be a list of {count} numbers.")
+    return tuple(_number(name, value, 1e-6, 1e6) for value in values)
+
+
+def _band_edges(given: object) -> tuple[float, ...]:
+    members = _members("bands", given, set(BANDS))
+    edges = tuple(_number(f"bands.{name}", members[name], 0, 100) for name in BANDS)
+    if edges[-1] != 0 or any(better <= worse for better, worse in pairwise(edges)):
+        raise ValueError("bands: the edges must fall from thriving to lost, and lost must begin at 0.")
+    return edges
+
+
+def _coverage(given: object) -> tuple[float, ...]:
+    members = _members("coverage", given, set(COMPONENTS))
+    weights = tuple(_number(f"coverage.{name}", members[name], 0, 1) for name in COMPONENTS)
+    if not isclose(sum(weights), 1):
+        raise ValueError("coverage: the weights must add up to 1.")
+    return weights
+
+
+def _resolution(given: object) -> Resolution:
+    shipped_numbers = asdict(RESOLUTION)
+    if dict(_members("resolution", given, set(shipped_numbers))) != shipped_numbers:
+        raise ValueError(
+            "resolution: stored states hold the shipped numbers; other ones need a replay of the log."
+        )
+    return RESOLUTION

@@ -1,0 +1,197 @@
+"""Health: how likely the customer is to come back, 0 to 100, as a sum of ten terms on one log-odds scale.
+
+Formulae and numbers: docs, health, "Settled definitions". Missing evidence is None and counts 0, never a penalty.
+"""
+
+from dataclasses import dataclass
+from math import exp, log, log1p
+from typing import Final
+
+from app.domain.health.mbg import purchase_probability
+from app.domain.health.model import BANDS, Model
+from app.domain.health.state import State
+from app.domain.health.weights import DAY_SECONDS, read
+
+BASE: Final = 50.0
+"""Points of a customer whose known facts weigh nothing either way."""
+
+_WEEK_SECONDS: Final = 7 * DAY_SECONDS
+_HALF_DAY_IN_WEEKS: Final = 0.5 / 7
+_LOG_2: Final = log(2)
+NEGLIGIBLE: Final = 1e-6
+"""Log-odds so small that a quotient of two differences has lost its digits; its limit is exact to 1e-12 there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Where one customer stands at one time.
+
+    `score_exact` (0 to 100) is None without evidence, `purchase_probability` (0 to 1, in the model's horizon) without
+    purchases. `log_odds` is the sum of `terms`, which are in the order of COMPONENTS and None without evidence.
+    `coverage` (0 to 1) is the share of the model's weight with evidence, `confidence` (0 to 1) grows with its amount.
+    `points_per_log_odds` turns a term into points.
+    """
+
+    score_exact: float | None
+    band: str
+    log_odds: float
+    terms: tuple[float | None, ...]
+    coverage: float
+    confidence: float
+    purchase_probability: float | None
+    points_per_log_odds: float
+
+    @property
+    def score(self) -> int | None:
+        """The score as a whole number, rounded half up."""
+        return None if self.score_exact is None else int(self.score_exact + 0.5)
+
+    @property
+    def contributions(self) -> tuple[float | None, ...]:
+        """Points of each component; 50 plus all of them is `score_exact`."""
+        points = self.points_per_log_odds
+        return tuple(None if term is None else term * points for term in self.terms)
+
+
+def score(state: State, now: int, model: Model) -> Health:
+    """The health of `state` at `now` (seconds since 1970); a time before the last purchase reads as that purchase."""
+    t_last = state.t_last
+    at = now if t_last is None or t_last <= now else t_last
+    n240 = read(state.n240, at, 240)
+    c180 = read(state.c180, at, 180)
+    sd180 = read(state.sd180, at, 180) / 1000
+    terms = (
+        *_purchase_terms(state, at, n240, model),
+        _refunds(state, at, n240, model),
+        _complaints(state, at, c180, model),
+        _contacts(state, at, model),
+        _satisfaction(state, at, sd180, model),
+        model.w_engagement * log1p(read(state.eng30, at, 30) / 1000) if state.eng30 else None,
+        model.w_advocacy * log1p(read(state.adv365, at, 365) / 1000) if state.adv365 else None,
+        model.w_loyalty * log1p(read(state.loy180, at, 180) / 1000) if state.loy180 else None,
+    )
+    return _health(state.n, terms, n240 + sd180 + c180, model)
+
+
+def points(log_odds: float, scale: float) -> float:
+    """100 / (1 + exp(-log_odds / scale)), between 0 and 100 for any input."""
+    z = log_odds / scale
+    if z >= 0:
+        return 100 / (1 + exp(-z))
+    # exp() of a large positive number overflows, of a large negative one it is 0.
+    odds = exp(z)
+    return 100 * odds / (1 + odds)
+
+
+def band_of(score_exact: float, model: Model) -> str:
+    """The band of an unrounded score."""
+    for name, edge in zip(BANDS, model.bands, strict=True):
+        if score_exact >= edge:
+            return name
+    return BANDS[-1]
+
+
+def usual_gap_days(state: State, model: Model) -> float:
+    """g, the customer's own mean gap between purchases in days, shrunk to the prior: (t_x + prior)/(x + 1)."""
+    if state.t_first is None or state.t_last is None:
+        return model.gap_prior_days
+    return ((state.t_last - state.t_first) / DAY_SECONDS + model.gap_prior_days) / state.n
+
+
+def complaint_factor(c180: float, model: Model) -> float:
+    """How much heavier complaints weigh because they repeat: 1 for a single one, up to 1 + repeat_extra."""
+    return 1 + model.repeat_extra * min(1.0, max(0.0, c180 - 1))
+
+
+def _health(n: int, terms: tuple[float | None, ...], information: float, model: Model) -> Health:
+    log_odds = 0.0
+    coverage = 0.0
+    known = False
+    for term, share in zip(terms, model.coverage, strict=True):
+        if term is not None:
+            log_odds += term
+            coverage += share
+            known = True
+    if not known:
+        return Health(None, "unknown", 0.0, terms, 0.0, 0.0, None, 25 / model.scale)
+    if n and terms[3] is None:
+        # A customer who buys and sends nothing back is known not to.
+        coverage += model.coverage[3]
+    exact = points(log_odds, model.scale)
+    slope = (exact - BASE) / log_odds if abs(log_odds) > NEGLIGIBLE else 25 / model.scale
+    band = band_of(exact, model) if coverage else "unknown"
+    chance = points(model.ref + log_odds, 1.0) / 100 if n else None
+    return Health(exact, band, log_odds, terms, coverage, information / (information + 3), chance, slope)
+
+
+def _purchase_terms(
+    state: State, at: int, n240: float, model: Model
+) -> tuple[float, float, float] | tuple[None, None, None]:
+    """Momentum, rhythm and value."""
+    first, last, n = state.t_first, state.t_last, state.n
+    if first is None or last is None:
+        return None, None, None
+    age_weeks = (at - first) / _WEEK_SECONDS
+    p = purchase_probability(
+        n - 1,
+        (last - first) / _WEEK_SECONDS,
+        max(_HALF_DAY_IN_WEEKS, age_weeks),
+        model.horizon_days / 7,
+        model.mbg_weeks,
+    )
+    p = min(1 - model.p_clip, max(model.p_clip, p))
+    floor = model.n_floor
+    momentum = (
+        model.b0
+        - model.ref
+        + model.c_mbg_logit * log(p / (1 - p))
+        + model.b_n15 * log(read(state.n15, at, 15) + floor)
+        + model.b_n60 * log(read(state.n60, at, 60) + floor)
+        + model.b_n240 * log(n240 + floor)
+        + model.b_ln1x * log(n)
+    )
+    silence = log1p((at - last) / DAY_SECONDS)
+    over = silence - log(usual_gap_days(state, model))
+    over_twice = over - _LOG_2
+    rhythm = model.b_tenure * (log1p((at - first) / DAY_SECONDS) - silence)
+    if over > 0:
+        rhythm += model.b_pace * over
+    if over_twice > 0:
+        rhythm += model.b_pace2 * over_twice
+    value = model.b_value * log1p(read(state.m120, at, 120) / model.value_unit_minor)
+    return momentum, rhythm, value
+
+
+def _refunds(state: State, at: int, n240: float, model: Model) -> float | None:
+    if not state.r240:
+        return None
+    # Without any purchase the pseudo-purchases cannot have aged.
+    silence_days = 0.0 if state.t_last is None else (at - state.t_last) / DAY_SECONDS
+    returned = read(state.r240, at, 240) / 1000
+    return -model.w_refund * min(1.0, returned / (n240 + model.refund_pseudo * 2 ** (-silence_days / 240)))
+
+
+def _complaints(state: State, at: int, c180: float, model: Model) -> float | None:
+    severity = state.open_sev
+    if not (severity or state.c180 or state.res45):
+        return None
+    age_days = (severity * at - state.open_sevt) / DAY_SECONDS
+    opened = (severity + age_days / model.open_age_days) / 1000
+    residual = read(state.res45, at, 45) / 1000
+    load = (max(0.0, opened) + residual) * complaint_factor(c180, model)
+    return -model.complaint_max * (1 - exp(-load / model.complaint_load))
+
+
+def _contacts(state: State, at: int, model: Model) -> float | None:
+    if not state.con30:
+        return None
+    paid = read(state.con30, at, 30) - model.contact_free
+    return -min(model.contact_max, model.w_contact * paid) if paid > 0 else 0.0
+
+
+def _satisfaction(state: State, at: int, sd180: float, model: Model) -> float | None:
+    if not state.sd180:
+        return None
+    total = state.sn180
+    answers = (read(total, at, 180) if total >= 0 else -read(-total, at, 180)) / 1000
+    return model.w_satisfaction * answers / (sd180 + model.satisfaction_pseudo)

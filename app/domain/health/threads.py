@@ -1,0 +1,158 @@
+"""What facts add to the state.
+
+Facts that change each other's meaning (an order and its refunds, a complaint and its resolutions) form a thread, and
+a thread adds what its *set* of facts says. So no fact depends on what arrived before it, and one that has to wait
+for another simply adds nothing until the set is complete.
+"""
+
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from app.domain.health.facts import Fact
+from app.domain.health.resolution import RESOLUTION
+from app.domain.health.state import EMPTY, State
+from app.domain.health.weights import weight
+
+
+def contribution(facts: Sequence[Fact]) -> State:
+    """What one lone fact, or all known facts of one thread in any order, add to the state of their customer.
+
+    The state is the sum of the contributions of all threads. ValueError when several facts do not share a thread.
+    """
+    if len(facts) == 1:
+        fact = facts[0]
+        component = fact.component
+        return EMPTY if component is None else _ALONE[component](fact)
+    if not facts:
+        return EMPTY
+    thread = facts[0].thread
+    if thread is None or any(fact.thread != thread for fact in facts):
+        raise ValueError("Only facts of one thread have a contribution of their own.")
+    return _complaint(facts) if facts[0].component == "complaints" else _order(facts)
+
+
+def joined(state: State, thread: Sequence[Fact], fact: Fact) -> State:
+    """The state once `fact` joins the facts of its thread that `state` already holds (none for a lone fact)."""
+    if not thread:
+        return state.plus(contribution((fact,)))
+    return state.minus(contribution(thread)).plus(contribution((*thread, fact)))
+
+
+def pending(facts: Sequence[Fact]) -> frozenset[str]:
+    """The ids of the facts of one thread that wait: a refund for its order, a resolution for its opening."""
+    if any(fact.component == "complaints" for fact in facts):
+        openings = sum(fact.kind == "complaint_opened" for fact in facts)
+        return frozenset(fact.id for fact in _ordered(facts, "complaint_resolved")[openings:])
+    if any(fact.kind == "purchase" for fact in facts):
+        return frozenset()
+    return frozenset(fact.id for fact in facts if fact.component == "refunds" and fact.thread is not None)
+
+
+def resolved_pairs(facts: Sequence[Fact]) -> list[tuple[Fact, Fact]]:
+    """(opening, resolution) of one complaint thread: the k-th resolution answers the k-th opening, by (at, id)."""
+    openings = _ordered(facts, "complaint_opened")
+    return list(zip(openings, _ordered(facts, "complaint_resolved"), strict=False))
+
+
+def refund_shares(facts: Sequence[Fact]) -> list[tuple[Fact, int, int]]:
+    """(fact, minor units, thousandths of what was paid) for each refund of one order thread that takes effect.
+
+    A cancellation refunds the rest of the order, once; nothing takes effect before the purchase is known.
+    """
+    if not any(fact.kind == "purchase" for fact in facts):
+        return []
+    paid = sum(fact.amount for fact in facts if fact.kind == "purchase")
+    refunds = [(fact, fact.amount) for fact in facts if fact.kind == "refund"]
+    rest = paid - sum(amount for _, amount in refunds)
+    if rest > 0:
+        refunds += [(fact, rest) for fact in _ordered(facts, "order_cancelled")[:1]]
+    return [(fact, amount, min(1000, 1000 * amount // paid) if paid else 1000) for fact, amount in refunds]
+
+
+def _ordered(facts: Sequence[Fact], kind: str) -> list[Fact]:
+    return sorted((fact for fact in facts if fact.kind == kind), key=lambda fact: (fact.at, fact.id))
+
+
+def _order(facts: Sequence[Fact]) -> State:
+    total = EMPTY
+    for fact in facts:
+        if fact.kind == "purchase":
+            total = total.plus(_purchase(fact))
+    ordered_at = total.t_first
+    if ordered_at is None:
+        return EMPTY
+    for fact, amount, share in refund_shares(facts):
+        total = total.plus(_refund(amount, ordered_at, share, fact.at))
+    return total
+
+
+def _complaint(facts: Sequence[Fact]) -> State:
+    total = EMPTY
+    for opening in facts:
+        if opening.kind == "complaint_opened":
+            total = total.plus(_complaint_alone(opening))
+    for opening, resolution in resolved_pairs(facts):
+        severity = opening.severity
+        remaining = severity * RESOLUTION.share(resolution.at - opening.at, resolution.csat) // 1000
+        residual = remaining * weight(resolution.at, 45)
+        total = total.plus(State(open_sev=-severity, open_sevt=-severity * opening.at, res45=residual))
+    return total
+
+
+def _purchase(fact: Fact) -> State:
+    at, amount = fact.at, fact.amount
+    money = amount * weight(at, 120)
+    return State(1, at, at, amount, 0, 0, weight(at, 15), weight(at, 60), weight(at, 240), money)
+
+
+def _refund(amount: int, ordered_at: int, share: int, at: int) -> State:
+    return State(spend=-amount, m120=-amount * weight(ordered_at, 120), r240=share * weight(at, 240))
+
+
+def _refund_alone(fact: Fact) -> State:
+    if fact.thread is not None or fact.kind != "refund":
+        return EMPTY
+    return _refund(fact.amount, fact.at, 1000, fact.at)
+
+
+def _complaint_alone(fact: Fact) -> State:
+    if fact.kind != "complaint_opened":
+        return EMPTY
+    severity, at = fact.severity, fact.at
+    return State(open_sev=severity, open_sevt=severity * at, c180=weight(at, 180))
+
+
+def _contact(fact: Fact) -> State:
+    return State(con30=fact.weight * weight(fact.at, 30) // 1000)
+
+
+def _answer(fact: Fact) -> State:
+    unit = weight(fact.at, 180)
+    return State(sn180=(fact.answer or 0) * unit, sd180=1000 * unit)
+
+
+def _engagement(fact: Fact) -> State:
+    return State(eng30=fact.weight * weight(fact.at, 30))
+
+
+def _advocacy(fact: Fact) -> State:
+    return State(adv365=fact.weight * weight(fact.at, 365))
+
+
+def _loyalty(fact: Fact) -> State:
+    return State(loy180=fact.weight * weight(fact.at, 180))
+
+
+_ALONE: Final[MappingProxyType[str, Callable[[Fact], State]]] = MappingProxyType(
+    {
+        "momentum": _purchase,
+        "refunds": _refund_alone,
+        "complaints": _complaint_alone,
+        "contacts": _contact,
+        "satisfaction": _answer,
+        "engagement": _engagement,
+        "advocacy": _advocacy,
+        "loyalty": _loyalty,
+    }
+)

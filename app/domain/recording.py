@@ -1,0 +1,173 @@
+"""What happens to a touchpoint that reaches the log: the decision, from facts alone.
+
+One `CustomerLog` holds what is known of one customer while the lock on its state row is held. Touchpoints are recorded
+into it one after the other, as if they had come alone; nothing here waits, reads a clock or fails half-way.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from app.domain.health.explain import reasons
+from app.domain.health.facts import Fact
+from app.domain.health.model import Model
+from app.domain.health.score import Health, score
+from app.domain.health.state import State
+from app.domain.health.threads import joined, pending
+from app.domain.problems import Conflict
+from app.domain.touchpoints import Touchpoint, seconds
+
+NEUTRAL: Final = 50
+UNTOLD: Final = "null"
+"""The outcome of a touchpoint whose caller was not told about health: JSON null."""
+
+
+@dataclass(slots=True)
+class Stored:
+    """A row of the log, as far as a retry of it needs to know. `outcome` is the JSON its caller was told."""
+
+    body_sha256: bytes
+    occurred_at: datetime
+    received_at: datetime
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The answer for one touchpoint: stored now, or known already (`duplicate`)."""
+
+    customer_id: UUID
+    touchpoint: Touchpoint
+    stored: Stored
+    duplicate: bool
+    pending_match: bool
+
+
+@dataclass(slots=True)
+class CustomerLog:
+    """One customer under lock: its state, the ids and the threads that concern this group, and what is new.
+
+    `fresh` are the rows to insert. `health` is the score after the newest told fact, as of `scored_at` (seconds since
+    1970). `run_from` is the state before a run of facts from batches: such a run is scored once, when it ends.
+    """
+
+    customer_id: UUID
+    state: State
+    known: dict[tuple[str, str], Stored] = field(default_factory=dict)
+    threads: dict[str, list[Fact]] = field(default_factory=dict)
+    fresh: list[tuple[Touchpoint, Stored]] = field(default_factory=list)
+    health: Health | None = None
+    scored_at: int = -1
+    run_from: State | None = None
+    run_length: int = 0
+
+    def find(self, touchpoint: Touchpoint) -> Recorded | None:
+        """The answer to a retry, or None for something new. Raises Conflict `id_reused` when the body differs."""
+        stored = self.known.get((touchpoint.source, touchpoint.id))
+        if stored is None:
+            return None
+        if stored.body_sha256 != touchpoint.body_sha256:
+            raise Conflict("id_reused", "This id was used before with another body.")
+        return Recorded(self.customer_id, touchpoint, stored, duplicate=True, pending_match=self.waits(touchpoint.fact))
+
+    def add(self, fact: Fact) -> None:
+        """Fold a new fact into the state, with what it changes for the facts of its thread."""
+        if fact.thread is None:
+            self.state = joined(self.state, (), fact)
+            return
+        thread = self.threads.setdefault(fact.thread, [])
+        self.state = joined(self.state, thread, fact)
+        thread.append(fact)
+
+    def thread(self, fact: Fact) -> Sequence[Fact]:
+        """All known facts of the fact's thread; none when it stands alone."""
+        return () if fact.thread is None else self.threads.get(fact.thread, ())
+
+    def waits(self, fact: Fact) -> bool:
+        """Whether the fact adds nothing yet because the one it names has not come."""
+        if fact.thread is None or fact.kind == "purchase":
+            return False
+        return fact.id in pending(self.thread(fact))
+
+    def keep(self, touchpoint: Touchpoint, outcome: str) -> Recorded:
+        """Remember a new touchpoint: for the insert, and so that the same id later in the group is a retry."""
+        stored = Stored(touchpoint.body_sha256, touchpoint.occurred_at, touchpoint.received_at, outcome)
+        self.known[touchpoint.source, touchpoint.id] = stored
+        self.fresh.append((touchpoint, stored))
+        return Recorded(self.customer_id, touchpoint, stored, duplicate=False, pending_match=self.waits(touchpoint.fact))
+
+    def health_before(self, state: State, now: int, model: Model) -> Health:
+        """The health of `state` at `now`; a fact that follows another within the second need not score it again."""
+        if self.health is not None and self.scored_at == now and state is self.state:
+            return self.health
+        return score(state, now, model)
+
+
+def record(log: CustomerLog, touchpoint: Touchpoint, model: Model) -> Recorded:
+    """Record one touchpoint whose caller is told what it did to the customer's health.
+
+    Raises Conflict `id_reused`. The log is unchanged when it raises or when the touchpoint is a retry.
+    """
+    known = log.find(touchpoint)
+    if known is not None:
+        return known
+    settle(log, model)
+    fact, was, now = touchpoint.fact, log.state, seconds(touchpoint.received_at)
+    before = log.health_before(was, now, model)
+    log.add(fact)
+    after = score(log.state, now, model)
+    log.health, log.scored_at = after, now
+    why = reasons(fact, was, log.state, before, after, now, model, log.thread(fact))
+    return log.keep(touchpoint, outcome_json(before, after, why, model))
+
+
+def record_untold(log: CustomerLog, touchpoint: Touchpoint) -> Recorded:
+    """Record one touchpoint of a batch, whose caller is told only that it is stored. Raises Conflict `id_reused`.
+
+    `settle` must follow before the rows are written.
+    """
+    known = log.find(touchpoint)
+    if known is not None:
+        return known
+    if log.run_from is None:
+        log.run_from = log.state
+    log.run_length += 1
+    log.add(touchpoint.fact)
+    return log.keep(touchpoint, UNTOLD)
+
+
+def settle(log: CustomerLog, model: Model) -> None:
+    """Score the run of untold facts that is open, if any: its last row carries the effect of them all."""
+    if log.run_from is None:
+        return
+    touchpoint, stored = log.fresh[-1]
+    now = seconds(touchpoint.received_at)
+    before, after = score(log.run_from, now, model), score(log.state, now, model)
+    if log.run_length == 1:
+        fact = touchpoint.fact
+        why = reasons(fact, log.run_from, log.state, before, after, now, model, log.thread(fact))
+    else:
+        why = [f"{log.run_length} touchpoints arrived together"]
+    stored.outcome = outcome_json(before, after, why, model)
+    log.health, log.scored_at, log.run_from, log.run_length = after, now, None, 0
+
+
+def outcome_json(before: Health, after: Health, why: Sequence[str], model: Model) -> str:
+    """The `health` member of an answer: whole scores as of now, their difference, and why.
+
+    `before` is null on the first evidence; `delta` is then the distance from the neutral 50 (api.md, Touchpoints).
+    """
+    was, now = before.score, after.score
+    told: dict[str, Any] = {
+        "score": now,
+        "band": after.band,
+        "before": was,
+        "delta": 0 if now is None else now - (NEUTRAL if was is None else was),
+        "band_changed": before.band != after.band,
+        "reasons": list(why),
+        "model": model.version,
+    }
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))

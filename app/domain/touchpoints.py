@@ -1,0 +1,139 @@
+"""A touchpoint: one fact about a customer, checked and ready for the log."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from app.domain import kinds
+from app.domain.health.facts import Fact, fact_of
+from app.domain.money import in_shop_currency
+from app.domain.problems import Fault, Invalid
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Touchpoint:
+    """What one row of the log says, before its outcome is known.
+
+    Times are aware, in UTC, to the microsecond. `value_minor` is the amount in minor units of the shop's currency, None
+    without an amount or without a rate. `fact` is what it means to the score, its `thread` what ties it to other facts.
+    `body_sha256` decides whether a retry says the same again.
+    """
+
+    source: str
+    id: str
+    kind: str
+    occurred_at: datetime
+    received_at: datetime
+    body_sha256: bytes
+    fact: Fact
+    channel: str | None = None
+    amount_minor: int | None = None
+    currency: str | None = None
+    exchange_rate: Decimal | None = None
+    value_minor: int | None = None
+    description: str | None = None
+    items: list[dict[str, Any]] | None = None
+    properties: dict[str, Any] | None = None
+
+
+def seconds(moment: datetime) -> int:
+    """Whole seconds since 1970-01-01T00:00:00Z, rounded down: the time in which the score counts."""
+    passed = moment - EPOCH
+    return passed.days * 86400 + passed.seconds
+
+
+def check_time(occurred_at: datetime, now: datetime) -> None:
+    """Raises Invalid `in_the_future` or `before_1970`."""
+    if occurred_at > now + CLOCK_TOLERANCE:
+        fault = Fault("#/occurred_at", "in_the_future", "more than 5 minutes ahead of the server's clock")
+        raise Invalid("in_the_future", "occurred_at lies in the future.", errors=[fault])
+    if occurred_at < EPOCH:
+        fault = Fault("#/occurred_at", "before_1970", "earlier than 1970-01-01T00:00:00Z")
+        raise Invalid("before_1970", "occurred_at lies before 1970.", errors=[fault])
+
+
+def fact_key(source: str, id: str) -> str:  # noqa: A002 - the wire's own name
+    """The id of a touchpoint's fact: unique for its customer, the same wherever the log is folded."""
+    return f"{source}/{id}"
+
+
+def _require(kind: kinds.Kind, order_id: str | None, properties: Mapping[str, Any]) -> None:
+    for name in kind.needs:
+        given = order_id if name == "order_id" else properties.get(name)
+        if given is None:
+            pointer = "#/order_id" if name == "order_id" else f"#/properties/{name}"
+            fault = Fault(pointer, "property_required", f"a {kind.name} needs it")
+            raise Invalid("property_required", f"A {kind.name} needs {name}.", errors=[fault])
+
+
+def _require_money(kind: kinds.Kind, amount_minor: int | None, currency: str | None) -> None:
+    if (amount_minor is None) != (currency is None) or (kind.needs_money and amount_minor is None):
+        missing = "amount_minor" if amount_minor is None else "currency"
+        fault = Fault(f"#/{missing}", "property_required", "an amount and its currency come together")
+        raise Invalid("property_required", f"A {kind.name} with money needs {missing}.", errors=[fault])
+
+
+def propose(
+    *,
+    source: str,
+    id: str,  # noqa: A002 - the wire's own name
+    kind: str,
+    occurred_at: datetime,
+    now: datetime,
+    body_sha256: bytes,
+    shop_currency: str,
+    channel: str | None = None,
+    amount_minor: int | None = None,
+    currency: str | None = None,
+    exchange_rate: Decimal | None = None,
+    order_id: str | None = None,
+    description: str | None = None,
+    items: list[dict[str, Any]] | None = None,
+    properties: dict[str, Any] | None = None,
+) -> Touchpoint:
+    """Check what somebody outside says happened against the rules of its kind.
+
+    Raises Invalid: `unknown_kind`, `reserved_kind`, `in_the_future`, `before_1970`, `property_required`,
+    `invalid_property`.
+    """
+    rules = kinds.postable(kind)
+    check_time(occurred_at, now)
+    given = properties or {}
+    if rules.needs:
+        _require(rules, order_id, given)
+    if rules.needs_money or amount_minor is not None or currency is not None:
+        _require_money(rules, amount_minor, currency)
+    if rules.check is not None:
+        rules.check(given)
+    value = None
+    if amount_minor is not None and currency is not None:
+        value = in_shop_currency(amount_minor, currency, exchange_rate, shop_currency)
+    return Touchpoint(
+        source=source,
+        id=id,
+        kind=kind,
+        occurred_at=occurred_at,
+        received_at=now,
+        body_sha256=body_sha256,
+        fact=fact_of(
+            kind,
+            seconds(occurred_at),
+            fact_key(source, id),
+            amount=value or 0,
+            order_id=order_id,
+            properties=given,
+        ),
+        channel=channel,
+        amount_minor=amount_minor,
+        currency=currency,
+        exchange_rate=exchange_rate,
+        value_minor=value,
+        description=description,
+        items=items,
+        properties=properties,
+    )
