@@ -1,0 +1,203 @@
+"""Connections: bounded waits on every call, and the only places that say commit.
+
+Two pools over the same database. `engine` (SQLAlchemy) serves everything that is said once in a while. `hot` (bare
+asyncpg) serves the write path and the context read, where SQLAlchemy's 0.1 ms a statement would be the largest cost
+(docs/adr/0002-asyncpg-on-the-hot-path.md).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+from app.domain.problems import Unavailable
+
+RETRY_AFTER_SECONDS = 1
+CONNECT_TIMEOUT_SECONDS = 5.0
+
+# Whoever gets one of these may try again: serialisation failure, deadlock, lock not available, the server going away.
+RETRYABLE_STATES = ("40001", "40P01", "55P03")
+AWAY_STATES = ("08", "57P", "53")  # connection exceptions, operator intervention, insufficient resources
+CANCELED = "57014"
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """The five-character SQLSTATE behind an error of asyncpg or of SQLAlchemy over asyncpg."""
+    if isinstance(error, DBAPIError):
+        error = error.orig or error
+    state = getattr(error, "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+def is_retryable(error: BaseException) -> bool:
+    """Whether the same work may succeed when it is simply done again, on this database or on its successor."""
+    return sqlstate(error) in RETRYABLE_STATES or is_away(error)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database could not be reached, was lost, or had no room, as opposed to refusing a statement."""
+    if isinstance(error, OSError | TimeoutError | PoolTimeoutError | DisconnectionError):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    if isinstance(error, asyncpg.InterfaceError):  # "connection is closed", "connection was closed in the middle of ..."
+        return True
+    state = sqlstate(error)
+    return state is not None and state.startswith(AWAY_STATES)
+
+
+def is_canceled(error: BaseException) -> bool:
+    """Whether the server stopped a statement at its time limit: doing it again would take as long again."""
+    return sqlstate(error) == CANCELED
+
+
+def unavailable(error: BaseException) -> Unavailable:
+    """What a caller is told when the database is away; the cause stays in the log."""
+    late = is_canceled(error) or isinstance(error, TimeoutError)
+    code = "database_timeout" if late else "database_unavailable"
+    problem = Unavailable(
+        code, "The database cannot answer now. Try again shortly.", retry_after_seconds=RETRY_AFTER_SECONDS
+    )
+    problem.__cause__ = error
+    return problem
+
+
+@asynccontextmanager
+async def _away_is_unavailable() -> AsyncIterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if is_retryable(error) or is_canceled(error):
+            raise unavailable(error) from error
+        raise
+
+
+def sqlalchemy_url(url: str) -> str:
+    """`url` for SQLAlchemy's asyncpg dialect, however its scheme was spelled."""
+    return make_url(url).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+
+
+def connect_arguments(url: str) -> dict[str, Any]:
+    """asyncpg's arguments for a libpq-style or SQLAlchemy-style URL; several hosts may be listed in the query."""
+    parsed = make_url(url).set(drivername="postgresql")
+    sslmode = parsed.query.get("sslmode")
+    arguments: dict[str, Any] = {"dsn": parsed.render_as_string(hide_password=False)}
+    if isinstance(sslmode, str):
+        arguments["ssl"] = sslmode
+    return arguments
+
+
+async def _keep_session(_connection: asyncpg.Connection) -> None:
+    """Nothing to reset: no statement of ours changes a session, and RESET ALL would cost a round trip a request."""
+
+
+class Database:
+    """One PostgreSQL. Opening it connects to nothing: a service may start while its database is still away."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int,
+        hot_size: int,
+        wait_seconds: float,
+        statement_timeout_seconds: float,
+    ) -> None:
+        self._arguments = connect_arguments(url) | {
+            "timeout": CONNECT_TIMEOUT_SECONDS,
+            # The server stops a statement first and says why; the client's own limit catches a silent server.
+            "command_timeout": statement_timeout_seconds + 1,
+            "server_settings": {
+                "application_name": "rapport",
+                "statement_timeout": str(int(statement_timeout_seconds * 1000)),
+            },
+        }
+        self._wait_seconds = wait_seconds
+        self._hot_size = hot_size
+        self._hot: asyncpg.Pool | None = None
+        self.engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=wait_seconds,
+        )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(**self._arguments)
+
+    async def hot(self) -> asyncpg.Pool:
+        """The pool of bare connections, made on first use inside the running loop."""
+        if self._hot is None:
+            pool = asyncpg.create_pool(
+                **self._arguments, min_size=0, max_size=self._hot_size, reset=_keep_session
+            )
+            self._hot = pool
+            await pool
+        return self._hot
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session in a transaction: committed when the block ends, rolled back when it raises.
+
+        Raises Unavailable when the database is away, also at COMMIT (whose outcome is then unknown to the caller).
+        """
+        async with _away_is_unavailable(), AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A session that only reads; nothing it does is kept."""
+        async with _away_is_unavailable(), AsyncSession(self.engine) as session:
+            yield session
+
+    @asynccontextmanager
+    async def hot_transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        """A bare connection in a transaction, for the write path. Errors come as asyncpg raises them: lanes retry."""
+        pool = await self.hot()
+        async with pool.acquire(timeout=self._wait_seconds) as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def hot_reading(self) -> AsyncIterator[asyncpg.Connection]:
+        """A bare connection outside any transaction: each statement sees the newest committed state."""
+        pool = await self.hot()
+        async with _away_is_unavailable(), pool.acquire(timeout=self._wait_seconds) as connection:
+            yield connection
+
+    async def close(self) -> None:
+        """Close every connection, waiting for those in use no longer than a statement may take."""
+        if self._hot is not None:
+            try:
+                async with asyncio.timeout(self._wait_seconds):
+                    await self._hot.close()
+            except TimeoutError:
+                self._hot.terminate()
+            self._hot = None
+        await self.engine.dispose()
+
+
+async def driver(session: AsyncSession) -> asyncpg.Connection:
+    """The bare connection under a session whose transaction has begun, for calls into the write path.
+
+    SQLAlchemy sends BEGIN with its first statement; SELECT 1 makes sure that it has.
+    """
+    connection = await session.connection()
+    await connection.exec_driver_sql("SELECT 1")
+    raw = await connection.get_raw_connection()
+    bare = raw.driver_connection
+    assert isinstance(bare, asyncpg.Connection)  # noqa: S101 - narrows a type that the pool erases
+    return bare
+
+
+def _refuse_closed(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
+    """asyncpg learns of a lost server at once: the pool replaces such a connection, and no ping is needed."""
+    if dbapi_connection.driver_connection.is_closed():
+        raise DisconnectionError

@@ -1,0 +1,203 @@
+"""The whole schema. The rules it keeps (docs: CONTRIBUTING.md, test: tests/storage/test_schema_rules.py) let the
+same tables run on plain PostgreSQL and, co-located by customer_id, on Citus."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+TIME = DateTime(timezone=True)
+
+# --- customers: who somebody is -----------------------------------------------------------------------------------
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("name", Text),
+    Column("language", Text),
+    Column("timezone", Text),
+    Column("preferred_channel", Text),
+    Column("tags", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("owner", Text),
+    Column("traits", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("created_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+)
+# text_pattern_ops: a prefix search must use the index whatever the database's collation is.
+Index(
+    "ix_customers_name",
+    func.lower(customers.c.name).label("lower_name"),
+    customers.c.id,
+    postgresql_ops={"lower_name": "text_pattern_ops"},
+)
+
+customer_states = Table(
+    "customer_states",
+    metadata,
+    Column("customer_id", UUID, nullable=False),
+    # The integers of domain.health.state.State, encoded; the other columns are drawn from them for lists.
+    Column("state", LargeBinary, nullable=False),
+    Column("band", Text, nullable=False, server_default=text("'unknown'")),
+    Column("score", Double),
+    Column("scored_at", TIME),
+    # Goes up when an identifier leaves the customer, so that caches of identifiers can be checked under the row lock.
+    Column("identity_revision", Integer, nullable=False, server_default=text("0")),
+    Column("merged_into", UUID),
+    Column("erased_at", TIME),
+    PrimaryKeyConstraint("customer_id"),
+    ForeignKeyConstraint(["customer_id"], ["customers.id"]),
+    # Every event rewrites its row: room on the page keeps the rewrite off the indexes (HOT).
+    postgresql_with={"fillfactor": 60},
+)
+Index("ix_customer_states_band", customer_states.c.band, customer_states.c.customer_id)
+
+customer_identifiers = Table(
+    "customer_identifiers",
+    metadata,
+    Column("customer_id", UUID, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("value_key", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    PrimaryKeyConstraint("customer_id", "type", "value_key"),
+    ForeignKeyConstraint(["customer_id"], ["customers.id"]),
+)
+
+# Who holds an identifier. Global uniqueness needs a key of its own (schema rule 4): no customer_id in it, no join.
+identifier_claims = Table(
+    "identifier_claims",
+    metadata,
+    Column("type", Text, nullable=False),
+    Column("value_key", Text, nullable=False),
+    Column("customer_id", UUID, nullable=False),
+    PrimaryKeyConstraint("type", "value_key"),
+)
+
+customer_notes = Table(
+    "customer_notes",
+    metadata,
+    Column("customer_id", UUID, nullable=False),
+    Column("id", UUID, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    PrimaryKeyConstraint("customer_id", "id"),
+    ForeignKeyConstraint(["customer_id"], ["customers.id"]),
+)
+
+# --- touchpoints: the log (append-only; the service's role may not UPDATE or DELETE) --------------------------------
+
+touchpoints = Table(
+    "touchpoints",
+    metadata,
+    Column("customer_id", UUID, nullable=False),
+    # The customer it was first written for: a merge copies rows, and their natural keys must not collide.
+    Column("origin_customer_id", UUID, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("occurred_at", TIME, nullable=False),
+    Column("received_at", TIME, nullable=False),
+    Column("channel", Text),
+    Column("amount_minor", BigInteger),
+    Column("currency", Text),
+    Column("exchange_rate", Numeric),
+    # amount_minor in the shop's currency at the time of writing; NULL: no amount, or no rate to it.
+    Column("value_minor", BigInteger),
+    # What ties facts together: `order:<order_id>` or `complaint:<complaint_id>`.
+    Column("thread", Text),
+    Column("description", Text),
+    Column("items", JSONB),
+    Column("properties", JSONB),
+    Column("body_sha256", LargeBinary, nullable=False),
+    # The health member of the answer the caller was given; a retry gets it again, the timeline shows its delta.
+    Column("outcome", JSONB, nullable=False),
+    # The origin comes last: "is this id known?" is one look-up by prefix, also after a merge.
+    PrimaryKeyConstraint("customer_id", "source", "id", "origin_customer_id"),
+    # No foreign key: rows are only added under the lock of their customer_states row, which has one, and a check per
+    # row would lock and dirty the customers row on every event. `rapport verify` looks for orphans.
+    CheckConstraint("amount_minor >= 0", name="amount_minor"),
+    CheckConstraint("octet_length(body_sha256) = 32", name="body_sha256"),
+)
+Index("ix_touchpoints_timeline", touchpoints.c.customer_id, touchpoints.c.occurred_at)
+Index(
+    "ix_touchpoints_thread",
+    touchpoints.c.customer_id,
+    touchpoints.c.thread,
+    postgresql_where=touchpoints.c.thread.is_not(None),
+)
+# The shop-wide list by time of arrival; new rows always land at its right edge.
+Index("ix_touchpoints_received", touchpoints.c.received_at)
+
+# --- configuration: small reference tables -------------------------------------------------------------------------
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("sha256", LargeBinary, nullable=False, unique=True),
+    Column("last_four", Text, nullable=False),
+    Column("publishable", Boolean, nullable=False),
+    Column("preset", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("origins", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("created_at", TIME, nullable=False),
+    Column("expires_at", TIME),
+    Column("revoked_at", TIME),
+    Column("last_used_at", TIME),
+    # A rotated key stays alive until its own expires_at beside the one that replaces it.
+    Column("replaces", UUID),
+)
+
+# Answers kept for retries of POSTs that have no natural key of their own; 24 hours.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("api_key", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("body_sha256", LargeBinary, nullable=False),
+    Column("status", Integer),
+    Column("answer", JSONB),
+    Column("created_at", TIME, nullable=False),
+    PrimaryKeyConstraint("api_key", "route", "key"),
+)
+Index("ix_idempotency_keys_created_at", idempotency_keys.c.created_at)
+
+APPEND_ONLY = ("touchpoints",)
+"""Tables that the service's role may only read and add to."""
+
+APP_ROLE = "rapport_app"
+"""What the service runs as: may add to the log, never change it."""
+
+PRIVACY_ROLE = "rapport_privacy"
+"""Taken by SET LOCAL ROLE where the log must change: erase, merge, void, purge."""

@@ -1,0 +1,130 @@
+"""The log. What the write path asks of it is said on a bare connection; lists and single reads on a session."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from app.domain.health.facts import Fact, fact_of
+from app.domain.recording import Stored
+from app.domain.touchpoints import Touchpoint, fact_key, seconds
+
+_FACT_COLUMNS = "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties"
+
+# Two look-ups in one statement: rows that have one of these ids, and rows that share a thread with one of the group.
+_KNOWN = f"""
+SELECT t.customer_id, true AS by_id, {_FACT_COLUMNS}, t.received_at, t.body_sha256, t.outcome
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS wanted (customer_id, source, id)
+JOIN touchpoints t
+  ON t.customer_id = wanted.customer_id AND t.source = wanted.source AND t.id = wanted.id
+WHERE t.customer_id = ANY ($1::uuid[])
+UNION ALL
+SELECT t.customer_id, false, {_FACT_COLUMNS}, NULL, NULL, NULL
+FROM unnest($4::uuid[], $5::text[]) AS wanted (customer_id, thread)
+JOIN touchpoints t ON t.customer_id = wanted.customer_id AND t.thread = wanted.thread
+WHERE t.customer_id = ANY ($4::uuid[])
+"""  # noqa: S608 - only this module's constant goes in
+
+_INSERT = """
+INSERT INTO touchpoints (
+  customer_id, origin_customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
+  exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome
+)
+SELECT customer_id, customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
+  exchange_rate, value_minor, thread, description, items::jsonb, properties::jsonb, body_sha256, outcome::jsonb
+FROM unnest(
+  $1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::bigint[],
+  $9::text[], $10::numeric[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bytea[],
+  $17::text[]
+) AS new (
+  customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency, exchange_rate,
+  value_minor, thread, description, items, properties, body_sha256, outcome
+)
+ON CONFLICT DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRow:
+    """A row that concerns a group: found by its id (then with what a retry needs), or as a member of a thread."""
+
+    customer_id: UUID
+    source: str
+    id: str
+    fact: Fact
+    stored: Stored | None
+
+
+async def load_known(
+    connection: asyncpg.Connection, keys: Sequence[tuple[UUID, str, str]], threads: Sequence[tuple[UUID, str]]
+) -> list[KnownRow]:
+    """The rows with one of these (customer_id, source, id), and those on one of these (customer_id, thread)."""
+    rows = await connection.fetch(
+        _KNOWN,
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [key[2] for key in keys],
+        [thread[0] for thread in threads],
+        [thread[1] for thread in threads],
+    )
+    return [
+        KnownRow(
+            row["customer_id"],
+            row["source"],
+            row["id"],
+            fact_of_row(row),
+            Stored(row["body_sha256"], row["occurred_at"], row["received_at"], row["outcome"])
+            if row["by_id"]
+            else None,
+        )
+        for row in rows
+    ]
+
+
+def fact_of_row(row: Mapping[str, Any]) -> Fact:
+    """The fact in a stored row; the same as the one that was folded when the row was written."""
+    thread, properties = row["thread"], row["properties"]
+    return fact_of(
+        row["kind"],
+        seconds(row["occurred_at"]),
+        fact_key(row["source"], row["id"]),
+        amount=row["value_minor"] or 0,
+        order_id=thread.removeprefix("order:") if thread is not None and thread.startswith("order:") else None,
+        properties=json.loads(properties) if properties else {},
+    )
+
+
+async def insert(connection: asyncpg.Connection, rows: Sequence[tuple[UUID, Touchpoint, str]]) -> int:
+    """Add (customer_id, touchpoint, outcome) to the log in one statement; returns how many rows were new."""
+    columns = zip(*(_values(*row) for row in rows), strict=True)
+    status = await connection.execute(_INSERT, *columns)
+    return int(status.rpartition(" ")[2])
+
+
+def _values(customer_id: UUID, touchpoint: Touchpoint, outcome: str) -> tuple[Any, ...]:
+    return (
+        customer_id,
+        touchpoint.source,
+        touchpoint.id,
+        touchpoint.kind,
+        touchpoint.occurred_at,
+        touchpoint.received_at,
+        touchpoint.channel,
+        touchpoint.amount_minor,
+        touchpoint.currency,
+        touchpoint.exchange_rate,
+        touchpoint.value_minor,
+        touchpoint.fact.thread,
+        touchpoint.description,
+        None if touchpoint.items is None else _json(touchpoint.items),
+        None if touchpoint.properties is None else _json(touchpoint.properties),
+        touchpoint.body_sha256,
+        outcome,
+    )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
