@@ -1,0 +1,74 @@
+"""The write path's lanes: each customer belongs to one lane, each lane has one writer that shares its commits.
+
+Two writers of one process never meet on a row, and a hot customer is one row per group. Other processes may hold the
+same lane: record_touchpoints locks rows in customer order, so they take turns (docs/adr/0003-lanes.md).
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from app.domain.health.model import Model
+from app.domain.ids import lane_of
+from app.domain.problems import Unavailable
+from app.storage.database import Database
+from app.usecases.group_writer import GroupWriter
+from app.usecases.record_touchpoints import Entry, LostRace, Outcome, record_touchpoints
+
+
+class Lanes:
+    """All lanes of one process."""
+
+    def __init__(self, database: Database, model: Model, *, lanes: int, queue_limit: int, group_limit: int) -> None:
+        self._database = database
+        self._model = model
+        self._lanes = [
+            GroupWriter[Entry, Outcome](self._record, queue_limit, group_limit, retry_on=(LostRace,))
+            for _ in range(lanes)
+        ]
+
+    @property
+    def waiting(self) -> list[int]:
+        """Touchpoints in each lane's queue."""
+        return [lane.waiting for lane in self._lanes]
+
+    def start(self) -> None:
+        """Begin to write; needs a running loop."""
+        for lane in self._lanes:
+            lane.start()
+
+    async def drain(self) -> None:
+        """Write all that is queued, then stop."""
+        await asyncio.gather(*(lane.drain() for lane in self._lanes))
+
+    async def record(self, entries: Sequence[Entry]) -> list[Outcome | BaseException]:
+        """One outcome for each entry, in order, after the commit that made it true.
+
+        A lane without room answers its entries with Unavailable `overloaded` and leaves those of other lanes alone.
+        """
+        if len(entries) == 1:
+            return await self._submit(self._lane(entries[0]), entries)
+        outcomes: list[Outcome | BaseException | None] = [None] * len(entries)
+        by_lane: dict[int, list[int]] = {}
+        for index, entry in enumerate(entries):
+            by_lane.setdefault(self._lane(entry), []).append(index)
+        parts = [(indexes, [entries[index] for index in indexes]) for indexes in by_lane.values()]
+        answers = await asyncio.gather(
+            *(self._submit(lane, part) for lane, (_, part) in zip(by_lane, parts, strict=True))
+        )
+        for (indexes, _), answer in zip(parts, answers, strict=True):
+            for index, outcome in zip(indexes, answer, strict=True):
+                outcomes[index] = outcome
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _lane(self, entry: Entry) -> int:
+        return lane_of(entry.customer_id, len(self._lanes))
+
+    async def _submit(self, lane: int, entries: Sequence[Entry]) -> list[Outcome | BaseException]:
+        try:
+            return await self._lanes[lane].submit(entries)
+        except Unavailable as full:
+            return [full] * len(entries)
+
+    async def _record(self, entries: list[Entry]) -> list[Outcome]:
+        async with self._database.hot_transaction() as connection:
+            return await record_touchpoints(connection, entries, self._model)
