@@ -58,7 +58,8 @@ def uuid_hash(value: UUID) -> int:
     Source: hash_any() in PostgreSQL's common/hashfn.c, which is Bob Jenkins' lookup3 (public domain) over 16 bytes:
     three words are mixed, the last word is added, then the final scramble. Seed 0x9e3779b9 + 16 + 3923095.
     """
-    first, second, third, fourth = struct.unpack("<4I", value.bytes)
+    words: tuple[int, int, int, int] = struct.unpack("<4I", value.bytes)
+    first, second, third, fourth = words
     a = b = c = (0x9E3779B9 + 16 + 3923095) & _MASK
     a, b, c = (a + first) & _MASK, (b + second) & _MASK, (c + third) & _MASK
     a = ((a - c) & _MASK) ^ _rotate(c, 4)

@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from app.domain.health.facts import SCALES, SEVERITIES, scale_of
 from app.domain.problems import Fault, Invalid
 
 Properties: TypeAlias = Mapping[str, Any]
 
-SEVERITIES = ("low", "medium", "high", "critical")
 MODES = ("personal", "self_service", "automated", "community")
 DIRECTIONS = ("higher_is_better", "lower_is_better")
-DEFAULT_SCALES = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7), "review": (1, 5)}
-PUBLISHABLE_KINDS = frozenset({"visit", "message_opened", "message_clicked", "cart_abandoned", "self_service"})
+LONGEST_ID = 200
+PUBLISHABLE_KINDS = frozenset(
+    {"visit", "message_opened", "message_clicked", "cart_abandoned", "self_service"}
+)
 """What a key that sits in a web page may post."""
 
 
@@ -55,13 +57,6 @@ def _whole_between(name: str, low: int, high: int) -> Callable[[Properties], Non
     return check
 
 
-def scale_of(kind: str, properties: Properties) -> tuple[int, int, bool]:
-    """(lowest, highest, lower_is_better) of an answer; what is not given comes from the kind's usual scale."""
-    low, high = DEFAULT_SCALES[kind]
-    scale = properties.get("scale") or {}
-    return scale.get("min", low), scale.get("max", high), scale.get("direction") == "lower_is_better"
-
-
 def _check_scale(scale: object) -> None:
     if not isinstance(scale, Mapping) or not set(scale) <= {"min", "max", "direction"}:
         raise _refuse("scale", "must be an object of min, max and direction")
@@ -78,7 +73,7 @@ def _answer(kind: str) -> Callable[[Properties], None]:
         low, high, _ = scale_of(kind, properties)
         if not low < high:
             raise _refuse("scale", "min must be below max")
-        if kind == "nps" and (low, high) != DEFAULT_SCALES["nps"]:
+        if kind == "nps" and (low, high) != SCALES["nps"]:
             raise _refuse("scale", "an NPS answer is a whole number from 0 to 10")
         rating = properties["rating"]
         if not (_is_whole(rating) and low <= rating <= high):
@@ -95,7 +90,7 @@ def _sentiment(properties: Properties) -> None:
 
 def _complaint(properties: Properties) -> None:
     _identifier("complaint_id")(properties)
-    _one_of("severity", SEVERITIES)(properties)
+    _one_of("severity", tuple(SEVERITIES))(properties)
 
 
 def _resolution(properties: Properties) -> None:
@@ -106,7 +101,7 @@ def _resolution(properties: Properties) -> None:
 def _identifier(name: str) -> Callable[[Properties], None]:
     def check(properties: Properties) -> None:
         value = properties.get(name)
-        if value is not None and not (isinstance(value, str) and 1 <= len(value) <= 200):
+        if value is not None and not (isinstance(value, str) and 1 <= len(value) <= LONGEST_ID):
             raise _refuse(name, "must be a text of 1 to 200 characters")
 
     return check

@@ -71,7 +71,9 @@ class CustomerLog:
             return None
         if stored.body_sha256 != touchpoint.body_sha256:
             raise Conflict("id_reused", "This id was used before with another body.")
-        return Recorded(self.customer_id, touchpoint, stored, duplicate=True, pending_match=self.waits(touchpoint.fact))
+        return Recorded(
+            self.customer_id, touchpoint, stored, duplicate=True, pending_match=self.waits(touchpoint.fact)
+        )
 
     def add(self, fact: Fact) -> None:
         """Fold a new fact into the state, with what it changes for the facts of its thread."""
@@ -97,7 +99,9 @@ class CustomerLog:
         stored = Stored(touchpoint.body_sha256, touchpoint.occurred_at, touchpoint.received_at, outcome)
         self.known[touchpoint.source, touchpoint.id] = stored
         self.fresh.append((touchpoint, stored))
-        return Recorded(self.customer_id, touchpoint, stored, duplicate=False, pending_match=self.waits(touchpoint.fact))
+        return Recorded(
+            self.customer_id, touchpoint, stored, duplicate=False, pending_match=self.waits(touchpoint.fact)
+        )
 
     def health_before(self, state: State, now: int, model: Model) -> Health:
         """The health of `state` at `now`; a fact that follows another within the second need not score it again."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.domain import kinds
 from app.domain.health.facts import Fact, fact_of
-from app.domain.money import in_shop_currency
+from app.domain.money import LARGEST_MINOR, in_shop_currency
 from app.domain.problems import Fault, Invalid
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -78,6 +78,14 @@ def _require_money(kind: kinds.Kind, amount_minor: int | None, currency: str | N
         raise Invalid("property_required", f"A {kind.name} with money needs {missing}.", errors=[fault])
 
 
+def _value(amount_minor: int, currency: str, exchange_rate: Decimal | None, shop_currency: str) -> int | None:
+    value = in_shop_currency(amount_minor, currency, exchange_rate, shop_currency)
+    if value is not None and value > LARGEST_MINOR:
+        fault = Fault("#/exchange_rate", "value_too_large", "makes more of the amount than any shop has")
+        raise Invalid("value_too_large", "The amount is too large in the shop's currency.", errors=[fault])
+    return value
+
+
 def propose(
     *,
     source: str,
@@ -99,7 +107,7 @@ def propose(
     """Check what somebody outside says happened against the rules of its kind.
 
     Raises Invalid: `unknown_kind`, `reserved_kind`, `in_the_future`, `before_1970`, `property_required`,
-    `invalid_property`.
+    `invalid_property`, `value_too_large`.
     """
     rules = kinds.postable(kind)
     check_time(occurred_at, now)
@@ -112,7 +120,7 @@ def propose(
         rules.check(given)
     value = None
     if amount_minor is not None and currency is not None:
-        value = in_shop_currency(amount_minor, currency, exchange_rate, shop_currency)
+        value = _value(amount_minor, currency, exchange_rate, shop_currency)
     return Touchpoint(
         source=source,
         id=id,

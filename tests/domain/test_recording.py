@@ -38,7 +38,9 @@ def touchpoint(id: str, kind: str = "purchase", days_ago: float = 0, **members: 
     )
 
 
-KINDS = st.sampled_from(["purchase", "refund", "order_cancelled", "visit", "complaint_opened", "complaint_resolved"])
+KINDS = st.sampled_from(
+    ["purchase", "refund", "order_cancelled", "visit", "complaint_opened", "complaint_resolved"]
+)
 
 
 @st.composite

@@ -12,7 +12,7 @@ MONEY = {"amount_minor": 4999, "currency": "EUR"}
 
 
 def proposed(kind: str, **members: Any) -> Touchpoint:
-    given = {
+    given: dict[str, Any] = {
         "source": "shop",
         "id": "1",
         "occurred_at": NOW,
@@ -92,7 +92,9 @@ def test_the_clock_may_differ_by_five_minutes() -> None:
     assert code_of("visit", occurred_at=datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)) == "before_1970"
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if not kind.server_only], ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS.values() if not kind.server_only], ids=lambda kind: kind.name
+)
 def test_every_kind_can_be_posted_and_feeds_the_component_it_names(kind: Any) -> None:
     properties = {"rating": 4, "sentiment": 0.5, "complaint_id": "c1", "severity": "low"}
     point = proposed(kind.name, order_id="A-1", properties=properties, **(MONEY if kind.needs_money else {}))

@@ -41,7 +41,9 @@ _KINDS: Final = MappingProxyType(
     }
 )
 
-_SCALES: Final = MappingProxyType({"nps": (0, 10), "csat": (1, 5), "ces": (1, 7), "review": (1, 5)})
+SCALES: Final = MappingProxyType({"nps": (0, 10), "csat": (1, 5), "ces": (1, 7), "review": (1, 5)})
+"""The usual scale of each kind of answer."""
+
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -106,6 +108,13 @@ def fact_of(
     return Fact(kind, at, id, component, weight=weight)
 
 
+def scale_of(kind: str, properties: Mapping[str, Any]) -> tuple[float, float, bool]:
+    """(lowest, highest, lower is better) of an answer; what its `scale` leaves out comes from the kind's usual one."""
+    low, high = SCALES[kind]
+    scale = properties.get("scale") or {}
+    return scale.get("min", low), scale.get("max", high), scale.get("direction") == "lower_is_better"
+
+
 def answer_of(kind: str, rating: float, low: float, high: float, *, lower_is_better: bool = False) -> int:
     """An answer on a scale from `low` to `high` as thousandths of [-1, 1]: floor(1000 y + .5).
 
@@ -146,10 +155,7 @@ def _answered(kind: str, at: int, id: str, properties: Mapping[str, Any]) -> Fac
     rating = properties.get("rating")
     if rating is None:
         return Fact(kind, at, id)
-    scale = properties.get("scale") or {}
-    low, high = _SCALES[kind]
-    low, high = scale.get("min", low), scale.get("max", high)
-    inverted = scale.get("direction") == "lower_is_better"
+    low, high, inverted = scale_of(kind, properties)
     answer = answer_of(kind, float(rating), float(low), float(high), lower_is_better=inverted)
     said = f"{rating} of {high}, where lower is better" if inverted else f"{rating} of {high}"
     return Fact(kind, at, id, "satisfaction", answer=answer, said=said)

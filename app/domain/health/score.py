@@ -172,9 +172,10 @@ def _refunds(state: State, at: int, n240: float, model: Model) -> float | None:
 
 
 def _complaints(state: State, at: int, c180: float, model: Model) -> float | None:
-    severity = state.open_sev
-    if not (severity or state.c180 or state.res45):
+    # Every complaint that was ever opened is in c180, whatever became of it.
+    if not state.c180:
         return None
+    severity = state.open_sev
     age_days = (severity * at - state.open_sevt) / DAY_SECONDS
     opened = (severity + age_days / model.open_age_days) / 1000
     residual = read(state.res45, at, 45) / 1000

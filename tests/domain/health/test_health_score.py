@@ -190,6 +190,10 @@ def test_a_read_before_the_last_purchase_reads_as_that_purchase() -> None:
     assert score(state, START, MODEL) == score(state, END, MODEL)
 
 
+def test_a_complaint_read_before_its_time_is_no_gain() -> None:
+    assert points([complaint(END)], END - 60 * DAY) <= 50
+
+
 def test_thousands_of_purchases_and_decades_of_silence_stay_finite() -> None:
     state = fold([fact_of("purchase", START + second, str(second), amount=10**12) for second in range(2000)])
     for years in (0, 10, 60):

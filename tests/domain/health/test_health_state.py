@@ -183,6 +183,27 @@ def test_a_cancellation_refunds_what_is_left_of_the_order_once() -> None:
     assert fold(refunded).r240 == 400 * weight(START + DAY, 240) + 600 * weight(START + 4 * DAY, 240)
 
 
+def test_a_refund_of_an_order_paid_in_parts_takes_money_at_the_first_part_and_never_more_than_all_of_it() -> (
+    None
+):
+    parts = [fact_of("purchase", at, str(at), amount=500, order_id="A") for at in (START, START + 9 * DAY)]
+    paid = fold(parts)
+    refunded = fold([*parts, fact_of("refund", END, "r", amount=400, order_id="A")])
+    assert paid.m120 - refunded.m120 == 400 * weight(START, 120)
+    assert refunded.r240 == 400 * weight(END, 240)
+    too_much = fold([*parts, fact_of("refund", END, "r", amount=5000, order_id="A")])
+    assert too_much.r240 == 1000 * weight(END, 240)
+
+
+def test_a_resolution_dated_before_its_opening_took_no_time() -> None:
+    opening = fact_of("complaint_opened", END, "1", properties={"complaint_id": "c"})
+    early, prompt = (
+        fact_of("complaint_resolved", at, "2", properties={"complaint_id": "c"}) for at in (START, END)
+    )
+    assert fold([opening, early]).res45 == 250 * weight(START, 45)
+    assert fold([opening, prompt]).res45 == 250 * weight(END, 45)
+
+
 def test_a_free_order_is_returned_in_full_and_cancelled_without_effect() -> None:
     free = fact_of("purchase", START, "a", order_id="A")
     refund = fact_of("refund", END, "r", order_id="A")

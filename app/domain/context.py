@@ -1,0 +1,275 @@
+"""Everything a support agent, or an AI agent, needs to know about one customer: the facts, and the same in words."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from app.domain.customers import Customer
+from app.domain.descriptions import rated
+from app.domain.health import wording
+from app.domain.health.facts import SEVERITIES
+from app.domain.health.score import Health
+
+SUMMARY_WORDS: Final = 80
+_NAME_WORDS: Final = 6
+_NAME_LENGTH: Final = 60
+_SUMMARY_REASONS: Final = 3
+_QUOTE_LENGTH: Final = 300
+
+ANSWERS: Final[Mapping[str, str]] = {"nps": "NPS", "csat": "CSAT", "ces": "CES", "review": "Review"}
+"""The kinds of answer whose latest one is shown, and what people call them."""
+
+
+class OpenComplaint(NamedTuple):
+    """A complaint nobody has resolved yet, and the touchpoint that opened it."""
+
+    complaint_id: str
+    severity: str
+    opened_at: datetime
+    source: str
+    id: str
+    description: str
+
+
+class Answer(NamedTuple):
+    """The latest answer of one kind; `properties` hold its `rating` and, when it is not the usual one, its `scale`."""
+
+    kind: str
+    source: str
+    id: str
+    at: datetime
+    properties: Mapping[str, Any]
+    text: str | None
+
+
+class RecentTouchpoint(NamedTuple):
+    """One line of the log. `health_delta` is the difference its caller was told."""
+
+    source: str
+    id: str
+    kind: str
+    occurred_at: datetime
+    channel: str | None
+    amount_minor: int | None
+    currency: str | None
+    order_id: str | None
+    description: str
+    health_delta: int | None
+    pending_match: bool
+
+
+class Remark(NamedTuple):
+    """A note. `note_id` is as the API shows it."""
+
+    note_id: str
+    text: str
+    author: str
+    created_at: datetime
+
+
+class Action(NamedTuple):
+    """What to do next, and why."""
+
+    action: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One customer at `now`. `first_purchase_at` and `p_alive` are None before the first purchase."""
+
+    now: datetime
+    customer: Customer
+    first_purchase_at: datetime | None
+    health: Health
+    reasons: Sequence[str]
+    red_flags: Sequence[str]
+    p_alive: float | None
+    open_complaints: Sequence[OpenComplaint]
+    answers: Mapping[str, Answer]
+    recent: Sequence[RecentTouchpoint]
+    actions: Sequence[Action]
+    notes: Sequence[Remark]
+
+
+# --- in 80 words ----------------------------------------------------------------------------------------------------
+
+
+def summary(context: Context) -> str:
+    """Plain text of at most 80 words: who, since when, how healthy and why, what is open, what to do next.
+
+    When it gets long the reasons give way first. Of what people typed only the name is repeated, cut to a few words.
+    """
+    who = [_who(context), _how(context)]
+    then = [_open(context), _next(context)]
+    left = SUMMARY_WORDS - _words(*who, *then)
+    why = []
+    for reason in context.reasons[:_SUMMARY_REASONS]:
+        left -= _words(reason)
+        if left >= 0:
+            why.append(f"{reason}.")
+    # Each sentence is bounded, but what an action says comes from elsewhere.
+    told = " ".join(filter(None, (*who, *why, *then))).split()
+    return " ".join(told[:SUMMARY_WORDS])
+
+
+def _words(*texts: str) -> int:
+    return sum(len(text.split()) for text in texts)
+
+
+def name_of(customer: Customer) -> str:
+    """What to call a customer: the name, else the oldest identifier, else our id; one line, a few words."""
+    oldest = customer.identifiers[0] if customer.identifiers else None
+    called = customer.profile.name or (f"Customer {oldest.value}" if oldest else "")
+    words = called.split()[:_NAME_WORDS]
+    return " ".join(words)[:_NAME_LENGTH].strip() or f"Customer {customer.id}"
+
+
+def _who(context: Context) -> str:
+    name = name_of(context.customer)
+    if context.first_purchase_at is None:
+        return f"{name}, known since {_day(context.customer.created_at)}, no purchase yet."
+    return f"{name}, customer since {_day(context.first_purchase_at)}."
+
+
+def _how(context: Context) -> str:
+    health = context.health
+    if health.score is None:
+        return "Health is unknown."
+    return (
+        f"Health is {health.score} of 100, {_spoken(health.band)}, "
+        f"with {wording.percent(health.coverage)} of the evidence."
+    )
+
+
+def _open(context: Context) -> str:
+    count = len(context.open_complaints)
+    if not count:
+        return ""
+    worst = max((complaint.severity for complaint in context.open_complaints), key=SEVERITIES.__getitem__)
+    return (
+        f"1 complaint is open, {worst}." if count == 1 else f"{count} complaints are open, the worst {worst}."
+    )
+
+
+def _next(context: Context) -> str:
+    if not context.actions:
+        return ""
+    action, why = context.actions[0]
+    # The reason for it has been told; its last clause says what it would bring.
+    return f"Next: {_spoken(action)}; {why.rpartition('; ')[2]}."
+
+
+def _age_seconds(context: Context, complaint: OpenComplaint) -> float:
+    return (context.now - complaint.opened_at).total_seconds()
+
+
+def _spoken(word: str) -> str:
+    return word.replace("_", " ")
+
+
+def _day(moment: datetime) -> str:
+    return moment.date().isoformat()
+
+
+# --- as Markdown ----------------------------------------------------------------------------------------------------
+
+# CommonMark takes a backslash before any ASCII punctuation. These begin code, emphasis, links, HTML, entities, tables
+# and headings, and what some renderers add: strikethrough, formulas, and links made of bare addresses.
+_MARKUP: Final = re.compile(r"[\\`*_\[\]<>&~|!#$]|:(?=//)|(?<=[wW]{3})\.")
+
+
+def escaped(text: str) -> str:
+    """`text` as one line of Markdown that shows exactly these words and starts nothing.
+
+    Our own words must stand before it in its line: what begins a block (a dash, a number and a dot) is left alone.
+    """
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def markdown(context: Context) -> str:
+    """The context as Markdown: headings and short lists; parts without data are left out."""
+    parts = [f"# {escaped(name_of(context.customer))}", escaped(summary(context))]
+    for title, lines in (
+        ("Customer", _customer_lines(context.customer)),
+        ("Health", _health_lines(context)),
+        ("Open complaints", _complaint_lines(context)),
+        ("Next best actions", (f"{_spoken(action)}: {escaped(why)}" for action, why in context.actions)),
+        ("Feedback", _feedback_lines(context)),
+        ("Recent touchpoints", _recent_lines(context)),
+        ("Notes", _note_lines(context)),
+    ):
+        items = [f"- {line}" for line in lines]
+        if items:
+            parts += [f"## {title}", "\n".join(items)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _customer_lines(customer: Customer) -> Iterator[str]:
+    profile = customer.profile
+    yield f"Id: {customer.id}"
+    yield f"Stage: {_spoken(customer.stage)}"
+    for title, value in (
+        ("Identifiers", ", ".join(f"{held.type}:{held.value}" for held in customer.identifiers)),
+        ("Language", profile.language),
+        ("Time zone", profile.timezone),
+        ("Preferred channel", profile.preferred_channel),
+        ("Tags", ", ".join(profile.tags)),
+        ("Owner", profile.owner),
+    ):
+        if value:
+            yield f"{title}: {escaped(value)}"
+
+
+def _health_lines(context: Context) -> Iterator[str]:
+    health = context.health
+    if health.score is not None:
+        yield f"Score: {health.score} of 100, {_spoken(health.band)}"
+        yield f"Coverage: {wording.percent(health.coverage)}, confidence: {wording.percent(health.confidence)}"
+    if context.p_alive is not None:
+        yield f"Probability of still being a customer (model): {wording.percent(context.p_alive)}"
+    if context.red_flags:
+        yield f"Red flags: {', '.join(map(_spoken, context.red_flags))}"
+    for reason in context.reasons:
+        yield f"Reason: {escaped(reason)}"
+
+
+def _complaint_lines(context: Context) -> Iterator[str]:
+    for complaint in context.open_complaints:
+        age = wording.days(_age_seconds(context, complaint))
+        yield (
+            f"Complaint {escaped(complaint.complaint_id)}, {escaped(complaint.severity)}, open for {age}: "
+            f"{_quoted(complaint.description)}"
+        )
+
+
+def _feedback_lines(context: Context) -> Iterator[str]:
+    for kind, title in ANSWERS.items():
+        answer = context.answers.get(kind)
+        if answer is not None:
+            text = f": {_quoted(answer.text)}" if answer.text else ""
+            yield f"{title} {escaped(rated(kind, answer.properties))} on {_day(answer.at)}{text}"
+
+
+def _recent_lines(context: Context) -> Iterator[str]:
+    for row in context.recent:
+        details = [f"via {escaped(row.channel)}"] if row.channel else []
+        if row.health_delta is not None:
+            details.append(f"health {row.health_delta:+d}")
+        if row.pending_match:
+            details.append("waits for what it names")
+        suffix = f" ({', '.join(details)})" if details else ""
+        yield f"{_day(row.occurred_at)}: {_quoted(row.description)}{suffix}"
+
+
+def _note_lines(context: Context) -> Iterator[str]:
+    for note in context.notes:
+        yield f"{_day(note.created_at)}, {escaped(note.author)}: {_quoted(note.text)}"
+
+
+def _quoted(text: str) -> str:
+    """What somebody typed, cut to a length that a screen holds."""
+    line = " ".join(text.split())
+    return escaped(line if len(line) <= _QUOTE_LENGTH else f"{line[:_QUOTE_LENGTH]}...")

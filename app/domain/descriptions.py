@@ -1,0 +1,104 @@
+"""What a touchpoint says of itself when nobody described it."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from app.domain.health.facts import SCALES, scale_of
+from app.domain.kinds import KINDS
+from app.domain.money import decimal_string
+
+_COMPLAINT: Final = "complaint:"
+_ORDER: Final = "order:"
+
+
+def order_id_of(thread: str | None) -> str | None:
+    """The order that a thread is about."""
+    return thread.removeprefix(_ORDER) if thread is not None and thread.startswith(_ORDER) else None
+
+
+def complaint_id_of(thread: str | None) -> str | None:
+    """The complaint that a thread is about."""
+    return thread.removeprefix(_COMPLAINT) if thread is not None and thread.startswith(_COMPLAINT) else None
+
+
+def amount_of(amount_minor: int | None, currency: str | None) -> str | None:
+    """An amount as a decimal string, None when there is none."""
+    return None if amount_minor is None or currency is None else decimal_string(amount_minor, currency)
+
+
+def describe(
+    kind: str,
+    *,
+    amount_minor: int | None = None,
+    currency: str | None = None,
+    order_id: str | None = None,
+    properties: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """One short phrase: "Purchase of 49.99 EUR", "Complaint opened, high", "Answered NPS 9 of 10".
+
+    Of what callers sent only numbers, fixed words and the order's id are repeated.
+    """
+    if kind == "order_cancelled" and order_id is not None:
+        return f"Order {order_id} cancelled"
+    told = _OWN_WORDS[kind](properties) if kind in _OWN_WORDS else _labelled(kind, properties)
+    amount = amount_of(amount_minor, currency)
+    if amount is None:
+        return told
+    return f"{told}{' of ' if kind in ('purchase', 'refund') else ', '}{amount} {currency}"
+
+
+def _labelled(kind: str, properties: Mapping[str, Any]) -> str:
+    known = KINDS.get(kind)
+    label = kind.replace("_", " ").capitalize() if known is None else known.label
+    mode = properties.get("mode")
+    # The mode of a kind that is checked is one of a few words; a shop's own kind may hold anything there.
+    if known is None or known.check is None or not isinstance(mode, str):
+        return label
+    return f"{label}, {mode.replace('_', ' ')}"
+
+
+def _opened(properties: Mapping[str, Any]) -> str:
+    severity = properties.get("severity")
+    return "Complaint opened" if severity is None else f"Complaint opened, {severity}"
+
+
+def _resolved(properties: Mapping[str, Any]) -> str:
+    csat = properties.get("csat")
+    return "Complaint resolved" if csat is None else f"Complaint resolved, rated {csat} of 5"
+
+
+def rated(kind: str, properties: Mapping[str, Any]) -> str:
+    """The rating of an answer on its scale: "9 of 10", "2 of 5, where lower is better"."""
+    _, high, lower_is_better = scale_of(kind, properties)
+    told = f"{properties.get('rating')} of {high}"
+    return f"{told}, where lower is better" if lower_is_better else told
+
+
+def _answered(kind: str) -> Callable[[Mapping[str, Any]], str]:
+    verb = "Reviewed" if kind == "review" else f"Answered {kind.upper()}"
+
+    def tell(properties: Mapping[str, Any]) -> str:
+        return f"{verb} {rated(kind, properties)}"
+
+    return tell
+
+
+def _mentioned(properties: Mapping[str, Any]) -> str:
+    return f"Mentioned in public, sentiment {float(properties.get('sentiment') or 0):+.2f}"
+
+
+def _redeemed(properties: Mapping[str, Any]) -> str:
+    points = properties.get("points")
+    return "Points redeemed" if points is None else f"{points} points redeemed"
+
+
+_OWN_WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = MappingProxyType(
+    {
+        "complaint_opened": _opened,
+        "complaint_resolved": _resolved,
+        "social_mention": _mentioned,
+        "points_redeemed": _redeemed,
+        **{kind: _answered(kind) for kind in SCALES},
+    }
+)

@@ -1,0 +1,90 @@
+"""A customer's health looked at from elsewhere: as it was some days ago, if something happened now, in the long run."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from app.domain.health.explain import gain, purchase_now
+from app.domain.health.facts import Fact, fact_of
+from app.domain.health.history import fold
+from app.domain.health.mbg import alive_probability
+from app.domain.health.model import Model
+from app.domain.health.resolution import RESOLUTION
+from app.domain.health.state import EMPTY, State
+from app.domain.health.threads import contribution
+from app.domain.health.weights import DAY_SECONDS, weight
+
+_WEEK_SECONDS: Final = 7 * DAY_SECONDS
+_HALF_DAY_IN_WEEKS: Final = 0.5 / 7
+
+
+class Opening(NamedTuple):
+    """A complaint that is still open: when (seconds since 1970), and its severity in thousandths."""
+
+    complaint_id: str
+    at: int
+    severity: int
+
+
+class Help(NamedTuple):
+    """What would raise the score, and by how many points; `complaint_id` when it is about one complaint."""
+
+    action: str
+    gain: float
+    complaint_id: str | None = None
+
+
+def p_alive(state: State, now: int, model: Model) -> float | None:
+    """MBG/NBD's probability that the customer has not dropped out for good; None before the first purchase."""
+    if state.t_first is None or state.t_last is None:
+        return None
+    at = max(now, state.t_last)
+    return alive_probability(
+        state.n - 1,
+        (state.t_last - state.t_first) / _WEEK_SECONDS,
+        max(_HALF_DAY_IN_WEEKS, (at - state.t_first) / _WEEK_SECONDS),
+        model.mbg_weeks,
+    )
+
+
+def what_would_help(state: State, openings: Sequence[Opening], now: int, model: Model) -> list[Help]:
+    """Hypothetical facts at `now` that would raise the score by 0.1 points or more, the largest gain first.
+
+    Each open complaint resolved, all of them when there are several, an average purchase, a top answer.
+    """
+    resolved = [_resolved(opening, now) for opening in openings]
+    candidates: list[tuple[str, State, str | None]] = [
+        ("resolve_complaint", addition, opening.complaint_id)
+        for opening, addition in zip(openings, resolved, strict=True)
+    ]
+    if len(resolved) > 1:
+        together = EMPTY
+        for addition in resolved:
+            together = together.plus(addition)
+        candidates.append(("resolve_all_complaints", together, None))
+    answer = contribution((fact_of("csat", now, "", properties={"rating": 5}),))
+    candidates += [("purchase", purchase_now(state, now), None), ("answer_survey", answer, None)]
+    scored = [
+        Help(action, round(gain(state, addition, now, model), 1), complaint_id)
+        for action, addition, complaint_id in candidates
+    ]
+    return sorted((help_ for help_ in scored if help_.gain > 0), key=lambda help_: -help_.gain)
+
+
+def _resolved(opening: Opening, now: int) -> State:
+    """What resolving an open complaint at `now`, without asking for a rating, would add."""
+    at, severity = opening.at, opening.severity
+    remaining = severity * RESOLUTION.share(now - at, None) // 1000
+    return State(open_sev=-severity, open_sevt=-severity * at, res45=remaining * weight(now, 45))
+
+
+def rewound(state: State, undone: Sequence[Fact], kept: Sequence[Fact], t_last: int | None) -> State:
+    """The state without the facts in `undone`, which are the customer's latest.
+
+    `kept` are all the other facts of their threads: without a refund, or without a resolution, these mean something
+    else. `t_last` is the last purchase that stays, None when `undone` holds none.
+    """
+    was = state.minus(fold((*undone, *kept))).plus(fold(kept))
+    if not was.n:
+        return was
+    # What came last is gone, so the first purchase stays the first.
+    return was.spanning(state.t_first, state.t_last if t_last is None else t_last)
