@@ -13,7 +13,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RAPPORT_", frozen=True, extra="ignore")
 
-    home: Path = Field(Path(".rapport"), description="Folder of the embedded PostgreSQL and of the first admin key.")
+    home: Path = Field(
+        Path(".rapport"), description="Folder of the embedded PostgreSQL and of the first admin key."
+    )
     database_url: str | None = Field(
         None,
         description="PostgreSQL >= 15, as `postgresql://user:password@host/name`. Empty: the embedded server.",
@@ -27,23 +29,35 @@ class Settings(BaseSettings):
         description="An admin key for scripted starts, made by `rapport keys new`. A malformed one stops the start.",
     )
     shop_currency: str = Field(
-        "EUR", description="ISO 4217 code in which the shop reports; other currencies need an `exchange_rate`."
+        "EUR",
+        description="ISO 4217 code in which the shop reports; other currencies need an `exchange_rate`.",
     )
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR; logs are JSON lines on stderr.")
+    log_level: str = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR; logs are JSON lines on stderr."
+    )
 
-    pool_size: int = Field(8, ge=2, le=64, description="Connections for reads and single transactions, per process.")
-    pool_wait_seconds: float = Field(5.0, gt=0, description="How long a request waits for a free connection (then 503).")
+    pool_size: int = Field(
+        8, ge=2, le=64, description="Connections for reads and single transactions, per process."
+    )
+    pool_wait_seconds: float = Field(
+        5.0, gt=0, description="How long a request waits for a free connection (then 503)."
+    )
     statement_timeout_seconds: float = Field(
         10.0, gt=0, description="Longest single SQL statement; the client gives up one second later."
     )
     lanes: int = Field(
-        2, ge=1, le=32, description="Writers of the write path per process, a power of two; one connection each."
+        2,
+        ge=1,
+        le=32,
+        description="Writers of the write path per process, a power of two; one connection each.",
     )
     lane_queue: int = Field(4096, ge=1, description="Touchpoints that may wait for one lane; beyond it: 503.")
     group_size: int = Field(500, ge=1, le=2500, description="Most touchpoints in one shared transaction.")
     identity_cache: int = Field(100_000, ge=0, description="Identifiers remembered per process.")
 
-    max_connections: int = Field(1000, ge=1, description="Open client connections per process; more are refused.")
+    max_connections: int = Field(
+        1000, ge=1, description="Open client connections per process; more are refused."
+    )
     request_timeout_seconds: float = Field(
         30.0, gt=0, description="A client must have sent its headers and body within this time."
     )

@@ -79,11 +79,14 @@ async def revise_identity(connection: asyncpg.Connection, customer_id: UUID) -> 
 
 # --- one customer ---------------------------------------------------------------------------------------------------
 
-# The identifiers come along as JSON: a second statement would cost a round trip on every read.
+# The identifiers come along as JSON: a second statement would cost a round trip on every read. As text, because
+# SQLAlchemy's connections decode jsonb themselves and bare ones do not.
 _SELECT = """
-SELECT c.id, c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner, c.traits, c.created_at, c.updated_at,
-  c.revision, s.state, s.band, s.score, s.scored_at, (
-    SELECT jsonb_agg(jsonb_build_array(i.type, i.value, i.created_at) ORDER BY i.created_at, i.type, i.value_key)
+SELECT c.id, c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner, c.traits::text AS traits,
+  c.created_at, c.updated_at, c.revision, s.state, s.band, s.score, s.scored_at, (
+    SELECT jsonb_agg(
+      jsonb_build_array(i.type, i.value, i.created_at) ORDER BY i.created_at, i.type, i.value_key
+    )::text
     FROM customer_identifiers i
     WHERE i.customer_id = c.id
   ) AS identifiers"""
@@ -186,7 +189,7 @@ _LISTED = "s.merged_into IS NULL AND s.erased_at IS NULL"
 
 # Names are compared byte by byte (~<~ and its kin), which is what ix_customers_name is sorted by. Everything that
 # begins with a prefix stands between the prefix and the prefix with the last of all characters behind it.
-_NAME_MATCHES = "lower(c.name) ~>=~ lower($4) AND lower(c.name) ~<~ lower($4) || chr(1114111)"
+_NAME_MATCHES = "lower(c.name) ~>=~ lower($4) AND lower(c.name) ~<~ (lower($4) || chr(1114111))"
 _NAME_AFTER = "lower(c.name) ~>=~ $5 AND (lower(c.name) ~>~ $5 OR c.id > $6)"
 
 
@@ -210,10 +213,16 @@ async def newest(
 ) -> list[Customer]:
     """The customers who came last, newest first, older than `before`."""
     arguments: list[object] = [limit, before]
-    # With a band the walk is along ix_customer_states_band, which knows the id by its other name.
+    # With a band the walk is along ix_customer_states_band, which knows the id by its other name. The bound is said
+    # for both: on one side of a join it is not seen on the other, and a page deep inside would read all above it.
     key = "c.id" if narrow.band is None else "s.customer_id"
     rows = await connection.fetch(
-        f"{_SELECT} {_FROM} WHERE {key} < $2 AND {_narrowed(narrow, arguments)} ORDER BY {key} DESC LIMIT $1",
+        f"""
+        {_SELECT} {_FROM}
+        WHERE c.id < $2 AND s.customer_id < $2 AND {_narrowed(narrow, arguments)}
+        ORDER BY {key} DESC
+        LIMIT $1
+        """,
         *arguments,
     )
     return [_customer(row) for row in rows]

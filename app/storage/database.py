@@ -46,7 +46,9 @@ def is_away(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    if isinstance(error, asyncpg.InterfaceError):  # "connection is closed", "connection was closed in the middle of ..."
+    if isinstance(
+        error, asyncpg.InterfaceError
+    ):  # "connection is closed", "connection was closed in the middle of ..."
         return True
     state = sqlstate(error)
     return state is not None and state.startswith(AWAY_STATES)
@@ -84,7 +86,7 @@ def sqlalchemy_url(url: str) -> str:
 
 
 def connect_arguments(url: str) -> dict[str, Any]:
-    """asyncpg's arguments for a libpq-style or SQLAlchemy-style URL; several hosts may be listed in the query."""
+    """Asyncpg's arguments for a libpq-style or SQLAlchemy-style URL; several hosts may be listed in the query."""
     parsed = make_url(url).set(drivername="postgresql")
     sslmode = parsed.query.get("sslmode")
     arguments: dict[str, Any] = {"dsn": parsed.render_as_string(hide_password=False)}
@@ -149,7 +151,11 @@ class Database:
 
         Raises Unavailable when the database is away, also at COMMIT (whose outcome is then unknown to the caller).
         """
-        async with _away_is_unavailable(), AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
+        async with (
+            _away_is_unavailable(),
+            AsyncSession(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     @asynccontextmanager
@@ -198,6 +204,6 @@ async def driver(session: AsyncSession) -> asyncpg.Connection:
 
 
 def _refuse_closed(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
-    """asyncpg learns of a lost server at once: the pool replaces such a connection, and no ping is needed."""
+    """Asyncpg learns of a lost server at once: the pool replaces such a connection, and no ping is needed."""
     if dbapi_connection.driver_connection.is_closed():
         raise DisconnectionError

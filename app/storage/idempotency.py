@@ -43,7 +43,7 @@ async def find(connection: asyncpg.Connection, question: Question, since: dateti
     """The answer given at `since` or later."""
     row = await connection.fetchrow(
         """
-        SELECT body_sha256, status, answer
+        SELECT body_sha256, status, answer::text
         FROM idempotency_keys
         WHERE api_key = $1 AND route = $2 AND key = $3 AND created_at >= $4
         """,

@@ -60,6 +60,15 @@ async def holders_of_values(connection: asyncpg.Connection, value_keys: Collecti
     return {(row[0], row[1]): row[2] for row in rows}
 
 
+async def queue_up(connection: asyncpg.Connection) -> None:
+    """Wait for everybody else who queued up to end their transaction.
+
+    For fairness alone: who is right is decided by the keys of the claims. The caller holds no other lock yet, so
+    nobody can wait for the queue and be waited for by it.
+    """
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('identifier_claims', 0))")
+
+
 async def claim(connection: asyncpg.Connection, holdings: Iterable[Holding]) -> bool:
     """Take these identifiers, or say False when somebody else took one meanwhile (the caller then rolls back).
 

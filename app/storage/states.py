@@ -28,7 +28,7 @@ WHERE s.customer_id = new.customer_id AND s.customer_id = ANY ($1::uuid[])
 
 @dataclass(frozen=True, slots=True)
 class LockedState:
-    """What a writer finds under the lock. A cached identity of another `identity_revision` is no longer to be trusted."""
+    """What a writer finds under the lock; a cached identity of another `identity_revision` is not to be trusted."""
 
     customer_id: UUID
     state: State

@@ -58,6 +58,7 @@ Index(
     customers.c.id,
     postgresql_ops={"lower_name": "text_pattern_ops"},
 )
+Index("ix_customers_tags", customers.c.tags, postgresql_using="gin")
 
 customer_states = Table(
     "customer_states",
@@ -98,7 +99,8 @@ identifier_claims = Table(
     Column("type", Text, nullable=False),
     Column("value_key", Text, nullable=False),
     Column("customer_id", UUID, nullable=False),
-    PrimaryKeyConstraint("type", "value_key"),
+    # The value leads: a search for a bare value knows no type.
+    PrimaryKeyConstraint("value_key", "type"),
 )
 
 customer_notes = Table(
@@ -153,6 +155,17 @@ Index(
     touchpoints.c.customer_id,
     touchpoints.c.thread,
     postgresql_where=touchpoints.c.thread.is_not(None),
+)
+# What a customer said, newest first by kind: the latest answers and the open complaints of the context, whatever else
+# the log holds. By kind, because a range of threads ("complaint:" to "complaint;") depends on the database's collation.
+Index(
+    "ix_touchpoints_answers",
+    touchpoints.c.customer_id,
+    touchpoints.c.kind,
+    touchpoints.c.occurred_at,
+    postgresql_where=text(
+        "kind IN ('nps', 'csat', 'ces', 'review', 'complaint_opened', 'complaint_resolved')"
+    ),
 )
 # The shop-wide list by time of arrival; new rows always land at its right edge.
 Index("ix_touchpoints_received", touchpoints.c.received_at)

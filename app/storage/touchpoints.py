@@ -12,11 +12,11 @@ from app.domain.health.facts import Fact, fact_of
 from app.domain.recording import Stored
 from app.domain.touchpoints import Touchpoint, fact_key, seconds
 
-_FACT_COLUMNS = "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties"
+_FACT_COLUMNS = "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties::text"
 
 # Two look-ups in one statement: rows that have one of these ids, and rows that share a thread with one of the group.
 _KNOWN = f"""
-SELECT t.customer_id, true AS by_id, {_FACT_COLUMNS}, t.received_at, t.body_sha256, t.outcome
+SELECT t.customer_id, true AS by_id, {_FACT_COLUMNS}, t.received_at, t.body_sha256, t.outcome::text
 FROM unnest($1::uuid[], $2::text[], $3::text[]) AS wanted (customer_id, source, id)
 JOIN touchpoints t
   ON t.customer_id = wanted.customer_id AND t.source = wanted.source AND t.id = wanted.id
@@ -92,7 +92,9 @@ def fact_of_row(row: Mapping[str, Any]) -> Fact:
         seconds(row["occurred_at"]),
         fact_key(row["source"], row["id"]),
         amount=row["value_minor"] or 0,
-        order_id=thread.removeprefix("order:") if thread is not None and thread.startswith("order:") else None,
+        order_id=thread.removeprefix("order:")
+        if thread is not None and thread.startswith("order:")
+        else None,
         properties=json.loads(properties) if properties else {},
     )
 

@@ -77,12 +77,16 @@ class GroupWriter(Generic[T, R]):
         """The result of each item, once the group it went into is committed.
 
         An exception stands for an item that could not be written. Raises Unavailable `overloaded` when the queue has no
-        room for them all, or `shutting_down`. A caller that is cancelled leaves its items in the queue: they are written.
+        room for them all, or `shutting_down`. A caller that is cancelled leaves its items behind: they are written.
         """
         if self._closing:
-            raise Unavailable("shutting_down", "The service is stopping. Try again shortly.", retry_after_seconds=1)
+            raise Unavailable(
+                "shutting_down", "The service is stopping. Try again shortly.", retry_after_seconds=1
+            )
         if len(self._queue) + len(items) > self.queue_limit:
-            raise Unavailable("overloaded", "Too much is waiting to be written. Try again.", retry_after_seconds=1)
+            raise Unavailable(
+                "overloaded", "Too much is waiting to be written. Try again.", retry_after_seconds=1
+            )
         ticket = _Ticket[R]([None] * len(items), len(items), asyncio.get_running_loop().create_future())
         self._queue.extend((ticket, index, item) for index, item in enumerate(items))
         self._arrived.set()
@@ -105,12 +109,12 @@ class GroupWriter(Generic[T, R]):
     async def _write(self, items: list[T]) -> Sequence[R | BaseException]:
         try:
             return await self._attempt(items)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the callers and never end the writer
+        except Exception as error:
             if is_away(error) or is_canceled(error) or isinstance(error, self.retry_on):
                 log.warning("group_given_up", items=len(items), error=type(error).__name__)
                 return [unavailable(error)] * len(items)
             if len(items) == 1:
-                log.error("item_not_writable", exc_info=error)
+                log.exception("item_not_writable")
                 return [error]
         # Halving costs log2(n) extra transactions, and every innocent item is still written.
         middle = len(items) // 2

@@ -86,7 +86,9 @@ class Identities:
     async def _resolve(self, questions: list[_Question]) -> list[Resolution]:
         answers: dict[int, Resolution] = {}
         for may_add in (True, False):
-            asked = [index for index, question in enumerate(questions) if question.may_add_identifiers is may_add]
+            asked = [
+                index for index, question in enumerate(questions) if question.may_add_identifiers is may_add
+            ]
             if asked:
                 found = await resolve(
                     self._database,

@@ -18,7 +18,9 @@ from app.usecases.record_touchpoints import Entry, LostRace, Outcome, record_tou
 class Lanes:
     """All lanes of one process."""
 
-    def __init__(self, database: Database, model: Model, *, lanes: int, queue_limit: int, group_limit: int) -> None:
+    def __init__(
+        self, database: Database, model: Model, *, lanes: int, queue_limit: int, group_limit: int
+    ) -> None:
         self._database = database
         self._model = model
         self._lanes = [

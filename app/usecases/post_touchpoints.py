@@ -11,7 +11,7 @@ from app.domain.recording import Recorded
 from app.domain.touchpoints import Touchpoint
 from app.usecases.identities import Identities
 from app.usecases.lanes import Lanes
-from app.usecases.record_touchpoints import Entry, Outcome, Rerouted
+from app.usecases.record_touchpoints import Entry, Rerouted
 from app.usecases.resolve_customers import Resolved
 
 
@@ -40,7 +40,9 @@ async def post_touchpoints(
     answers: list[Posted | None] = [None] * len(posts)
     waiting = list(range(len(posts)))
     for _ in range(LOOKUPS):
-        entries = await _entries(identities, [posts[index] for index in waiting], now, may_add_identifiers)
+        entries = await _entries(
+            identities, [posts[index] for index in waiting], now, may_add_identifiers=may_add_identifiers
+        )
         known = [entry for entry in entries if isinstance(entry, Entry)]
         outcomes = iter(await lanes.record(known) if known else ())
         rerouted = []
@@ -58,7 +60,7 @@ async def post_touchpoints(
 
 
 async def _entries(
-    identities: Identities, posts: Sequence[Post], now: datetime, may_add_identifiers: bool
+    identities: Identities, posts: Sequence[Post], now: datetime, *, may_add_identifiers: bool
 ) -> list[Entry | BaseException]:
     try:
         resolutions = await identities.resolve(
@@ -67,9 +69,7 @@ async def _entries(
     except Unavailable as problem:
         return [problem] * len(posts)
     return [
-        _entry(post, resolution)
-        if isinstance(resolution, Resolved)
-        else resolution
+        _entry(post, resolution) if isinstance(resolution, Resolved) else resolution
         for post, resolution in zip(posts, resolutions, strict=True)
     ]
 

@@ -31,7 +31,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Rerouted:
-    """Nothing was stored: the customer is another one by now. Look the reference up again (`to`: merged into that one)."""
+    """Nothing was stored: the customer is another one by now. Look the reference up again (`to`: the survivor)."""
 
     to: UUID | None = None
 
@@ -39,7 +39,7 @@ class Rerouted:
 Outcome: TypeAlias = Recorded | Rerouted | Problem
 
 
-class LostRace(Exception):  # noqa: N818 - not an error of the caller's: the group is done again
+class LostRace(Exception):
     """A row stood in the log that the locked read had not shown: somebody wrote without the lock."""
 
 
@@ -85,7 +85,9 @@ async def _load(
     connection: asyncpg.Connection, entries: Sequence[Entry], logs: dict[UUID, CustomerLog]
 ) -> None:
     keys = {(e.customer_id, e.touchpoint.source, e.touchpoint.id) for e in entries}
-    threads = {(e.customer_id, e.touchpoint.fact.thread) for e in entries if e.touchpoint.fact.thread is not None}
+    threads = {
+        (e.customer_id, e.touchpoint.fact.thread) for e in entries if e.touchpoint.fact.thread is not None
+    }
     for row in await touchpoints.load_known(connection, list(keys), list(threads)):
         log = logs[row.customer_id]
         if row.stored is not None:
@@ -110,7 +112,9 @@ async def _save(connection: asyncpg.Connection, logs: dict[UUID, CustomerLog], m
     for log in changed.values():
         settle(log, model)
     rows = [(customer_id, *row) for customer_id, log in changed.items() for row in log.fresh]
-    added = await touchpoints.insert(connection, [(customer, point, kept.outcome) for customer, point, kept in rows])
+    added = await touchpoints.insert(
+        connection, [(customer, point, kept.outcome) for customer, point, kept in rows]
+    )
     if added != len(rows):
         raise LostRace
     newest = max(point.received_at for _, point, _ in rows)

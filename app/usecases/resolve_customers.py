@@ -210,17 +210,26 @@ async def resolve(
 
     Raises Unavailable when the database is away or the races do not end.
     """
-    for _ in range(ATTEMPTS):
-        async with database.hot_reading() as connection:
-            plan, resolutions = await _plan(
-                connection, references, now, may_add_identifiers=may_add_identifiers, may_create=may_create
-            )
-        if not plan.holdings:
-            return resolutions
+    allowed = {"may_add_identifiers": may_add_identifiers, "may_create": may_create}
+    async with database.hot_reading() as connection:
+        plan, resolutions = await _plan(connection, references, now, **allowed)
+    if not plan.holdings:
+        return resolutions
+
+    # The plan was read outside, which is safe: whatever changed since shows in the locks or in the claims.
+    async def as_planned(connection: asyncpg.Connection) -> list[Resolution]:
+        await _write(connection, plan)
+        return resolutions
+
+    # Those who lost queue up: of many lists that overlap only one wins a round, and the last would lose every one.
+    async def anew(connection: asyncpg.Connection) -> list[Resolution]:
+        await identifiers.queue_up(connection)
+        return await resolve_customers(connection, references, now, **allowed)
+
+    for work in (as_planned, *[anew] * (ATTEMPTS - 1)):
         try:
-            # The plan was read outside, which is safe: whatever changed since shows in the locks or in the claims.
             async with database.hot_transaction() as connection:
-                await _write(connection, plan)
+                return await work(connection)
         except Raced:
             continue
         except Exception as error:
@@ -229,7 +238,6 @@ async def resolve(
             if is_away(error):
                 raise unavailable(error) from error
             raise
-        return resolutions
     raise _busy()
 
 

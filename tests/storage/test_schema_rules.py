@@ -20,7 +20,9 @@ each_scoped_table = pytest.mark.parametrize("table", SCOPED, ids=lambda table: t
 
 
 def test_every_table_is_customers_scoped_reference_or_a_global_key() -> None:
-    assert {table.name for table in ALL} == {"customers"} | {table.name for table in SCOPED} | REFERENCE | GLOBAL_KEYS
+    assert {table.name for table in ALL} == {"customers"} | {
+        table.name for table in SCOPED
+    } | REFERENCE | GLOBAL_KEYS
 
 
 @each_scoped_table
@@ -28,7 +30,9 @@ def test_customer_id_leads_the_primary_key_and_is_part_of_every_unique_index(tab
     assert not table.c.customer_id.nullable
     assert next(iter(table.primary_key.columns)).name == "customer_id"
     unique = [index.columns for index in table.indexes if index.unique]
-    unique += [constraint.columns for constraint in table.constraints if isinstance(constraint, UniqueConstraint)]
+    unique += [
+        constraint.columns for constraint in table.constraints if isinstance(constraint, UniqueConstraint)
+    ]
     assert all("customer_id" in columns for columns in unique)
 
 
@@ -53,7 +57,7 @@ def test_foreign_keys_lead_to_the_customer_or_stay_with_it(table: Table) -> None
 
 def test_global_uniqueness_has_tables_of_its_own() -> None:
     claims = metadata.tables["identifier_claims"]
-    assert [column.name for column in claims.primary_key.columns] == ["type", "value_key"]
+    assert [column.name for column in claims.primary_key.columns] == ["value_key", "type"]
 
 
 def test_foreign_keys_are_named_and_added_by_alter() -> None:
@@ -65,8 +69,13 @@ def test_foreign_keys_are_named_and_added_by_alter() -> None:
 def test_no_statement_uses_what_a_shard_could_not_repeat() -> None:
     """No triggers, rules, MERGE or sequences; no clock and no chance inside an UPDATE."""
     for source in (*_migrations(), *_storage()):
-        assert re.search(r"CREATE (TRIGGER|RULE|SEQUENCE)|\bMERGE INTO\b|SERIALIZABLE|\bnextval\b", source) is None
-        assert re.search(r"\b(UPDATE|DO UPDATE)\b[^;\"]*\b(now\(\)|clock_timestamp|random\(\))", source) is None
+        assert (
+            re.search(r"CREATE (TRIGGER|RULE|SEQUENCE)|\bMERGE INTO\b|SERIALIZABLE|\bnextval\b", source)
+            is None
+        )
+        assert (
+            re.search(r"\b(UPDATE|DO UPDATE)\b[^;\"]*\b(now\(\)|clock_timestamp|random\(\))", source) is None
+        )
 
 
 def test_many_rows_are_inserted_with_an_on_conflict_clause() -> None:

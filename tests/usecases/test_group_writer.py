@@ -35,7 +35,9 @@ class Work:
 
 
 @asynccontextmanager
-async def writer(work: Work, queue_limit: int = 100, group_limit: int = 10) -> AsyncIterator[GroupWriter[int, int]]:
+async def writer(
+    work: Work, queue_limit: int = 100, group_limit: int = 10
+) -> AsyncIterator[GroupWriter[int, int]]:
     made = GroupWriter[int, int](work, queue_limit, group_limit)
     made.start()
     yield made
@@ -44,7 +46,7 @@ async def writer(work: Work, queue_limit: int = 100, group_limit: int = 10) -> A
 
 
 async def queued(made: GroupWriter[int, int], count: int) -> None:
-    while made.waiting != count:
+    while made.waiting != count:  # noqa: ASYNC110 - the writer tells nobody how long its queue is
         await asyncio.sleep(0)
 
 
@@ -88,7 +90,12 @@ async def test_a_poison_item_fails_alone(poison: list[int]) -> None:
 
 @pytest.mark.parametrize(
     "passing",
-    [asyncpg.DeadlockDetectedError(), asyncpg.SerializationError(), ConnectionResetError(), asyncpg.AdminShutdownError()],
+    [
+        asyncpg.DeadlockDetectedError(),
+        asyncpg.SerializationError(),
+        ConnectionResetError(),
+        asyncpg.AdminShutdownError(),
+    ],
 )
 async def test_what_may_pass_is_tried_again(passing: Exception) -> None:
     work = Work()
@@ -103,7 +110,9 @@ async def test_a_database_that_stays_away_is_told_to_everybody_after_a_bounded_n
     work.failures = [ConnectionRefusedError() for _ in range(50)]
     async with writer(work) as made:
         answers = await made.submit([1, 2, 3])
-    assert all(isinstance(answer, Unavailable) and answer.code == "database_unavailable" for answer in answers)
+    assert all(
+        isinstance(answer, Unavailable) and answer.code == "database_unavailable" for answer in answers
+    )
     assert len(work.failures) == 46
 
 
@@ -160,7 +169,6 @@ async def test_draining_writes_what_is_queued_and_refuses_what_comes_later() -> 
     work.gate.set()
     await draining
     assert await asyncio.gather(*callers) == [[number * 2] for number in range(7)]
-
 
 
 async def test_sixty_four_callers_share_few_groups_and_each_gets_its_own_answer() -> None:

@@ -51,11 +51,20 @@ async def states(store: Database) -> dict[str, State]:
     return {row["value_key"]: State.decode(row["state"]) for row in found}
 
 
-async def test_a_purchase_creates_its_customer_and_is_answered_with_health(store: Database, send: Any) -> None:
+async def test_a_purchase_creates_its_customer_and_is_answered_with_health(
+    store: Database, send: Any
+) -> None:
     answer = recorded((await send(post("1")))[0])
     told = json.loads(answer.stored.outcome)
-    assert (answer.duplicate, answer.pending_match, told["before"], told["band"]) == (False, False, None, "healthy")
-    (row,) = await rows(store, "SELECT t.*, s.score, s.band FROM touchpoints t JOIN customer_states s USING (customer_id)")
+    assert (answer.duplicate, answer.pending_match, told["before"], told["band"]) == (
+        False,
+        False,
+        None,
+        "healthy",
+    )
+    (row,) = await rows(
+        store, "SELECT t.*, s.score, s.band FROM touchpoints t JOIN customer_states s USING (customer_id)"
+    )
     assert row["customer_id"] == row["origin_customer_id"] == answer.customer_id
     assert (row["id"], row["amount_minor"], row["value_minor"], row["band"]) == ("1", 1000, 1000, "healthy")
     assert json.loads(row["outcome"]) == told
@@ -95,7 +104,13 @@ async def test_one_list_is_answered_as_if_posted_one_by_one(store: Database, sen
         post("5", "external_id:43", told=False),
         post("6", {"external_id": "43", "email": "ada@example.com"}, told=False),
     )
-    assert [recorded(answer).duplicate for answer in (*answers[:2], *answers[4:7])] == [False, True, False, False, False]
+    assert [recorded(answer).duplicate for answer in (*answers[:2], *answers[4:7])] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]
     assert isinstance(answers[2], Conflict)
     assert isinstance(answers[3], NotFound)
     assert isinstance(answers[7], Conflict)
@@ -104,7 +119,9 @@ async def test_one_list_is_answered_as_if_posted_one_by_one(store: Database, sen
     assert (found["42"].n, found["ada@example.com"].n, found["43"].n) == (3, 3, 1)
 
 
-async def test_a_refund_before_its_order_waits_and_ends_like_one_behind_it(store: Database, send: Any) -> None:
+async def test_a_refund_before_its_order_waits_and_ends_like_one_behind_it(
+    store: Database, send: Any
+) -> None:
     early = await send(post("r", "external_id:a", "refund", amount_minor=300, order_id="A"))
     assert recorded(early[0]).pending_match
     assert (await states(store))["a"] == State()
@@ -121,7 +138,9 @@ async def test_any_order_of_arrival_in_any_groups_by_many_clients_ends_in_the_sa
 ) -> None:
     history = [
         post(str(index), "external_id:x", kind, days_ago=index * 7 % 90, order_id=f"o{index % 5}")
-        for index, kind in enumerate(["purchase", "refund", "visit", "order_cancelled", "purchase", "support_contact"] * 10)
+        for index, kind in enumerate(
+            ["purchase", "refund", "visit", "order_cancelled", "purchase", "support_contact"] * 10
+        )
     ]
     for seed, name in enumerate(("x", "y", "z")):
         mine = [replace(each, reference=post("", f"external_id:{name}").reference) for each in history]
@@ -129,7 +148,13 @@ async def test_any_order_of_arrival_in_any_groups_by_many_clients_ends_in_the_sa
         chance.shuffle(mine)
         await asyncio.gather(
             *(
-                post_touchpoints(identities, lanes, [replace(each, told=chance.random() < 0.5)], NOW, may_add_identifiers=True)
+                post_touchpoints(
+                    identities,
+                    lanes,
+                    [replace(each, told=chance.random() < 0.5)],
+                    NOW,
+                    may_add_identifiers=True,
+                )
                 for each in [*mine, *mine[:20]]
             )
         )
@@ -181,7 +206,8 @@ async def test_an_identifier_that_moved_on_is_looked_up_again(store: Database, s
 async def processes(url: str, count: int) -> AsyncIterator[Sequence[tuple[Identities, Lanes]]]:
     """As many write paths as separate processes would have, on one database."""
     stores = [
-        Database(url, pool_size=2, hot_size=6, wait_seconds=10, statement_timeout_seconds=10) for _ in range(count)
+        Database(url, pool_size=2, hot_size=6, wait_seconds=10, statement_timeout_seconds=10)
+        for _ in range(count)
     ]
     paths = [
         (
@@ -201,7 +227,9 @@ async def processes(url: str, count: int) -> AsyncIterator[Sequence[tuple[Identi
         await store.close()
 
 
-async def test_four_processes_on_the_same_customers_lose_and_double_nothing(store: Database, database_url: str) -> None:
+async def test_four_processes_on_the_same_customers_lose_and_double_nothing(
+    store: Database, database_url: str
+) -> None:
     chance = random.Random(7)
     everything = [
         post(str(index), f"external_id:{chance.randrange(12)}", days_ago=chance.randrange(100), told=False)
@@ -229,4 +257,6 @@ async def test_four_processes_on_the_same_customers_lose_and_double_nothing(stor
 async def test_the_lane_of_a_customer_is_postgresqls_own_hash(store: Database) -> None:
     values = [uuid7(index * 1_000_003) for index in range(200)] + [UUID(int=0), UUID(int=2**128 - 1)]
     found = await rows(store, "SELECT id, uuid_hash(id) AS hash FROM unnest($1::uuid[]) AS id", values)
-    assert {row["id"]: row["hash"] & 0xFFFFFFFF for row in found} == {value: uuid_hash(value) for value in values}
+    assert {row["id"]: row["hash"] & 0xFFFFFFFF for row in found} == {
+        value: uuid_hash(value) for value in values
+    }

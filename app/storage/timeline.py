@@ -1,0 +1,390 @@
+"""Reading the log: single touchpoints, one customer's timeline, the shop's newest, and the facts behind a score.
+
+All on a bare connection. What one customer's reads cost is bounded by their page, never by the length of the log, but
+for `facts`, which is the fold of the whole.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from app.domain.health.facts import Fact
+from app.domain.health.state import State
+from app.domain.kinds import KINDS
+from app.storage.touchpoints import fact_of_row
+
+END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
+"""No bound."""
+
+_CHUNK: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A row of the log. `outcome` is the health member of the answer its caller was given, None when told nothing."""
+
+    customer_id: UUID
+    origin_customer_id: UUID
+    source: str
+    id: str
+    kind: str
+    occurred_at: datetime
+    received_at: datetime
+    channel: str | None
+    amount_minor: int | None
+    currency: str | None
+    exchange_rate: Decimal | None
+    thread: str | None
+    description: str | None
+    items: list[dict[str, Any]] | None
+    properties: dict[str, Any]
+    outcome: dict[str, Any] | None
+    pending_match: bool
+
+
+class LoggedFact(NamedTuple):
+    """A fact and the names of the touchpoint it came from."""
+
+    source: str
+    id: str
+    occurred_at: datetime
+    fact: Fact
+
+
+class Narrow(NamedTuple):
+    """What narrows a timeline: `since` <= occurred_at < `until`."""
+
+    kind: str | None = None
+    channel: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+class TimelinePlace(NamedTuple):
+    """Where a row stands in a customer's timeline."""
+
+    occurred_at: datetime
+    source: str
+    id: str
+    origin_customer_id: UUID
+
+
+class ArrivalPlace(NamedTuple):
+    """Where a row stands in the list of the whole shop."""
+
+    received_at: datetime
+    customer_id: UUID
+    source: str
+    id: str
+    origin_customer_id: UUID
+
+
+ALL: Final = Narrow()
+
+# --- what waits -----------------------------------------------------------------------------------------------------
+
+
+# The order of domain.health.threads: whole seconds, then the fact's id compared by code points.
+def _turn(alias: str) -> str:
+    return f"floor(extract(epoch FROM {alias}.occurred_at)), ({alias}.source || '/' || {alias}.id) COLLATE \"C\""
+
+
+# LIMIT and count() hold the planner to one look-up for each row: an EXISTS it may hash, and then it reads every
+# purchase of the shop.
+PENDING: Final = f"""
+CASE
+  WHEN t.thread IS NULL THEN false
+  WHEN t.kind IN ('refund', 'order_cancelled') THEN (
+    SELECT true
+    FROM touchpoints m
+    WHERE m.customer_id = t.customer_id AND m.thread = t.thread AND m.kind = 'purchase'
+    LIMIT 1
+  ) IS NULL
+  WHEN t.kind = 'complaint_resolved' THEN (
+    SELECT count(*) FILTER (WHERE m.kind = 'complaint_opened')
+      <= count(*) FILTER (WHERE m.kind = 'complaint_resolved' AND ({_turn("m")}) < ({_turn("t")}))
+    FROM touchpoints m
+    WHERE m.customer_id = t.customer_id AND m.thread = t.thread
+  )
+  ELSE false
+END"""  # noqa: S608 - constants of this module
+"""Whether the row `t` waits: a refund for its purchase, a resolution for its opening (the k-th answers the k-th)."""
+
+OPEN_COMPLAINTS: Final = f"""
+SELECT c.thread, c.source, c.id, c.occurred_at, c.properties ->> 'severity' AS severity, c.description
+FROM (
+  SELECT t.thread, t.kind, t.source, t.id, t.occurred_at, t.properties, t.description,
+    row_number() OVER (PARTITION BY t.thread, t.kind ORDER BY {_turn("t")}) AS nth,
+    count(*) FILTER (WHERE t.kind = 'complaint_resolved') OVER (PARTITION BY t.thread) AS resolved
+  FROM touchpoints t
+  WHERE t.customer_id = $1 AND t.kind IN ('complaint_opened', 'complaint_resolved') %s
+) c
+WHERE c.kind = 'complaint_opened' AND c.nth > c.resolved
+ORDER BY c.occurred_at, c.source, c.id
+LIMIT 50"""  # noqa: S608 - constants of this module
+"""The openings of customer $1 that no resolution answers, the oldest first; %s takes another condition on `t`."""
+
+# --- touchpoints ----------------------------------------------------------------------------------------------------
+
+# By the names of Logged's members.
+_COLUMNS: Final = """t.customer_id, t.origin_customer_id, t.source, t.id, t.kind, t.occurred_at, t.received_at,
+  t.channel, t.amount_minor, t.currency, t.exchange_rate, t.thread, t.description, t.items, t.properties, t.outcome"""
+
+
+def _logged(row: asyncpg.Record) -> Logged:
+    decoded = {
+        "items": json.loads(row["items"]) if row["items"] else None,
+        "properties": json.loads(row["properties"]) if row["properties"] else {},
+        "outcome": json.loads(row["outcome"]),
+    }
+    return Logged(**(dict(row) | decoded))
+
+
+async def find(
+    connection: asyncpg.Connection,
+    customer_id: UUID,
+    id: str,  # noqa: A002 - the wire's own name
+    source: str | None,
+    own_source: str,
+) -> Logged | None:
+    """The touchpoint with this id from `source`; from any source, `own_source` comes first, then the earliest."""
+    row = await connection.fetchrow(
+        f"""
+        SELECT {_COLUMNS}, {PENDING} AS pending_match
+        FROM touchpoints t
+        WHERE t.customer_id = $1 AND t.id = $2 AND ($3::text IS NULL OR t.source = $3)
+        ORDER BY t.source = $4 DESC, t.received_at, t.source
+        LIMIT 1
+        """,  # noqa: S608 - constants of this module
+        customer_id,
+        id,
+        source,
+        own_source,
+    )
+    return None if row is None else _logged(row)
+
+
+async def newest(
+    connection: asyncpg.Connection,
+    customer_id: UUID,
+    limit: int,
+    narrow: Narrow = ALL,
+    before: TimelinePlace | None = None,
+) -> list[Logged]:
+    """A customer's touchpoints, what happened last first."""
+    arguments: list[object] = [customer_id, limit]
+    conditions = ["t.customer_id = $1"]
+    for condition, value in (
+        ("t.kind =", narrow.kind),
+        ("t.channel =", narrow.channel),
+        ("t.occurred_at >=", narrow.since),
+        ("t.occurred_at <", narrow.until),
+    ):
+        if value is not None:
+            arguments.append(value)
+            conditions.append(f"{condition} ${len(arguments)}")
+    order = ("t.occurred_at", "t.source", "t.id", "t.origin_customer_id")
+    return await _page(connection, order, conditions, arguments, before)
+
+
+async def newest_arrivals(
+    connection: asyncpg.Connection,
+    limit: int,
+    *,
+    kind: str | None = None,
+    since: datetime | None = None,
+    before: ArrivalPlace | None = None,
+) -> list[Logged]:
+    """The touchpoints of all customers that were received at or after `since`, what came last first."""
+    arguments: list[object] = [limit]
+    conditions = ["true"]
+    for condition, value in (("t.kind =", kind), ("t.received_at >=", since)):
+        if value is not None:
+            arguments.append(value)
+            conditions.append(f"{condition} ${len(arguments)}")
+    order = ("t.received_at", "t.customer_id", "t.source", "t.id", "t.origin_customer_id")
+    return await _page(connection, order, conditions, arguments, before, limit="$1")
+
+
+async def _page(
+    connection: asyncpg.Connection,
+    order: tuple[str, ...],
+    conditions: list[str],
+    arguments: list[object],
+    before: tuple[object, ...] | None,
+    *,
+    limit: str = "$2",
+) -> list[Logged]:
+    """The rows before a place, in descending order. What waits is asked of the page's rows alone."""
+    if before is not None:
+        places = ", ".join(f"${len(arguments) + number}" for number in range(1, len(before) + 1))
+        arguments += before
+        conditions.append(f"({', '.join(order)}) < ({places})")
+    descending = ", ".join(f"{column} DESC" for column in order)
+    rows = await connection.fetch(
+        f"""
+        SELECT t.*, {PENDING} AS pending_match
+        FROM (
+          SELECT {_COLUMNS}
+          FROM touchpoints t
+          WHERE {" AND ".join(conditions)}
+          ORDER BY {descending}
+          LIMIT {limit}
+        ) t
+        ORDER BY {descending}
+        """,  # noqa: S608 - constants of this module and numbers of arguments
+        *arguments,
+    )
+    return [_logged(row) for row in rows]
+
+
+# --- facts ----------------------------------------------------------------------------------------------------------
+
+# Properties may be 32 KB; only these kinds say something in them that the score reads.
+_SPEAKING: Final = ", ".join(
+    f"'{kind.name}'" for kind in KINDS.values() if kind.component in ("complaints", "satisfaction")
+)
+_STORED: Final = "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties"
+_FACT: Final = f"""t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread,
+  CASE WHEN t.kind IN ({_SPEAKING}) THEN t.properties END AS properties"""
+
+
+async def state(connection: asyncpg.Connection, customer_id: UUID) -> State | None:
+    """The fold of a customer's log as the last write left it; None when there is no such customer."""
+    stored = await connection.fetchval(
+        "SELECT state FROM customer_states WHERE customer_id = $1", customer_id
+    )
+    return None if stored is None else State.decode(stored)
+
+
+def _logged_fact(row: asyncpg.Record) -> LoggedFact:
+    return LoggedFact(row["source"], row["id"], row["occurred_at"], fact_of_row(row))
+
+
+async def facts(
+    connection: asyncpg.Connection, customer_id: UUID, until: datetime, known_until: datetime
+) -> AsyncIterator[LoggedFact]:
+    """Everything that happened to a customer up to `until`, as far as it had been received by `known_until`.
+
+    Needs a transaction: it reads in chunks, so that a long log does not stop the process meanwhile.
+    """
+    statement = f"""
+        SELECT {_FACT}
+        FROM touchpoints t
+        WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND t.received_at <= $3
+        """  # noqa: S608 - constants of this module
+    async for row in connection.cursor(statement, customer_id, until, known_until, prefetch=_CHUNK):
+        yield _logged_fact(row)
+
+
+async def latest_facts(
+    connection: asyncpg.Connection,
+    customer_id: UUID,
+    limit: int,
+    until: datetime = END_OF_TIME,
+    known_until: datetime = END_OF_TIME,
+) -> list[LoggedFact]:
+    """The facts among a customer's newest touchpoints that do not wait for another one."""
+    rows = await connection.fetch(
+        f"""
+        SELECT {_FACT}
+        FROM (
+          SELECT t.customer_id, {_STORED}
+          FROM touchpoints t
+          WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND t.received_at <= $3
+          ORDER BY t.occurred_at DESC
+          LIMIT $4
+        ) t
+        WHERE NOT {PENDING}
+        """,  # noqa: S608 - constants of this module
+        customer_id,
+        until,
+        known_until,
+        limit,
+    )
+    return [_logged_fact(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """What happened to a customer after some time, and what was there before of the same threads.
+
+    `last_purchase` is the last one before, told only when there is one after: else the state knows it.
+    """
+
+    after: list[Fact]
+    before: list[Fact]
+    last_purchase: Fact | None
+
+
+async def recent_facts(
+    connection: asyncpg.Connection, customer_id: UUID, then: datetime, limit: int
+) -> Recent | None:
+    """What a state must lose to be as it was at `then`; None when more than `limit` things happened since.
+
+    The look for the last purchase before ends at the first one that it meets.
+    """
+    rows = await connection.fetch(
+        f"""
+        WITH after AS MATERIALIZED (
+          SELECT {_STORED}
+          FROM touchpoints t
+          WHERE t.customer_id = $1 AND t.occurred_at > $2
+          LIMIT $3
+        )
+        SELECT 'after' AS part, {_FACT} FROM after t
+        UNION ALL
+        SELECT 'before', {_FACT}
+        FROM touchpoints t
+        WHERE t.customer_id = $1 AND t.occurred_at <= $2
+          AND t.thread = ANY (ARRAY(SELECT DISTINCT thread FROM after WHERE thread IS NOT NULL))
+        UNION ALL (
+          SELECT 'purchase', {_FACT}
+          FROM touchpoints t
+          WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND t.kind = 'purchase'
+            AND EXISTS (SELECT FROM after WHERE kind = 'purchase')
+          ORDER BY t.occurred_at DESC
+          LIMIT 1
+        )
+        """,  # noqa: S608 - constants of this module
+        customer_id,
+        then,
+        limit + 1,
+    )
+    parts: dict[str, list[Fact]] = {"after": [], "before": [], "purchase": []}
+    for row in rows:
+        parts[row["part"]].append(fact_of_row(row))
+    if len(parts["after"]) > limit:
+        return None
+    return Recent(parts["after"], parts["before"], next(iter(parts["purchase"]), None))
+
+
+class OpenComplaint(NamedTuple):
+    """An opening that no resolution answers yet."""
+
+    thread: str
+    source: str
+    id: str
+    opened_at: datetime
+    severity: str
+    description: str | None
+
+
+_OPEN_COMPLAINTS_AS_OF: Final = OPEN_COMPLAINTS % "AND t.occurred_at <= $2 AND t.received_at <= $3"
+
+
+async def open_complaints(
+    connection: asyncpg.Connection,
+    customer_id: UUID,
+    until: datetime = END_OF_TIME,
+    known_until: datetime = END_OF_TIME,
+) -> list[OpenComplaint]:
+    """A customer's open complaints, the oldest first, at most 50."""
+    rows = await connection.fetch(_OPEN_COMPLAINTS_AS_OF, customer_id, until, known_until)
+    return [OpenComplaint(*row) for row in rows]

@@ -1,0 +1,70 @@
+"""Everything about one customer for whoever is talking to them now: three statements, whatever the log holds."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import asyncpg
+
+from app.domain.context import Action, Context
+from app.domain.customers import Customer, not_found
+from app.domain.health.flags import red_flags
+from app.domain.health.model import Model
+from app.domain.health.outlook import p_alive
+from app.domain.health.score import score
+from app.domain.health.standing import level_reasons, next_best_actions
+from app.domain.identifiers import Reference
+from app.domain.touchpoints import seconds
+from app.storage import contexts
+from app.storage.contexts import Known
+from app.usecases.find_customer import find_customer
+
+
+class SealedContext(NamedTuple):
+    """A context, and a digest of what it was read from."""
+
+    context: Context
+    seal: bytes
+
+
+async def read_context(
+    connection: asyncpg.Connection, reference: Reference, model: Model, now: datetime, *, touchpoints: int
+) -> SealedContext:
+    """The customer as of `now`, with so many of their newest touchpoints. Raises what `find_customer` raises."""
+    identity = await find_customer(connection, reference)
+    known = await contexts.load(connection, identity.customer_id, touchpoints)
+    if known is None:
+        raise not_found()
+    return SealedContext(_context(known, model, now), known.seal)
+
+
+def _context(known: Known, model: Model, now: datetime) -> Context:
+    state, at = known.state, seconds(now)
+    health = score(state, at, model)
+    flags = red_flags(state, at, model)
+    customer = Customer(
+        id=known.customer_id,
+        profile=known.profile,
+        identifiers=known.identifiers,
+        created_at=known.created_at,
+        updated_at=known.updated_at,
+        revision=known.revision,
+        purchases=state.n,
+        # As of now and not of the last write: the answer would contradict itself.
+        band=health.band,
+        score=health.score_exact,
+        scored_at=now,
+    )
+    return Context(
+        now=now,
+        customer=customer,
+        first_purchase_at=None if state.t_first is None else datetime.fromtimestamp(state.t_first, UTC),
+        health=health,
+        reasons=level_reasons(state, health, at, model),
+        red_flags=flags,
+        p_alive=p_alive(state, at, model),
+        open_complaints=known.open_complaints,
+        answers=known.answers,
+        recent=known.recent,
+        actions=[Action(*action) for action in next_best_actions(state, health, flags, at, model)],
+        notes=known.notes,
+    )
