@@ -1,0 +1,322 @@
+"""GET /v1/customers/{customer}/context: the support view, one call.
+
+Asked for with every conversation, so its answer is built by hand and written once; ContextOut documents its shape.
+"""
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from app.api.bodies import JSON
+from app.api.customers import Band, CustomerOut
+from app.api.deps import Config, Now, Store, requires
+from app.api.health import ValueOut, value_members
+from app.api.notes import NoteOut
+from app.api.openapi import problems
+from app.api.references import NAMED_PROBLEMS, Named
+from app.api.times import wire_time
+from app.domain.context import Answer, Context, OpenComplaint, RecentTouchpoint, Remark, markdown, summary
+from app.domain.customers import Customer
+from app.domain.descriptions import amount_of
+from app.domain.health.facts import scale_of
+from app.domain.health.weights import DAY_SECONDS
+from app.domain.keys import Caller
+from app.usecases.read_context import SealedContext, read_context
+
+router = APIRouter(prefix="/v1/customers/{customer}/context", tags=["customers"])
+
+MARKDOWN: Final = "text/markdown"
+MOST_TOUCHPOINTS: Final = 50
+DEFAULT_TOUCHPOINTS: Final = 5
+
+# --- shapes ---------------------------------------------------------------------------------------------------------
+
+
+class ContextHealth(BaseModel):
+    """How healthy the relationship is now; GET .../health says more."""
+
+    score: int | None
+    band: Band
+    coverage: float
+    confidence: float
+    reasons: list[str]
+    red_flags: list[str]
+    model: str
+    computed_at: datetime
+
+
+class OpenComplaintOut(BaseModel):
+    """A complaint that nobody has resolved yet, and the touchpoint that opened it."""
+
+    complaint_id: str
+    severity: Literal["low", "medium", "high", "critical"]
+    opened_at: datetime
+    age_days: Annotated[int, Field(description="Whole days that it has been open.")]
+    touchpoint_id: str
+    source: str
+    description: str
+
+
+class ScaleOut(BaseModel):
+    """The scale of an answer."""
+
+    min: int
+    max: int
+    direction: Literal["higher_is_better", "lower_is_better"]
+
+
+class AnswerOut(BaseModel):
+    """What a customer answered last."""
+
+    rating: int
+    scale: ScaleOut
+    text: str | None
+    at: datetime
+    touchpoint_id: str
+    source: str
+
+
+class FeedbackOut(BaseModel):
+    """The latest answer of each kind."""
+
+    latest_nps: AnswerOut | None
+    latest_csat: AnswerOut | None
+    latest_ces: AnswerOut | None
+    latest_review: AnswerOut | None
+
+
+class RecentTouchpointOut(BaseModel):
+    """A line of the log; the timeline says more."""
+
+    id: str
+    source: str
+    kind: str
+    occurred_at: datetime
+    channel: str | None
+    description: str
+    amount_minor: int | None
+    amount: str | None
+    currency: str | None
+    order_id: str | None
+    health_delta: int | None
+    pending_match: bool
+
+
+class ActionOut(BaseModel):
+    """Something to do, and why."""
+
+    action: Literal[
+        "resolve_complaint", "call_personally", "win_back", "ask_for_feedback", "thank_and_invite"
+    ]
+    why: str
+
+
+class ContextOut(BaseModel):
+    """Everything about one customer for whoever is talking to them."""
+
+    customer: CustomerOut
+    health: ContextHealth
+    value: ValueOut
+    loyalty: dict[str, Any] | None
+    open_complaints: Annotated[list[OpenComplaintOut], Field(description="The oldest first, at most 50.")]
+    feedback: FeedbackOut
+    consent: dict[str, Any] | None
+    recent_touchpoints: Annotated[
+        list[RecentTouchpointOut], Field(description="What happened last comes first.")
+    ]
+    next_best_actions: Annotated[list[ActionOut], Field(description="The most urgent first.")]
+    notes: Annotated[list[NoteOut], Field(description="The newest five.")]
+    summary: Annotated[str, Field(description="All of it as plain text of at most 80 words.")]
+
+
+# --- as JSON --------------------------------------------------------------------------------------------------------
+
+
+def _customer(customer: Customer) -> dict[str, Any]:
+    profile = customer.profile
+    return {
+        "id": str(customer.id),
+        # The oldest comes first and must win, so it is written last.
+        "identifiers": {held.type: held.value for held in reversed(customer.identifiers)},
+        "identifiers_all": [
+            {"type": held.type, "value": held.value, "created_at": wire_time(held.created_at)}
+            for held in customer.identifiers
+        ],
+        "name": profile.name,
+        "language": profile.language,
+        "timezone": profile.timezone,
+        "preferred_channel": profile.preferred_channel,
+        "tags": profile.tags,
+        "owner": profile.owner,
+        "traits": profile.traits,
+        "stage": customer.stage,
+        "created_at": wire_time(customer.created_at),
+        "updated_at": wire_time(customer.updated_at),
+    }
+
+
+def _complaint(complaint: OpenComplaint, now: datetime) -> dict[str, Any]:
+    return {
+        "complaint_id": complaint.complaint_id,
+        "severity": complaint.severity,
+        "opened_at": wire_time(complaint.opened_at),
+        "age_days": max(0, int((now - complaint.opened_at).total_seconds() // DAY_SECONDS)),
+        "touchpoint_id": complaint.id,
+        "source": complaint.source,
+        "description": complaint.description,
+    }
+
+
+def _answer(answer: Answer | None) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    low, high, lower_is_better = scale_of(answer.kind, answer.properties)
+    direction = "lower_is_better" if lower_is_better else "higher_is_better"
+    return {
+        "rating": answer.properties["rating"],
+        "scale": {"min": low, "max": high, "direction": direction},
+        "text": answer.text,
+        "at": wire_time(answer.at),
+        "touchpoint_id": answer.id,
+        "source": answer.source,
+    }
+
+
+def _touchpoint(row: RecentTouchpoint) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "source": row.source,
+        "kind": row.kind,
+        "occurred_at": wire_time(row.occurred_at),
+        "channel": row.channel,
+        "description": row.description,
+        "amount_minor": row.amount_minor,
+        "amount": amount_of(row.amount_minor, row.currency),
+        "currency": row.currency,
+        "order_id": row.order_id,
+        "health_delta": row.health_delta,
+        "pending_match": row.pending_match,
+    }
+
+
+def _note(note: Remark) -> dict[str, Any]:
+    return {
+        "id": note.note_id,
+        "text": note.text,
+        "author": note.author,
+        "created_at": wire_time(note.created_at),
+    }
+
+
+def _members(context: Context, model: str, currency: str) -> dict[str, Any]:
+    """The members of ContextOut, as JSON values."""
+    health, answers = context.health, context.answers
+    return {
+        "customer": _customer(context.customer),
+        "health": {
+            "score": health.score,
+            "band": health.band,
+            "coverage": round(health.coverage, 6),
+            "confidence": health.confidence,
+            "reasons": context.reasons,
+            "red_flags": context.red_flags,
+            "model": model,
+            "computed_at": wire_time(context.now),
+        },
+        "value": value_members(context.p_alive, currency),
+        "loyalty": None,
+        "open_complaints": [_complaint(complaint, context.now) for complaint in context.open_complaints],
+        "feedback": {
+            f"latest_{kind}": _answer(answers.get(kind)) for kind in ("nps", "csat", "ces", "review")
+        },
+        "consent": None,
+        "recent_touchpoints": [_touchpoint(row) for row in context.recent],
+        "next_best_actions": [{"action": action, "why": why} for action, why in context.actions],
+        "notes": [_note(note) for note in context.notes],
+        "summary": summary(context),
+    }
+
+
+# --- versions -------------------------------------------------------------------------------------------------------
+
+
+def _etag(sealed: SealedContext, form: str, model: str) -> str:
+    """Weak: the same while the tables say the same, and the score, its band, the flags and the actions do.
+
+    The rest of the answer follows from these and from the time: ages, figures after the point, computed_at.
+    """
+    context = sealed.context
+    seen = (
+        context.health.score,
+        context.health.band,
+        context.red_flags,
+        [action for action, _ in context.actions],
+    )
+    digest = hashlib.blake2b(f"{seen}{form}{model}".encode(), key=sealed.seal, digest_size=12)
+    return f'W/"{digest.hexdigest()}"'
+
+
+def _is_known(if_none_match: str | None, etag: str) -> bool:
+    """Whether the caller has this version: compared weakly, as RFC 9110 (13.1.2) wants it."""
+    if if_none_match is None:
+        return False
+    opaque = etag.removeprefix("W/")
+    return any(tag.strip().removeprefix("W/") in (opaque, "*") for tag in if_none_match.split(","))
+
+
+# --- route ----------------------------------------------------------------------------------------------------------
+
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "model": ContextOut,
+        "description": "The context.",
+        "content": {MARKDOWN: {"schema": {"type": "string"}}},
+        "headers": {
+            "ETag": {
+                "description": "Weak: the same while nothing but time has passed.",
+                "schema": {"type": "string"},
+            }
+        },
+    },
+    304: {"description": "If-None-Match names this version."},
+}
+
+
+@router.get("", response_model=None, responses=_ANSWERS | problems(*NAMED_PROBLEMS))
+async def get_context(
+    request: Request,
+    _caller: Annotated[Caller, requires("customers:read")],
+    named: Named,
+    database: Store,
+    config: Config,
+    now: Now,
+    touchpoints: Annotated[
+        int, Query(ge=0, le=MOST_TOUCHPOINTS, description="How many of the newest touchpoints to show.")
+    ] = DEFAULT_TOUCHPOINTS,
+    form: Annotated[
+        Literal["json", "markdown"], Query(alias="format", description="The same as text/markdown.")
+    ] = "json",
+    if_none_match: Annotated[
+        str | None, Header(description="An ETag: 304 while nothing has changed but the time.")
+    ] = None,
+) -> Response:
+    """Everything about one customer, for whoever is talking to them now: one call, one screen."""
+    model = request.app.state.model
+    async with database.hot_reading() as connection:
+        sealed = await read_context(connection, named, model, now, touchpoints=touchpoints)
+    headers = {"ETag": _etag(sealed, form, model.version)}
+    if _is_known(if_none_match, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    if form == "markdown":
+        return Response(markdown(sealed.context), headers=headers, media_type=MARKDOWN)
+    body = json.dumps(
+        _members(sealed.context, model.version, config.shop_currency),
+        ensure_ascii=False,
+        check_circular=False,
+        separators=(",", ":"),
+    )
+    return Response(body, headers=headers, media_type=JSON)

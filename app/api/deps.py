@@ -1,0 +1,143 @@
+"""What a route may ask for, as type aliases: `Config`, `Now`, `Tx`, `Reader`, `Keys`; and who is asking.
+
+    async def create_key(caller: Annotated[Caller, requires("admin")], tx: Tx, now: Now) -> ...
+
+The caller comes first in a signature: dependencies are resolved in order, so nothing is read, parsed or opened for
+somebody without a key.
+"""
+
+import base64
+import binascii
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from fastapi import Depends, Request, params
+from fastapi.security import SecurityScopes
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.api.logs import current_trace
+from app.api.templates import template
+from app.domain import keys
+from app.domain.keys import Caller
+from app.domain.problems import Forbidden, Unauthenticated
+from app.settings import Settings
+from app.storage.database import Database
+from app.usecases.keyring import Keyring
+
+# --- what a route may ask for --------------------------------------------------------------------------------------
+
+
+async def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+async def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+async def _keyring(request: Request) -> Keyring:
+    keyring: Keyring = request.app.state.keyring
+    return keyring
+
+
+async def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def transaction(request: Request) -> AsyncIterator[AsyncSession]:
+    """One transaction around the route: committed before its answer is sent, rolled back when it raises."""
+    async with request.app.state.database.transaction() as session:
+        yield session
+
+
+async def reading(request: Request) -> AsyncIterator[AsyncSession]:
+    """A session for reads alone."""
+    async with request.app.state.database.reading() as session:
+        yield session
+
+
+Config = Annotated[Settings, Depends(_settings)]
+Store = Annotated[Database, Depends(_database)]
+Keys = Annotated[Keyring, Depends(_keyring)]
+Now = Annotated[datetime, Depends(_now)]
+"""The time of the request, aware and in UTC; the same for everything that the request asks for."""
+Tx = Annotated[AsyncSession, Depends(transaction, scope="function")]
+Reader = Annotated[AsyncSession, Depends(reading, scope="function")]
+
+# --- who is asking -------------------------------------------------------------------------------------------------
+
+PUBLISHABLE_PATHS: Final = frozenset(("/v1/touchpoints", "/v1/touchpoints/batch"))
+"""Where publishable keys may post, and the only paths that send CORS headers."""
+
+
+def requires(*scopes: str) -> params.Security:
+    """Ask for a caller who has all of these scopes."""
+    unknown = set(scopes) - set(keys.SCOPES)
+    if unknown or not scopes:
+        raise ValueError(f"not scopes: {sorted(unknown)}")
+    return params.Security(authorise, scopes=list(scopes))
+
+
+async def authorise(request: Request, required: SecurityScopes) -> Caller:
+    """Who sends this request. Raises Unauthenticated, or Forbidden `publishable_key` or `scope_missing`."""
+    caller = await identify(request)
+    if caller.publishable:
+        _check_publishable(caller, request)
+    for scope in required.scopes:
+        if scope not in caller.scopes:
+            raise Forbidden("scope_missing", f"This key lacks the scope {scope}.", scope=scope)
+    return caller
+
+
+async def identify(request: Request) -> Caller:
+    """Whose key the request carries. Raises Unauthenticated `key_missing` or `key_invalid`."""
+    key = _presented_key(request)
+    if key is None:
+        raise Unauthenticated(
+            "key_missing", "Send an API key as Authorization: Bearer KEY or X-API-Key: KEY."
+        )
+    caller = None
+    if keys.is_well_formed(key):
+        keyring: Keyring = request.app.state.keyring
+        caller = await keyring.find(keys.sha256(key))
+    if caller is None:
+        raise Unauthenticated("key_invalid", "This API key is malformed, unknown, expired or revoked.")
+    trace = current_trace()
+    if trace is not None:
+        trace.key_id = caller.key_id
+    return caller
+
+
+def _presented_key(request: Request) -> str | None:
+    """The key from Authorization (Bearer, or Basic with the key as user name), else from X-API-Key."""
+    bare = None
+    for name, value in request.scope["headers"]:
+        if name == b"authorization":
+            scheme, _, credentials = value.decode("latin-1").partition(" ")
+            return _from_authorization(scheme.lower(), credentials.strip())
+        if name == b"x-api-key":
+            bare = value.decode("latin-1").strip()
+    return bare
+
+
+def _from_authorization(scheme: str, credentials: str) -> str:
+    if scheme == "bearer":
+        return credentials
+    if scheme == "basic":
+        try:
+            return base64.b64decode(credentials, validate=True).decode("latin-1").partition(":")[0]
+        except binascii.Error:
+            return ""
+    return ""
+
+
+def _check_publishable(caller: Caller, request: Request) -> None:
+    if request.method != "POST" or template(request.scope) not in PUBLISHABLE_PATHS:
+        raise Forbidden("publishable_key", "A publishable key may only post touchpoints.")
+    origin = request.headers.get("origin")
+    trace = current_trace()
+    if trace is not None and origin in caller.origins:
+        trace.allow_origin = origin

@@ -1,0 +1,215 @@
+"""GET /v1/customers/{customer}/health: the score, and what stands behind every point of it."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from app.api.customers import Band
+from app.api.deps import Config, Now, Store, requires
+from app.api.openapi import problems
+from app.api.references import NAMED_PROBLEMS, Named
+from app.api.times import QueryMoment
+from app.domain.health.model import COMPONENTS
+from app.domain.health.score import BASE
+from app.domain.keys import Caller
+from app.domain.problems import Fault, Invalid
+from app.storage.timeline import LoggedFact
+from app.usecases.read_health import HealthReading, read_health
+
+router = APIRouter(prefix="/v1/customers/{customer}/health", tags=["health"])
+
+ComponentName = Literal[
+    "momentum",
+    "rhythm",
+    "value",
+    "refunds",
+    "complaints",
+    "contacts",
+    "satisfaction",
+    "engagement",
+    "advocacy",
+    "loyalty",
+]
+
+# --- shapes ---------------------------------------------------------------------------------------------------------
+
+
+class TopTouchpoint(BaseModel):
+    """A touchpoint that weighs in a component."""
+
+    id: str
+    source: str
+    kind: str
+    occurred_at: datetime
+
+
+class ComponentOut(BaseModel):
+    """One part of the score."""
+
+    name: ComponentName
+    contribution: Annotated[
+        float | None,
+        Field(description="Points; `base` and all of them are `score_exact`. null: no evidence."),
+    ]
+    points_missed: Annotated[
+        float, Field(description="How much higher the score would be with this part at its best next step.")
+    ]
+    evidence: Annotated[str | None, Field(description="How much is known, in words; null: nothing.")]
+    top_touchpoints: Annotated[
+        list[TopTouchpoint],
+        Field(description="Up to three that weigh most, of the customer's newest 200."),
+    ]
+
+
+class HelpOut(BaseModel):
+    """Something that would raise the score now."""
+
+    action: Literal["resolve_complaint", "resolve_all_complaints", "purchase", "answer_survey"]
+    gain: Annotated[float, Field(description="Points, computed by scoring as if it had just happened.")]
+    complaint_id: Annotated[str | None, Field(description="Which complaint, when it is about one.")]
+
+
+class ValueOut(BaseModel):
+    """What the customer is expected to be worth; null where it is not computed."""
+
+    p_alive: Annotated[
+        float | None, Field(description="MBG/NBD: the probability that they have not left for good.")
+    ]
+    expected_purchases_90d: float | None
+    expected_value_365d: int | None
+    clv: int | None
+    currency: str
+
+
+class OverrideOut(BaseModel):
+    """A score that somebody set by hand; shown beside the computed one."""
+
+    score: int
+    reason: str
+    until: datetime
+
+
+class NextFall(BaseModel):
+    """When the score falls into a lower band if nothing happens."""
+
+    band: Band
+    at: datetime
+
+
+class HealthOut(BaseModel):
+    """How healthy the relationship with a customer is."""
+
+    customer_id: UUID
+    score: Annotated[int | None, Field(description="0 to 100, rounded half up; null when nothing is known.")]
+    score_exact: float | None
+    base: float
+    band: Band
+    coverage: Annotated[float, Field(description="0 to 1: the share of the model's weight with evidence.")]
+    confidence: Annotated[float, Field(description="0 to 1: grows with the amount of evidence.")]
+    trend_30d: Annotated[
+        float | None,
+        Field(description="Points since 30 days before; null when nothing was known then."),
+    ]
+    components: Annotated[list[ComponentOut], Field(description="Always all ten, in this order.")]
+    reasons: list[str]
+    red_flags: list[str]
+    override: OverrideOut | None
+    next_fall: NextFall | None
+    what_would_help: Annotated[list[HelpOut], Field(description="The largest gain first.")]
+    value: ValueOut
+    model: str
+    as_of: Annotated[datetime | None, Field(description="The time that was asked for; null: now.")]
+    computed_at: datetime
+
+
+def value_members(p_alive: float | None, currency: str) -> dict[str, Any]:
+    """The members of ValueOut; the first form knows the probability alone."""
+    return {
+        "p_alive": p_alive,
+        "expected_purchases_90d": None,
+        "expected_value_365d": None,
+        "clv": None,
+        "currency": currency,
+    }
+
+
+def _top(row: LoggedFact) -> TopTouchpoint:
+    return TopTouchpoint(id=row.id, source=row.source, kind=row.fact.kind, occurred_at=row.occurred_at)
+
+
+def _components(reading: HealthReading) -> list[ComponentOut]:
+    return [
+        ComponentOut(
+            name=name,
+            contribution=contribution,
+            points_missed=missed,
+            evidence=evidence,
+            top_touchpoints=[_top(row) for row in top],
+        )
+        for name, contribution, missed, evidence, top in zip(
+            COMPONENTS,
+            reading.health.contributions,
+            reading.points_missed,
+            reading.evidence,
+            reading.top,
+            strict=True,
+        )
+    ]
+
+
+# --- route ----------------------------------------------------------------------------------------------------------
+
+
+def _refused(code: str, detail: str) -> Invalid:
+    return Invalid(code, detail, errors=[Fault("#/query/as_of", code, detail)])
+
+
+_TIME_PROBLEMS: Final = (
+    _refused("in_the_future", "as_of lies in the future."),
+    _refused("before_1970", "as_of lies before 1970."),
+    _refused("naive_time", "A time needs an offset, Z or +01:00"),
+)
+
+
+@router.get("", responses=problems(*NAMED_PROBLEMS, *_TIME_PROBLEMS))
+async def get_health(
+    request: Request,
+    _caller: Annotated[Caller, requires("customers:read")],
+    named: Named,
+    database: Store,
+    config: Config,
+    now: Now,
+    as_of: Annotated[
+        QueryMoment | None,
+        Query(description="As it was then: what had happened by then, all that is known of it today."),
+    ] = None,
+    known_at: Annotated[QueryMoment | None, Query(description="Only what had been received by then.")] = None,
+) -> HealthOut:
+    """How healthy the relationship is, why, what would help; now, or as of any time in the past."""
+    model = request.app.state.model
+    async with database.hot_reading() as connection:
+        reading = await read_health(connection, named, model, now, as_of=as_of, known_at=known_at)
+    health = reading.health
+    return HealthOut(
+        customer_id=reading.customer_id,
+        score=health.score,
+        score_exact=health.score_exact,
+        base=BASE,
+        band=health.band,
+        coverage=round(health.coverage, 6),
+        confidence=health.confidence,
+        trend_30d=reading.trend,
+        components=_components(reading),
+        reasons=reading.reasons,
+        red_flags=list(reading.red_flags),
+        override=None,
+        next_fall=None,
+        what_would_help=[HelpOut(**help_._asdict()) for help_ in reading.what_would_help],
+        value=ValueOut(**value_members(reading.p_alive, config.shop_currency)),
+        model=model.version,
+        as_of=as_of,
+        computed_at=now,
+    )

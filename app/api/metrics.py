@@ -1,0 +1,86 @@
+"""What Prometheus reads. One registry for each application, so that tests may make many.
+
+With `rapport serve --workers N` every worker counts for itself, and a scrape is answered by whichever worker takes the
+connection: run one worker for each port (or container) and let Prometheus sum them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of all lines, and nobody asks when a counter was made
+
+_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Metrics:
+    """Counters of one process. Labels never hold what a client chose freely: their number must stay bounded."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._requests = Counter(
+            "http_requests_total",
+            "Answers by route template.",
+            ("route", "method", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "http_request_seconds",
+            "Time until an answer was sent.",
+            ("route", "method"),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._touchpoints = Counter(
+            "touchpoints_total",
+            "Touchpoints posted, by what became of them.",
+            ("kind", "result"),
+            registry=self._registry,
+        )
+        self._request_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._touchpoint_children: dict[tuple[str, str], Counter] = {}
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one answer. `route` is a template, never a URL, and `method` one of those we know or "other"."""
+        children = self._request_children.get((route, method, status))
+        if children is None:
+            children = (
+                self._requests.labels(route, method, f"{status // 100}xx"),
+                self._seconds.labels(route, method),
+            )
+            self._request_children[route, method, status] = children
+        counter, histogram = children
+        counter.inc()
+        histogram.observe(seconds)
+
+    def touchpoint(self, kind: str, result: str, count: int = 1) -> None:
+        """Count touchpoints: `kind` must be a known one, `result` is stored, duplicate or rejected."""
+        child = self._touchpoint_children.get((kind, result))
+        if child is None:
+            child = self._touchpoint_children[kind, result] = self._touchpoints.labels(kind, result)
+        child.inc(count)
+
+    def gauge(
+        self, name: str, documentation: str, label: str, readings: Mapping[str, Callable[[], float]]
+    ) -> None:
+        """A gauge that is read when it is scraped: one function for each value of `label`."""
+        gauge = Gauge(name, documentation, (label,), registry=self._registry)
+        for value, reading in readings.items():
+            gauge.labels(value).set_function(reading)
+
+    def render(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,154 @@
+"""The application: wiring only."""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+from sqlalchemy import QueuePool
+from starlette.middleware import Middleware
+
+from app.api import (
+    context,
+    customers,
+    docs,
+    health,
+    identifiers,
+    keys,
+    kinds,
+    logs,
+    notes,
+    openapi,
+    problems,
+    service,
+)
+from app.api.metrics import Metrics
+from app.api.middleware import Frame
+from app.api.templates import templates
+from app.api.touchpoints import posting, reading
+from app.domain.health import model
+from app.settings import Settings
+from app.storage.database import Database
+from app.usecases.identities import Identities
+from app.usecases.keep_house import keep_keeping_house
+from app.usecases.keyring import Keyring
+from app.usecases.lanes import Lanes
+
+# The busiest first: a request pays about 2 us for each route that it is compared with in vain.
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    posting.router,
+    context.router,
+    reading.router,
+    customers.router,
+    identifiers.router,
+    health.router,
+    notes.router,
+    kinds.router,
+    keys.router,
+    service.router,
+    docs.router,
+)
+
+
+def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
+    """The service. Connects to nothing until it is started; a `database` that is given stays open in the end."""
+    logs.configure(settings.log_level)
+    metrics = Metrics()
+    app = openapi.DocumentedApp(
+        title=openapi.TITLE,
+        summary=openapi.SUMMARY,
+        description=openapi.DESCRIPTION,
+        version="0.1.0",
+        openapi_tags=openapi.TAGS,
+        generate_unique_id_function=lambda route: route.name,
+        lifespan=_lifespan,
+        middleware=[Middleware(Frame, metrics=metrics)],
+        redirect_slashes=False,
+        # Served by docs.py, from our own files.
+        openapi_url=None,
+        # FastAPI's own tracing would take part in every request, and its logs hold the messages of exceptions.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+
+    state = app.state
+    state.templates = templates(app)
+    state.settings = settings
+    state.owns_database = database is None
+    state.database = _open(settings) if database is None else database
+    state.keyring = Keyring(
+        state.database, None if settings.admin_key is None else settings.admin_key.get_secret_value()
+    )
+    state.model = model.shipped()
+    state.metrics = metrics
+    state.identities = Identities(
+        state.database,
+        remembered=settings.identity_cache,
+        queue_limit=settings.lane_queue,
+        group_limit=settings.group_size,
+    )
+    state.lanes = Lanes(
+        state.database,
+        state.model,
+        lanes=settings.lanes,
+        queue_limit=settings.lane_queue,
+        group_limit=settings.group_size,
+    )
+    _measure(metrics, state.database, state.lanes)
+    return app
+
+
+def _open(settings: Settings) -> Database:
+    if settings.database_url is None:
+        raise ValueError("database_url is not set; `rapport serve` starts the embedded server and sets it")
+    return Database(
+        settings.database_url,
+        pool_size=settings.pool_size,
+        # One for each lane, and as many for reads of the context and identifiers.
+        hot_size=settings.lanes + settings.pool_size,
+        wait_seconds=settings.pool_wait_seconds,
+        statement_timeout_seconds=settings.statement_timeout_seconds,
+    )
+
+
+def _measure(metrics: Metrics, database: Database, lanes: Lanes) -> None:
+    pool = database.engine.pool
+    if isinstance(pool, QueuePool):
+        readings = {"in_use": pool.checkedout, "idle": pool.checkedin}
+        metrics.gauge(
+            "database_connections", "Connections of the pool for single transactions.", "state", readings
+        )
+    waiting = {str(lane): functools.partial(_waiting, lanes, lane) for lane in range(len(lanes.waiting))}
+    metrics.gauge("lane_waiting", "Touchpoints that wait for their lane's writer.", "lane", waiting)
+
+
+def _waiting(lanes: Lanes, lane: int) -> int:
+    return lanes.waiting[lane]
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Start what runs beside the requests; stop it in order, what callers wait for first, the database last."""
+    state = app.state
+    state.identities.start()
+    state.lanes.start()
+    beside = (
+        asyncio.create_task(state.keyring.keep_flushing()),
+        asyncio.create_task(keep_keeping_house(state.database)),
+    )
+    try:
+        yield
+    finally:
+        # References first: whoever is looked up goes on to a lane.
+        await state.identities.drain()
+        await state.lanes.drain()
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        await state.keyring.flush()
+        if state.owns_database:
+            await state.database.close()
