@@ -1,0 +1,17 @@
+"""The command line. commands.py is its shape and imports little, so that `--help` answers at once; what a command
+does, and the libraries it needs for that, are in a module of its own, imported when it runs.
+"""
+
+import sys
+
+from app.cli.commands import app
+from app.cli.failure import Failure
+
+
+def main() -> None:
+    """The console script `rapport`."""
+    try:
+        app(prog_name="rapport")
+    except Failure as failure:
+        sys.stderr.write(f"rapport: {failure}\n")
+        sys.exit(failure.exit_code)

@@ -1,0 +1,117 @@
+"""HTTP/1.1 connections with bounds: how many there may be, and how long a client may take to send a request.
+
+uvicorn waits for ever for a client that sends a byte a minute, and answers what it refuses itself with plain text.
+Refusals here are problem documents like all others. They are sent from the parser, before there is any request: no
+middleware sees them, so each is a line in the log instead.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.api.problems import MEDIA_TYPE, document
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Connections of one process, and seconds from a request's first byte (or the connection) to its last."""
+
+    max_connections: int
+    request_timeout_seconds: float
+
+
+class BoundedConfig(uvicorn.Config):
+    """uvicorn's configuration and our bounds; it travels to worker processes as a whole."""
+
+    def __init__(self, app: FastAPI | str, bounds: Bounds, **options: Any) -> None:
+        super().__init__(app, http=BoundedProtocol, **options)
+        self.bounds = bounds
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, config: uvicorn.Config, *args: Any, **options: Any) -> None:
+        super().__init__(config, *args, **options)
+        if not isinstance(config, BoundedConfig):
+            raise TypeError("BoundedProtocol needs a BoundedConfig")
+        self._bounds = config.bounds
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """A client connected."""
+        super().connection_made(transport)
+        if len(self.connections) > self._bounds.max_connections:
+            self._refuse(503, "too_many_connections", "Too many connections are open. Try again shortly.")
+        else:
+            self._expect_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client left, or we closed."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._expect_request()
+
+    def on_message_complete(self) -> None:
+        """Its last byte."""
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn calls for bytes that are not HTTP."""
+        del msg  # says no more than this
+        self._refuse(400, "malformed_http", "This is not a valid HTTP request.")
+
+    def _expect_request(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self._bounds.request_timeout_seconds, self._too_slow)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        self._deadline = None
+        if self._is_answering():
+            self._expect_request()  # what is late stands in the queue behind it
+            return
+        seconds = self._bounds.request_timeout_seconds
+        self._refuse(408, "request_timeout", f"The request was not sent whole within {seconds:g} seconds.")
+
+    def _is_answering(self) -> bool:
+        """Whether a request has come whole, and its answer has not gone out whole."""
+        return self._has_cycle() and not self.cycle.more_body and not self.cycle.response_complete
+
+    def _has_cycle(self) -> bool:
+        # uvicorn types it as always there; before the first request there is none.
+        return self.cycle is not None
+
+    def _refuse(self, status: int, code: str, detail: str) -> None:
+        """Say why, and close. A request that is being read learns of it as of a client that left."""
+        if self.transport.is_closing():
+            return
+        self._stop_waiting()
+        log.warning("connection_refused", status=status, code=code)
+        # Nothing is said into an answer, nor after one that came before its request was whole.
+        if not self._has_cycle() or self.cycle.more_body != self.cycle.response_started:
+            body = json.dumps(document(status, code, detail), separators=(",", ":"))
+            retry = "Retry-After: 1\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
+            self.transport.write(
+                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
+                f"Content-Length: {len(body)}\r\n{retry}Connection: close\r\n\r\n{body}".encode("ascii")
+            )
+        self.transport.close()

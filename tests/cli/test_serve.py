@@ -1,0 +1,224 @@
+"""`rapport serve` as a process: what it prints, what it survives, how it ends."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import psutil  # type: ignore[import-untyped]  # comes with the embedded server, without types
+import pytest
+
+from app.domain import keys
+from app.storage.database import connect_arguments
+
+BODY = b'{"id": "evt-1", "customer": {"external_id": "42"}, "kind": "visit"}'
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home for an embedded server: short, because a socket lives in it."""
+    folder = Path(tempfile.mkdtemp(prefix="rapport-cli-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+async def stored_hashes(url: str) -> list[bytes]:
+    connection = await asyncpg.connect(**connect_arguments(url))
+    try:
+        return [row["sha256"] for row in await connection.fetch("SELECT sha256 FROM api_keys")]
+    finally:
+        await connection.close()
+
+
+def keys_answer(url: str, key: str | None) -> int:
+    return httpx.get(f"{url}/v1/keys", headers={"Authorization": f"Bearer {key}"}).status_code
+
+
+def until(condition: Callable[[], Any], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def workers(pid: int) -> list[int]:
+    """The worker processes of a supervisor that live."""
+    found = []
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):  # zombies are none either
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child.pid)
+    return found
+
+
+async def test_the_first_start_makes_a_key_and_later_starts_do_not(
+    serve: Any, on_database: dict[str, str]
+) -> None:
+    first = serve("--port", "0", env=on_database)
+    assert keys.is_well_formed(first.key)
+    assert first.printed.count(first.key) == 1
+    assert keys_answer(first.url, first.key) == 200
+    assert await stored_hashes(on_database["RAPPORT_DATABASE_URL"]) == [
+        hashlib.sha256(first.key.encode()).digest()
+    ]
+    assert first.end(signal.SIGTERM) == 0
+
+    second = serve("--port", "0", env=on_database)
+    assert second.key is None
+    assert keys_answer(second.url, first.key) == 200
+    assert second.end(signal.SIGINT) == 0
+
+
+async def test_an_admin_key_of_the_settings_is_used_and_no_other_is_made(
+    serve: Any, on_database: dict[str, str]
+) -> None:
+    key = keys.new_key(publishable=False)
+    serving = serve("--port", "0", env=on_database | {"RAPPORT_ADMIN_KEY": key})
+    assert serving.key is None
+    assert keys_answer(serving.url, key) == 200
+    assert await stored_hashes(on_database["RAPPORT_DATABASE_URL"]) == []
+
+
+def test_answers_name_no_server_software(serve: Any, on_database: dict[str, str]) -> None:
+    serving = serve("--port", "0", env=on_database)
+    assert "server" not in httpx.get(f"{serving.url}/healthz").headers
+
+
+def test_a_port_in_use_is_one_line_and_nothing_is_started(rapport: Any, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = rapport("serve", "--port", str(port))
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"rapport: port {port} on 127.0.0.1 is in use: stop what uses it, or take another one with --port {port + 1}"
+    ]
+    assert not (tmp_path / "postgres").exists()
+
+
+def test_a_request_under_way_is_answered_before_the_service_stops(
+    serve: Any, on_database: dict[str, str]
+) -> None:
+    serving = serve("--port", "0", env=on_database)
+    head = (
+        f"POST /v1/touchpoints HTTP/1.1\r\nHost: x\r\nX-API-Key: {serving.key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", serving.port)) as connection:
+        connection.sendall(head.encode() + BODY[:10])
+        time.sleep(0.3)
+        serving.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert serving.process.poll() is None
+        connection.sendall(BODY[10:])
+        assert connection.recv(65536).startswith(b"HTTP/1.1 201")
+    assert serving.process.wait(timeout=10) == 0
+
+
+def talk(connection: socket.socket, sent: bytes) -> tuple[bytes, dict[str, Any]]:
+    """The status line and the problem that answer what was sent, once the service has closed the connection."""
+    connection.sendall(sent)
+    answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    return head.split(b"\r\n")[0], json.loads(body)
+
+
+def test_a_client_that_does_not_finish_its_request_is_let_go(serve: Any, on_database: dict[str, str]) -> None:
+    serving = serve("--port", "0", env=on_database | {"RAPPORT_REQUEST_TIMEOUT_SECONDS": "0.5"})
+    head = f"POST /v1/touchpoints HTTP/1.1\r\nHost: x\r\nX-API-Key: {serving.key}\r\n"
+    body = "Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    for sent in ("", head, head + body):
+        with socket.create_connection(("127.0.0.1", serving.port), timeout=10) as connection:
+            status, problem = talk(connection, sent.encode())
+        assert (status, problem["code"]) == (b"HTTP/1.1 408 Request Timeout", "request_timeout")
+    # Whoever has sent all of it may take as long as the answer takes, and may stay for the next request.
+    with httpx.Client(base_url=serving.url) as client:
+        assert client.get("/healthz").status_code == 200
+        time.sleep(0.8)
+        assert client.get("/healthz").status_code == 200
+
+
+def test_bytes_that_are_no_http_are_told_so_in_a_problem_document(
+    serve: Any, on_database: dict[str, str]
+) -> None:
+    serving = serve("--port", "0", env=on_database)
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=10) as connection:
+        status, problem = talk(connection, b"\x16\x03\x01 hello\r\n\r\n")
+    assert (status, problem["code"]) == (b"HTTP/1.1 400 Bad Request", "malformed_http")
+
+
+def test_connections_beyond_the_limit_are_refused_until_others_end(
+    serve: Any, on_database: dict[str, str]
+) -> None:
+    serving = serve("--port", "0", env=on_database | {"RAPPORT_MAX_CONNECTIONS": "2"})
+    address = ("127.0.0.1", serving.port)
+    with socket.create_connection(address), socket.create_connection(address):
+        time.sleep(0.2)
+        with socket.create_connection(address, timeout=10) as third:
+            status, problem = talk(third, b"")
+        assert (status, problem["code"]) == (b"HTTP/1.1 503 Service Unavailable", "too_many_connections")
+    until(lambda: httpx.get(f"{serving.url}/healthz").status_code == 200)
+
+
+def test_a_worker_that_dies_is_replaced(serve: Any, on_database: dict[str, str]) -> None:
+    serving = serve("--port", "0", "--workers", "2", env=on_database)
+    until(lambda: len(workers(serving.process.pid)) == 2)
+    killed = workers(serving.process.pid)[0]
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: len(workers(serving.process.pid)) == 2 and killed not in workers(serving.process.pid))
+    assert keys_answer(serving.url, serving.key) == 200
+    assert serving.end(signal.SIGTERM) == 0
+
+
+def test_workers_do_not_outlive_a_supervisor_that_was_killed(serve: Any, on_database: dict[str, str]) -> None:
+    first = serve("--port", "0", "--workers", "2", env=on_database)
+    until(lambda: len(workers(first.process.pid)) == 2)
+    left = workers(first.process.pid)
+    assert first.end(signal.SIGKILL) == -signal.SIGKILL
+    second = serve("--port", str(first.port), "--workers", "2", env=on_database)
+    assert keys_answer(second.url, first.key) == 200
+    until(lambda: not any(psutil.pid_exists(pid) for pid in left))
+
+
+def test_a_killed_service_starts_again_on_its_embedded_server(serve: Any, home: Path) -> None:
+    environment = {"RAPPORT_HOME": str(home)}
+    first = serve("--port", "0", env=environment)
+    headers = {"X-API-Key": first.key, "Content-Type": "application/json"}
+    assert httpx.post(f"{first.url}/v1/touchpoints", content=BODY, headers=headers).status_code == 201
+    first.end(signal.SIGKILL)
+
+    second = serve("--port", "0", env=environment)
+    assert second.key is None
+    again = httpx.post(f"{second.url}/v1/touchpoints", content=BODY, headers=headers)
+    assert (again.status_code, again.json()["duplicate"]) == (200, True)
+    assert second.end(signal.SIGTERM) == 0
+    assert not (home / "postgres" / "postmaster.pid").exists()
+
+
+@pytest.mark.parametrize(
+    "variable, value, says",
+    [
+        ("RAPPORT_LANES", "3", "RAPPORT_LANES: must be a power of two"),
+        ("RAPPORT_ADMIN_KEY", "rap_sk_typo", "RAPPORT_ADMIN_KEY: malformed"),
+        ("RAPPORT_DATABASE_URL", "mysql://a/b", "RAPPORT_DATABASE_URL: not a URL like postgresql://"),
+        ("RAPPORT_DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/x", "cannot reach the database"),
+    ],
+)
+def test_an_environment_that_cannot_work_is_one_line(
+    rapport: Any, variable: str, value: str, says: str
+) -> None:
+    done = rapport("serve", "--port", "0", env={variable: value})
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert says in done.stderr
+    assert "secret" not in done.stderr
