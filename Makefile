@@ -70,7 +70,7 @@ prove: install ## Run the tests with many more random examples (long)
 
 .PHONY: bench
 bench: install ## Measure speed on this machine
-	$(BIN)/rapport bench $(ARGS)
+	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: lock
 lock: ## Resolve requirements.lock again (LOCK_ARGS="--upgrade")
