@@ -1,5 +1,7 @@
 """The whole service over a database of its own: real connections, real commits, no socket."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -7,6 +9,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 
@@ -75,3 +78,17 @@ async def stranger(service: Service) -> httpx.AsyncClient:
 async def admin(service: Service) -> httpx.AsyncClient:
     """Somebody with the admin key of the settings."""
     return await service.client(ADMIN_KEY)
+
+
+@pytest.fixture
+async def site(service: Service) -> AsyncIterator[str]:
+    """The address of the service on a real socket."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(service.app, log_config=None, access_log=False, lifespan="off", ws="none")
+    )
+    serving = asyncio.create_task(server.serve([listener]))
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    await serving
+    listener.close()

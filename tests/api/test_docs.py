@@ -1,16 +1,13 @@
 """The OpenAPI document says what the service does, and its pages show it without another host."""
 
-import asyncio
 import json
 import re
 import shutil
-import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi.routing import APIRoute, iter_route_contexts
 from playwright.async_api import Page, Request, async_playwright, expect
 
@@ -154,20 +151,6 @@ async def test_only_the_files_of_the_pages_are_served(stranger: httpx.AsyncClien
 
 
 @pytest.fixture
-async def site(service: Service) -> AsyncIterator[str]:
-    """The address of the service on a real socket."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(service.app, log_config=None, access_log=False, lifespan="off", ws="none")
-    )
-    serving = asyncio.create_task(server.serve([listener]))
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    await serving
-    listener.close()
-
-
-@pytest.fixture
 async def browser_page(site: str) -> AsyncIterator[tuple[Page, list[str], list[str]]]:
     """A page, the addresses that it asked for, and what it complained about."""
     if CHROMIUM is None:
@@ -218,6 +201,27 @@ async def test_the_docs_page_takes_a_key_and_makes_a_key(browser_page: Opened, s
     # A reload keeps the key.
     await page.reload()
     await expect(page.get_by_role("button", name="Authorize")).to_have_class(re.compile("locked"))
+    assert elsewhere(asked, site) == []
+    assert complaints == []
+
+
+@pytest.mark.browser
+async def test_trying_it_out_posts_a_purchase_and_shows_the_new_health(
+    browser_page: Opened, site: str
+) -> None:
+    page, asked, complaints = browser_page
+    await page.goto("/docs")
+    await page.get_by_role("button", name="Authorize").click()
+    bearer = page.locator(".auth-container", has_text="bearer").first
+    await bearer.locator("input").fill(ADMIN_KEY)
+    await bearer.get_by_role("button", name="Apply credentials").click()
+    await page.get_by_role("button", name="Close").first.click()
+    operation = page.locator("#operations-touchpoints-post_touchpoint")
+    await operation.locator(".opblock-summary-control").click()
+    await operation.get_by_role("button", name="Execute").click()
+    answers = operation.locator(".live-responses-table")
+    await expect(answers.locator(".response .response-col_status").first).to_contain_text("201")
+    await expect(answers).to_contain_text('"band": "healthy"')
     assert elsewhere(asked, site) == []
     assert complaints == []
 

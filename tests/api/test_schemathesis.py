@@ -1,0 +1,36 @@
+"""The whole document against the running service: no 500, and no answer that it does not promise."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from tests.api.conftest import ADMIN_KEY
+
+HERE = Path(__file__).parent
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+    "response_headers_conformance",
+)
+# Seconds for all phases together: `make prove` gives it ten minutes.
+BUDGET = os.environ.get("SCHEMATHESIS_SECONDS", "45")
+
+
+async def test_schemathesis_finds_no_500_and_no_undocumented_answer(site: str, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{site}/openapi.json"),
+        *("--header", f"Authorization: Bearer {ADMIN_KEY}", "--checks", ",".join(CHECKS)),
+        *("--generation-deterministic", "--max-examples", "12", "--max-time", BUDGET),
+        *("--continue-on-failure", "--no-color", "--warnings", "off"),
+        cwd=tmp_path,  # it leaves files where it runs
+        env=os.environ
+        | {"SCHEMATHESIS_HOOKS": "tests.api.schemathesis_hooks", "PYTHONPATH": str(HERE.parents[1])},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()[-6000:]
