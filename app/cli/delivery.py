@@ -137,6 +137,16 @@ class Service:
             if bodies:
                 await self._pause(patience, 0.0, "overloaded")
 
+    async def post(self, body: dict[str, Any], tally: Tally) -> None:
+        """Post one touchpoint and count what became of it."""
+        response = await self.call("POST", "/v1/touchpoints", json=body)
+        if response.status_code == HTTPStatus.CREATED:
+            tally.stored += 1
+        elif response.status_code == HTTPStatus.OK:
+            tally.duplicates += 1
+        else:
+            tally.reject(body, *problem(response))
+
     async def _pause(self, patience: Patience, at_least: float, reason: str) -> None:
         pause = patience.next_pause(at_least)
         if pause is None:

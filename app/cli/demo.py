@@ -4,10 +4,11 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
@@ -19,6 +20,7 @@ from app.cli.failure import PARTIAL, Failure
 
 BATCH = 500
 CONCURRENCY = 4
+RECENT_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,11 @@ async def _demo(url: str, key: str, wanted: Shop, until: date | None) -> int:
             await _fill(service, story, tally, progress)
         console.print(
             f"{story.customers:,} customers whose story ends before {story.until}; touchpoints: "
-            f"{tally.stored:,} stored, {tally.duplicates:,} known already, {tally.rejected:,} rejected."
+            f"{tally.stored:,} stored, {tally.duplicates:,} known already, {tally.rejected:,} rejected.",
+            soft_wrap=True,
         )
         for body, code, detail in tally.samples:
-            console.print(f"rejected: {body['id']}: {code}: {detail}", markup=False)
+            console.print(f"rejected: {body['id']}: {code}: {detail}", markup=False, soft_wrap=True)
         console.print(await _worth_opening(service, story))
     _say_what_next(console, url, story)
     return PARTIAL if tally.rejected else 0
@@ -99,21 +102,33 @@ async def _fill(service: Service, story: Shop, tally: Tally, progress: Progress)
             service.refuse(response)
         progress.advance(customers)
 
+    def advance(size: int) -> None:
+        progress.advance(touchpoints, size)
+
+    async def tell_recent(person: shop.Person) -> None:
+        # One by one and in order, as a storefront posts them: each then knows what it changed.
+        for body in person.touchpoints:
+            if not _is_history(body, story.until):
+                await service.post(body, tally)
+                advance(1)
+
     await delivery.in_parallel(story.people(), create, CONCURRENCY)
-    await delivery.deliver(
-        service,
-        (body for person in story.people() for body in person.touchpoints),
-        tally,
-        batch=BATCH,
-        concurrency=CONCURRENCY,
-        advance=lambda size: progress.advance(touchpoints, size),
+    history = (
+        body for person in story.people() for body in person.touchpoints if _is_history(body, story.until)
     )
+    await delivery.deliver(service, history, tally, batch=BATCH, concurrency=CONCURRENCY, advance=advance)
+    await delivery.in_parallel(story.people(), tell_recent, CONCURRENCY)
+
+
+def _is_history(body: dict[str, Any], until: date) -> bool:
+    return datetime.fromisoformat(body["occurred_at"]).date() < until - timedelta(days=RECENT_DAYS)
 
 
 async def _worth_opening(service: Service, story: Shop) -> Table:
-    table = Table(
-        "customer", "name", "score", "band", "why to open it", title="Three to look at", title_justify="left"
-    )
+    table = Table(title="Three to look at", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("customer", no_wrap=True)
+    for heading in ("name", "score", "band", "why to open it"):
+        table.add_column(heading)
     for number, why in shop.WORTH_OPENING:
         reference = f"external_id:{shop.external_id(story.seed, number)}"
         response = await service.call("GET", f"/v1/customers/{reference}/context")

@@ -5,12 +5,10 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.keys import NewKey
 from app.cli import environment
 from app.cli.failure import Failure
 from app.domain import keys as rules
@@ -40,11 +38,9 @@ def _grant(
 ) -> rules.Grant:
     expires_at = None if expires_in_days is None else now + timedelta(days=expires_in_days)
     try:
-        new = NewKey(preset=preset, source=source, origins=origins, expires_at=expires_at)  # type: ignore[arg-type]  # it checks the preset
-        return rules.grant(**new.model_dump(), now=now)
-    except ValidationError as error:
-        fault = error.errors(include_input=False, include_url=False)[0]
-        raise Failure(f"--{str(fault['loc'][0]).rstrip('s')}: {fault['msg']}") from None
+        return rules.grant(
+            preset=preset, source=source, scopes=None, origins=origins, expires_at=expires_at, now=now
+        )
     except Problem as problem:
         raise Failure(problem.detail) from problem
 

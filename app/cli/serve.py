@@ -38,6 +38,7 @@ WORKER_ANSWER_SECONDS = 30
 # A supervisor that was killed leaves workers, which notice and let go of the port within moments.
 PORT_PATIENCE_SECONDS = 2.0
 PORT_RETRY_SECONDS = 0.2
+HIGHEST_PORT = 65535
 
 
 def serve(host: str, port: int, workers: int) -> None:
@@ -66,9 +67,11 @@ def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
 @contextmanager
 def _bound(host: str, port: int) -> Iterator[socket.socket]:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         raise Failure(f"--host {host}: {error.strerror}") from error
+    # `localhost` is two addresses, and what calls it from this machine usually says 127.0.0.1.
+    family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     with socket.socket(family, kind, protocol) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _bind(listener, address, host, port)
@@ -99,8 +102,9 @@ def _listen(listener: socket.socket, host: str) -> None:
 
 
 def _port_taken(host: str, port: int) -> Failure:
+    other = port + 1 if port < HIGHEST_PORT else port - 1
     return Failure(
-        f"port {port} on {host} is in use: stop what uses it, or take another one with --port {port + 1}"
+        f"port {port} on {host} is in use: stop what uses it, or take another one with --port {other}"
     )
 
 

@@ -105,7 +105,8 @@ class Role:
     begins_days_ago: tuple[int, int] = (330, SPAN_DAYS)
     ends_days_ago: int = 0
     refers: bool = False
-    complaint: str | None = None  # open, or resolved
+    # (severity, days ago from and to, whether it was resolved)
+    complaint: tuple[str, int, int, bool] | None = None
 
 
 CHAMPION = Role("champion", 24, 4, 2, 0.05, (9, 10), refers=True)
@@ -113,20 +114,30 @@ LOYAL = Role("loyal", 34, 3, 1, 0.1, (8, 10))
 REGULAR = Role("regular", 62, 2, 0.6, 0.15, (6, 9), refund_share=0.06)
 OCCASIONAL = Role("occasional", 130, 0.7, 0.2, 0.1, None)
 NEWCOMER = Role("newcomer", 40, 3, 1, 0.2, None, begins_days_ago=(5, 45))
-LAPSED = Role("lapsed", 36, 1.5, 0.5, 0.1, (5, 8), ends_days_ago=170)
-UPSET = Role("upset", 38, 2, 0.5, 0.4, (0, 4), refund_share=0.15, complaint="open")
-RECOVERED = Role("recovered", 45, 2, 0.5, 0.3, (7, 9), complaint="resolved")
+LAPSED = Role(
+    "lapsed", 34, 1.5, 0.5, 0.3, (3, 6), refund_share=0.1, begins_days_ago=(480, SPAN_DAYS), ends_days_ago=290
+)
+LOST = Role(
+    "lost",
+    *(60, 1, 0.1, 0.8, (0, 3)),
+    refund_share=0.5,
+    begins_days_ago=(470, SPAN_DAYS),
+    ends_days_ago=420,
+    complaint=("critical", 415, 419, False),
+)
+UPSET = Role("upset", 45, 1, 0.2, 1.6, (0, 3), refund_share=0.3, complaint=("critical", 3, 9, False))
+RECOVERED = Role("recovered", 45, 2, 0.5, 0.3, (7, 9), complaint=("medium", 60, 120, True))
 RETURNER = Role("returner", 50, 2, 0.4, 0.4, (4, 7), refund_share=0.45)
 
 # The first three are the ones worth opening; every twenty customers the shop has the same mixture.
 ROLES = (
-    *(CHAMPION, UPSET, LAPSED, LOYAL, REGULAR, OCCASIONAL, NEWCOMER, RECOVERED, LOYAL, REGULAR),
+    *(CHAMPION, UPSET, LAPSED, LOYAL, REGULAR, OCCASIONAL, NEWCOMER, RECOVERED, LOST, REGULAR),
     *(OCCASIONAL, REGULAR, LAPSED, LOYAL, RETURNER, OCCASIONAL, REGULAR, NEWCOMER, OCCASIONAL, REGULAR),
 )
 WORTH_OPENING = (
     (1, "buys like clockwork and brings friends"),
-    (2, "bought often, and now a complaint is open"),
-    (3, "had a rhythm, and has been silent for half a year"),
+    (2, "a complaint is open, and it is not the first trouble"),
+    (3, "had a rhythm, and went silent months ago"),
 )
 
 
@@ -292,26 +303,16 @@ class _Story:
     def _complain(self) -> None:
         if self._role.complaint is None:
             return
-        is_open = self._role.complaint == "open"
-        day = self._end - timedelta(
-            days=self._chance.randint(3, 9) if is_open else self._chance.randint(60, 120)
-        )
-        opened = self._within_day(day)
+        severity, latest, earliest, resolved = self._role.complaint
+        opened = self._within_day(self._end - timedelta(days=self._chance.randint(latest, earliest)))
         complaint = {"complaint_id": f"{self._prefix}-complaint-1"}
-        severity = {"severity": "high" if is_open else "medium"}
-        text = "Second late delivery, nobody called back" if is_open else "Wrong size sent"
-        self._add(
-            opened, "complaint_opened", channel="phone", properties=complaint | severity, description=text
-        )
-        if not is_open:
-            solved = {"csat": 5}
-            self._add(
-                opened + timedelta(days=2),
-                "complaint_resolved",
-                channel="phone",
-                properties=complaint | solved,
-            )
-            self._add(opened + timedelta(days=2, hours=1), "goodwill", description="Voucher with an apology")
+        text = "Wrong size sent" if resolved else "Second late delivery, nobody called back"
+        properties = complaint | {"severity": severity}
+        self._add(opened, "complaint_opened", channel="phone", properties=properties, description=text)
+        if resolved:
+            solved = opened + timedelta(days=2)
+            self._add(solved, "complaint_resolved", channel="phone", properties=complaint | {"csat": 5})
+            self._add(solved + timedelta(hours=1), "goodwill", description="Voucher with an apology")
 
     def _refer(self) -> None:
         if self._role.refers:

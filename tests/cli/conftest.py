@@ -104,7 +104,9 @@ def _start(command: tuple[str, ...], environment: Environment, folder: Path) -> 
             if line.startswith(("Rapport: ", "╰")):
                 break
     address = re.search(r"(http://\S+)/docs", printed)
-    assert address, f"serve printed {printed!r}; {(folder / 'serve.log').read_text()}"
+    if address is None:
+        process.communicate()
+        pytest.fail(f"serve printed {printed!r}; {(folder / 'serve.log').read_text()}")
     key = re.search(r"rap_sk_\w+", printed)
     return Serving(process, address[1], key and key[0], printed)
 

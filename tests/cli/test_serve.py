@@ -21,6 +21,7 @@ import pytest
 from app.domain import keys
 from app.storage.database import connect_arguments
 
+START_SECONDS = 30
 BODY = b'{"id": "evt-1", "customer": {"external_id": "42"}, "kind": "visit"}'
 
 
@@ -41,7 +42,9 @@ async def stored_hashes(url: str) -> list[bytes]:
 
 
 def keys_answer(url: str, key: str | None) -> int:
-    return httpx.get(f"{url}/v1/keys", headers={"Authorization": f"Bearer {key}"}).status_code
+    headers = {"Authorization": f"Bearer {key}"}
+    # The address is announced when clients may queue; on a busy machine the first answer takes seconds longer.
+    return httpx.get(f"{url}/v1/keys", headers=headers, timeout=START_SECONDS).status_code
 
 
 def until(condition: Callable[[], Any], seconds: float = 15) -> None:
@@ -91,7 +94,7 @@ async def test_an_admin_key_of_the_settings_is_used_and_no_other_is_made(
 
 def test_answers_name_no_server_software(serve: Any, on_database: dict[str, str]) -> None:
     serving = serve("--port", "0", env=on_database)
-    assert "server" not in httpx.get(f"{serving.url}/healthz").headers
+    assert "server" not in httpx.get(f"{serving.url}/healthz", timeout=START_SECONDS).headers
 
 
 def test_a_port_in_use_is_one_line_and_nothing_is_started(rapport: Any, tmp_path: Path) -> None:
@@ -109,6 +112,7 @@ def test_a_request_under_way_is_answered_before_the_service_stops(
     serve: Any, on_database: dict[str, str]
 ) -> None:
     serving = serve("--port", "0", env=on_database)
+    assert keys_answer(serving.url, serving.key) == 200  # it runs by now, and not only queues
     head = (
         f"POST /v1/touchpoints HTTP/1.1\r\nHost: x\r\nX-API-Key: {serving.key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
@@ -142,7 +146,7 @@ def test_a_client_that_does_not_finish_its_request_is_let_go(serve: Any, on_data
             status, problem = talk(connection, sent.encode())
         assert (status, problem["code"]) == (b"HTTP/1.1 408 Request Timeout", "request_timeout")
     # Whoever has sent all of it may take as long as the answer takes, and may stay for the next request.
-    with httpx.Client(base_url=serving.url) as client:
+    with httpx.Client(base_url=serving.url, timeout=START_SECONDS) as client:
         assert client.get("/healthz").status_code == 200
         time.sleep(0.8)
         assert client.get("/healthz").status_code == 200
@@ -167,7 +171,7 @@ def test_connections_beyond_the_limit_are_refused_until_others_end(
         with socket.create_connection(address, timeout=10) as third:
             status, problem = talk(third, b"")
         assert (status, problem["code"]) == (b"HTTP/1.1 503 Service Unavailable", "too_many_connections")
-    until(lambda: httpx.get(f"{serving.url}/healthz").status_code == 200)
+    until(lambda: httpx.get(f"{serving.url}/healthz", timeout=START_SECONDS).status_code == 200)
 
 
 def test_a_worker_that_dies_is_replaced(serve: Any, on_database: dict[str, str]) -> None:
@@ -194,12 +198,17 @@ def test_a_killed_service_starts_again_on_its_embedded_server(serve: Any, home: 
     environment = {"RAPPORT_HOME": str(home)}
     first = serve("--port", "0", env=environment)
     headers = {"X-API-Key": first.key, "Content-Type": "application/json"}
-    assert httpx.post(f"{first.url}/v1/touchpoints", content=BODY, headers=headers).status_code == 201
+    assert (
+        httpx.post(
+            f"{first.url}/v1/touchpoints", content=BODY, headers=headers, timeout=START_SECONDS
+        ).status_code
+        == 201
+    )
     first.end(signal.SIGKILL)
 
     second = serve("--port", "0", env=environment)
     assert second.key is None
-    again = httpx.post(f"{second.url}/v1/touchpoints", content=BODY, headers=headers)
+    again = httpx.post(f"{second.url}/v1/touchpoints", content=BODY, headers=headers, timeout=START_SECONDS)
     assert (again.status_code, again.json()["duplicate"]) == (200, True)
     assert second.end(signal.SIGTERM) == 0
     assert not (home / "postgres" / "postmaster.pid").exists()

@@ -67,4 +67,4 @@ def test_the_three_worth_opening_are_what_is_said_of_them() -> None:
     assert {body["kind"] for body in upset} & {"complaint_opened", "complaint_resolved"} == {
         "complaint_opened"
     }
-    assert max(body["occurred_at"] for body in lapsed if body["kind"] == "purchase") < "2026-06-15"
+    assert max(body["occurred_at"] for body in lapsed if body["kind"] == "purchase") < "2026-03-01"
