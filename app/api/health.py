@@ -190,8 +190,7 @@ async def get_health(
 ) -> HealthOut:
     """How healthy the relationship is, why, what would help; now, or as of any time in the past."""
     model = request.app.state.model
-    async with database.hot_reading() as connection:
-        reading = await read_health(connection, named, model, now, as_of=as_of, known_at=known_at)
+    reading = await read_health(database, named, model, now, as_of=as_of, known_at=known_at)
     health = reading.health
     return HealthOut(
         customer_id=reading.customer_id,

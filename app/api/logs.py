@@ -4,6 +4,7 @@ A line carries the trace id of its request and the template of its route. It nev
 text of an exception that happened while serving a request: each of them may name a person.
 """
 
+import asyncio
 import logging
 import sys
 import traceback
@@ -124,11 +125,27 @@ def access(trace: Trace, method: str, route: str, status: int, seconds: float) -
         return
     key = "null" if trace.key_id is None else f'"{trace.key_id}"'
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    sys.stderr.write(
+    _write_soon(
         f'{{"event": "request", "method": "{method}", "route": "{route}", "status": {status}, '
         f'"duration_ms": {seconds * 1000:.2f}, "key_id": {key}, "trace_id": "{trace.trace_id}", '
         f'"level": "info", "time": "{now}"}}\n'
     )
+
+
+_lines: list[str] = []
+
+
+def _write_soon(line: str) -> None:
+    """Write with whatever else is logged before the loop comes round: requests that share a commit share the write."""
+    _lines.append(line)
+    if len(_lines) == 1:
+        asyncio.get_running_loop().call_soon(_write_lines)
+
+
+def _write_lines() -> None:
+    lines = "".join(_lines)
+    _lines.clear()
+    sys.stderr.write(lines)
 
 
 class _StderrHandler(logging.Handler):

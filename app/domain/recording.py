@@ -144,18 +144,20 @@ def record_untold(log: CustomerLog, touchpoint: Touchpoint) -> Recorded:
 
 
 def settle(log: CustomerLog, model: Model) -> None:
-    """Score the run of untold facts that is open, if any: its last row carries the effect of them all."""
+    """Score the run of untold facts that is open, if any.
+
+    A lone fact gets its own effect as outcome. Of several nobody was told which did what, so their rows say nothing.
+    """
     if log.run_from is None:
         return
     touchpoint, stored = log.fresh[-1]
     now = seconds(touchpoint.received_at)
-    before, after = score(log.run_from, now, model), score(log.state, now, model)
+    after = score(log.state, now, model)
     if log.run_length == 1:
+        before = score(log.run_from, now, model)
         fact = touchpoint.fact
         why = reasons(fact, log.run_from, log.state, before, after, now, model, log.thread(fact))
-    else:
-        why = [f"{log.run_length} touchpoints arrived together"]
-    stored.outcome = outcome_json(before, after, why, model)
+        stored.outcome = outcome_json(before, after, why, model)
     log.health, log.scored_at, log.run_from, log.run_length = after, now, None, 0
 
 

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from app.domain.problems import Unavailable
+from app.domain.problems import Problem, Unavailable
 from app.storage.database import is_away, is_canceled, is_retryable, unavailable
 
 T = TypeVar("T")
@@ -109,7 +109,13 @@ class GroupWriter(Generic[T, R]):
     async def _write(self, items: list[T]) -> Sequence[R | BaseException]:
         try:
             return await self._attempt(items)
+        except Unavailable as problem:
+            # Said by the work itself: no item is to blame, and halves would only ask again.
+            return [problem] * len(items)
         except Exception as error:
+            if isinstance(error, Problem):
+                log.warning("group_refused", items=len(items), code=error.code)
+                return [error] * len(items)
             if is_away(error) or is_canceled(error) or isinstance(error, self.retry_on):
                 log.warning("group_given_up", items=len(items), error=type(error).__name__)
                 return [unavailable(error)] * len(items)

@@ -1,7 +1,8 @@
 """How healthy a customer's relationship is, at what time you like, and what stands behind every point of it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,7 +10,6 @@ from uuid import UUID
 
 import asyncpg
 
-from app.domain.customers import not_found
 from app.domain.descriptions import complaint_id_of
 from app.domain.health import evidence
 from app.domain.health.explain import points_missed
@@ -25,7 +25,8 @@ from app.domain.identifiers import Reference
 from app.domain.problems import Fault, Invalid
 from app.domain.touchpoints import CLOCK_TOLERANCE, EPOCH, seconds
 from app.storage import timeline
-from app.storage.timeline import END_OF_TIME, LoggedFact
+from app.storage.database import Database
+from app.storage.timeline import END_OF_TIME, LoggedFact, OpenComplaint
 from app.usecases.find_customer import find_customer
 
 TREND: Final = timedelta(days=30)
@@ -56,14 +57,22 @@ class HealthReading:
 
 @dataclass(frozen=True, slots=True)
 class _Then:
-    """A state, and what it was 30 days before (None: not known). Both are of one snapshot."""
+    """A state, and what it was 30 days before (None: not known)."""
 
     state: State
     before: State | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What the log shows beside the state: the newest facts, and the complaints that are open."""
+
+    latest: Sequence[LoggedFact]
+    openings: Sequence[OpenComplaint]
+
+
 async def read_health(
-    connection: asyncpg.Connection,
+    database: Database,
     reference: Reference,
     model: Model,
     now: datetime,
@@ -75,28 +84,11 @@ async def read_health(
 
     Raises what `find_customer` raises, Invalid `in_the_future` or `before_1970`.
     """
-    for name, moment in (("as_of", as_of), ("known_at", known_at)):
-        _check(name, moment, now)
-    # One snapshot: what the log holds must be what the state was made of.
-    async with connection.transaction(isolation="repeatable_read", readonly=True):
-        customer_id = (await find_customer(connection, reference)).customer_id
-        if as_of is None and known_at is None:
-            at, until, known_until = now, END_OF_TIME, END_OF_TIME
-            stored = await timeline.state(connection, customer_id)
-            if stored is None:
-                raise not_found()
-            then = await _now_and_before(connection, customer_id, stored, now)
-        else:
-            at, known_until = as_of or now, known_at or END_OF_TIME
-            until = at
-            then = await _folded(connection, customer_id, at, known_until)
-        latest = await timeline.latest_facts(connection, customer_id, TOP_AMONG, until, known_until)
-        openings = (
-            await timeline.open_complaints(connection, customer_id, until, known_until)
-            if then.state.open_sev > 0
-            else []
-        )
-    return _reading(customer_id, then, latest, openings, at, model)
+    _check("as_of", as_of, now)
+    _check("known_at", known_at, now)
+    if as_of is None and known_at is None:
+        return await _current(database, reference, model, now)
+    return await _past(database, reference, model, as_of or now, known_at or END_OF_TIME)
 
 
 def _check(name: str, moment: datetime | None, now: datetime) -> None:
@@ -108,44 +100,71 @@ def _check(name: str, moment: datetime | None, now: datetime) -> None:
         raise Invalid("before_1970", f"{name} lies before 1970.", errors=[fault])
 
 
-async def _now_and_before(
-    connection: asyncpg.Connection, customer_id: UUID, state: State, now: datetime
-) -> _Then:
-    """The stored state, and the same without what happened since."""
-    recent = await timeline.recent_facts(connection, customer_id, now - TREND, MOST_RECENT)
-    if recent is None:
-        return _Then(state, None)
-    last = recent.last_purchase
-    return _Then(state, rewound(state, recent.after, recent.before, None if last is None else last.at))
+@asynccontextmanager
+async def _snapshot(
+    database: Database, reference: Reference
+) -> AsyncIterator[tuple[asyncpg.Connection, UUID]]:
+    """The customer who is meant, as of one moment: what the log holds must be what the state was made of."""
+    async with (
+        database.hot_reading() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield connection, (await find_customer(connection, reference)).customer_id
 
 
-async def _folded(
-    connection: asyncpg.Connection, customer_id: UUID, at: datetime, known_until: datetime
-) -> _Then:
-    """The log folded up to `at`, and up to 30 days before."""
-    logged = [row async for row in timeline.facts(connection, customer_id, at, known_until)]
-    earlier = [row.fact for row in logged if row.occurred_at <= at - TREND]
+async def _current(database: Database, reference: Reference, model: Model, now: datetime) -> HealthReading:
+    """From the stored state, and for the trend the same without what happened since."""
+    async with _snapshot(database, reference) as (connection, customer_id):
+        state = await timeline.state(connection, customer_id)
+        recent = await timeline.recent_facts(connection, customer_id, now - TREND, MOST_RECENT)
+        around = await _around(connection, customer_id, END_OF_TIME, END_OF_TIME)
+    before = None
+    if recent is not None:
+        last = None if recent.last_purchase is None else recent.last_purchase.at
+        before = rewound(state, recent.after, recent.before, last)
+    return _reading(customer_id, _Then(state, before), around, now, model)
+
+
+async def _past(
+    database: Database, reference: Reference, model: Model, at: datetime, known_until: datetime
+) -> HealthReading:
+    """From the log folded up to `at`, and up to 30 days before."""
+    async with _snapshot(database, reference) as (connection, customer_id):
+        logged = [row async for row in timeline.facts(connection, customer_id, at, known_until)]
+        around = await _around(connection, customer_id, at, known_until)
     # In a thread: a log of a hundred thousand facts takes a second, in which others want answers.
-    state = await asyncio.to_thread(fold, [row.fact for row in logged])
-    return _Then(state, await asyncio.to_thread(fold, earlier))
+    then = await asyncio.to_thread(_folded, logged, at)
+    return _reading(customer_id, then, around, at, model)
+
+
+async def _around(
+    connection: asyncpg.Connection, customer_id: UUID, until: datetime, known_until: datetime
+) -> _Around:
+    latest = await timeline.latest_facts(connection, customer_id, TOP_AMONG, until, known_until)
+    return _Around(latest, await timeline.open_complaints(connection, customer_id, until, known_until))
+
+
+def _folded(logged: Sequence[LoggedFact], at: datetime) -> _Then:
+    return _Then(
+        fold(row.fact for row in logged), fold(row.fact for row in logged if row.occurred_at <= at - TREND)
+    )
 
 
 def _reading(
     customer_id: UUID,
     then: _Then,
-    latest: Sequence[LoggedFact],
-    openings: Sequence[timeline.OpenComplaint],
+    around: _Around,
     moment: datetime,
     model: Model,
 ) -> HealthReading:
     state, at = then.state, seconds(moment)
     health = score(state, at, model)
     flags = red_flags(state, at, model)
-    by_id = {row.fact.id: row for row in latest}
-    top = evidence.top((row.fact for row in latest), at)
+    by_id = {row.fact.id: row for row in around.latest}
+    top = evidence.top((row.fact for row in around.latest), at)
     opened = [
         Opening(complaint_id_of(row.thread) or "", seconds(row.opened_at), SEVERITIES[row.severity])
-        for row in openings
+        for row in around.openings
     ]
     return HealthReading(
         customer_id=customer_id,

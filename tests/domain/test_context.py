@@ -54,10 +54,18 @@ def context(typed: str = "typed", **members: Any) -> Context:
         open_complaints=[OpenComplaint(typed, "high", NOW - timedelta(days=3), "shop", "c1", typed)],
         answers={"nps": Answer("nps", "shop", "n1", NOW, {"rating": 9}, typed)},
         recent=[
-            RecentTouchpoint("shop", "p1", "purchase", NOW, typed, 4999, "EUR", None, typed, 8, False),
-            RecentTouchpoint("shop", "r1", "refund", NOW, None, None, None, None, typed, None, True),
+            RecentTouchpoint(
+                "shop", "p1", "purchase", NOW, typed, 4999, "EUR", None, typed, 8, pending_match=False
+            ),
+            RecentTouchpoint(
+                "shop", "r1", "refund", NOW, None, None, None, None, typed, None, pending_match=True
+            ),
         ],
-        actions=[Action("resolve_complaint", "A complaint is open for 3 days; resolving it now gives back 19.9 points")],
+        actions=[
+            Action(
+                "resolve_complaint", "A complaint is open for 3 days; resolving it now gives back 19.9 points"
+            )
+        ],
         notes=[Remark("note_1", typed, typed, NOW)],
     )
     return replace(told, **members)
@@ -84,7 +92,9 @@ def test_of_somebody_new_the_summary_says_just_that() -> None:
 
 def test_a_customer_without_a_name_goes_by_the_oldest_identifier() -> None:
     told = context()
-    nameless = replace(told.customer, profile=Profile(), identifiers=(HeldIdentifier("email", "ada@example.com", NOW),))
+    nameless = replace(
+        told.customer, profile=Profile(), identifiers=(HeldIdentifier("email", "ada@example.com", NOW),)
+    )
     assert summary(replace(told, customer=nameless)).startswith("Customer ada@example.com, ")
 
 
@@ -163,7 +173,11 @@ NASTY = (
 )
 
 
-@given(st.sampled_from(NASTY) | st.lists(st.sampled_from(NASTY), max_size=4).map("\n".join) | st.text(max_size=80))
+@given(
+    st.sampled_from(NASTY)
+    | st.lists(st.sampled_from(NASTY), max_size=4).map("\n".join)
+    | st.text(max_size=80)
+)
 def test_what_people_typed_never_becomes_markup(typed: str) -> None:
     # Empty texts are left out, which changes the shape; so there is always a word.
     assert _shape(markdown(context(f"word {typed}"))) == _shape(markdown(context("word")))

@@ -32,7 +32,9 @@ from app.domain.kinds import KINDS
         ("store_visit", {"properties": {"mode": "anything"}}, "Store visit"),
     ],
 )
-def test_a_touchpoint_says_what_it_is_when_nobody_described_it(kind: str, said: dict[str, Any], told: str) -> None:
+def test_a_touchpoint_says_what_it_is_when_nobody_described_it(
+    kind: str, said: dict[str, Any], told: str
+) -> None:
     assert describe(kind, **said) == told
 
 

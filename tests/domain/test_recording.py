@@ -109,13 +109,15 @@ def test_a_refund_waits_for_its_order_and_then_counts() -> None:
     assert not record(log, touchpoint("r", "refund", order_id="A"), MODEL).pending_match
 
 
-def test_a_run_of_untold_facts_is_scored_once_and_its_last_row_carries_the_effect() -> None:
+def test_a_lone_fact_of_a_batch_carries_its_effect_and_several_at_once_carry_none() -> None:
     log = CustomerLog(ADA, EMPTY)
-    for index in range(3):
+    record_untold(log, touchpoint("0"))
+    settle(log, MODEL)
+    lone = json.loads(log.fresh[0][1].outcome)
+    assert (lone["before"], lone["score"]) == (None, score(log.state, seconds(NOW), MODEL).score)
+    for index in (1, 2):
         record_untold(log, touchpoint(str(index), days_ago=index))
     settle(log, MODEL)
-    outcomes = [stored.outcome for _, stored in log.fresh]
-    assert outcomes[:2] == [UNTOLD, UNTOLD]
-    last = json.loads(outcomes[2])
-    assert last["before"] is None
-    assert last["score"] == score(log.state, seconds(NOW), MODEL).score
+    assert [stored.outcome for _, stored in log.fresh[1:]] == [UNTOLD, UNTOLD]
+    assert log.health is not None
+    assert log.health.score_exact == score(log.state, seconds(NOW), MODEL).score_exact

@@ -116,6 +116,23 @@ async def test_a_database_that_stays_away_is_told_to_everybody_after_a_bounded_n
     assert len(work.failures) == 46
 
 
+async def test_work_that_says_it_is_unavailable_is_believed_and_not_done_in_halves() -> None:
+    work = Work()
+    away = Unavailable("database_unavailable", "Try again shortly.", retry_after_seconds=1)
+    work.failures = [away, away]
+    async with writer(work) as made:
+        assert await made.submit([1, 2, 3, 4]) == [away] * 4
+    assert len(work.failures) == 1
+
+
+async def test_a_problem_of_the_work_is_told_to_the_whole_group_and_not_taken_for_poison() -> None:
+    work = Work()
+    work.failures = [Unavailable("busy", "Try again.", retry_after_seconds=1)]
+    async with writer(work) as made:
+        assert [getattr(answer, "code", None) for answer in await made.submit([1, 2, 3])] == ["busy"] * 3
+    assert work.groups == []
+
+
 async def test_a_statement_that_ran_out_of_time_is_not_tried_again() -> None:
     work = Work()
     work.failures = [asyncpg.QueryCanceledError()]

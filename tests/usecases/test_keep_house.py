@@ -12,7 +12,9 @@ async def test_answers_are_kept_for_a_day_and_then_dropped(store: Database) -> N
         for hours in (1, 23, 25, 48):
             given = NOW - timedelta(hours=hours)
             answer = KeptAnswer(bytes(32), 201, {})
-            await idempotency.keep(connection, Question("key", "route", str(hours)), answer, given, since=given)
+            await idempotency.keep(
+                connection, Question("key", "route", str(hours)), answer, given, since=given
+            )
     assert await keep_house(store, NOW) == 2
     async with store.hot_reading() as connection:
         left = await connection.fetch("SELECT key FROM idempotency_keys ORDER BY key")

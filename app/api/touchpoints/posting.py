@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from app.api.bodies import JSON, NDJSON, RawBody, Shape, raw_body
 from app.api.deps import Config, Now, requires
+from app.api.lean import LeanRoute
 from app.api.openapi import problems
 from app.api.problems import document as problem_document
 from app.api.problems import status_of
@@ -33,7 +34,7 @@ from app.domain.problems import Conflict, Fault, Forbidden, Invalid, Malformed, 
 from app.domain.recording import Recorded
 from app.usecases.post_touchpoints import Post, Posted, post_touchpoints
 
-router = APIRouter(prefix="/v1/touchpoints", tags=["touchpoints"])
+router = APIRouter(prefix="/v1/touchpoints", tags=["touchpoints"], route_class=LeanRoute)
 
 _SINGLE: Final = Shape(TypeAdapter(TouchpointIn), {"purchase": EXAMPLE})
 _BATCH: Final = Shape(TypeAdapter(BatchIn), {"batch": {"touchpoints": [EXAMPLE]}})

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
 
-from app.api.deps import Store, requires
+from app.api.deps import Reader, Store, requires
 from app.api.openapi import problems
 from app.api.paging import Cursor, Moment, Page, Paging
 from app.api.references import INVALID_CURSOR, NAMED_PROBLEMS, Named
@@ -17,6 +17,7 @@ from app.domain.keys import Caller
 from app.domain.kinds import KINDS
 from app.domain.problems import Fault, Invalid, NotFound
 from app.storage import timeline
+from app.storage.database import driver
 from app.storage.timeline import ArrivalPlace, Logged, Narrow, TimelinePlace
 from app.usecases.find_customer import find_customer
 
@@ -114,20 +115,20 @@ async def get_touchpoint(
 async def list_touchpoints(
     _caller: Annotated[Caller, requires("customers:read")],
     page: Paging,
-    database: Store,
+    # Not the hot pool: a rare kind may be far away, and writers must not wait for who looks for it.
+    reader: Reader,
     kind: KindFilter = None,
     since: Annotated[QueryMoment | None, Query(description="Received at this time or later.")] = None,
 ) -> Page[TouchpointRow]:
     """What came in from the whole shop, the newest arrival first."""
     after = page.after(_BY_ARRIVAL)
-    async with database.hot_reading() as connection:
-        rows = await timeline.newest_arrivals(
-            connection,
-            page.fetch,
-            kind=_known_kind(kind),
-            since=since,
-            before=None if after is None else ArrivalPlace(*after),
-        )
+    rows = await timeline.newest_arrivals(
+        await driver(reader),
+        page.fetch,
+        kind=_known_kind(kind),
+        since=since,
+        before=None if after is None else ArrivalPlace(*after),
+    )
     return page.answer(
         rows,
         shown,

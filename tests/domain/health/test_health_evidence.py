@@ -13,7 +13,10 @@ def _told(*facts: Fact) -> dict[str, str | None]:
 
 
 def _top(*facts: Fact) -> dict[str, list[str]]:
-    return {name: [fact.id for fact in top] for name, top in zip(COMPONENTS, evidence.top(facts, NOW), strict=True)}
+    return {
+        name: [fact.id for fact in top]
+        for name, top in zip(COMPONENTS, evidence.top(facts, NOW), strict=True)
+    }
 
 
 def test_purchases_are_counted() -> None:
@@ -31,7 +34,10 @@ def test_everything_else_fades_and_says_how_fast() -> None:
     opened = fact_of("complaint_opened", NOW, "c", properties={"complaint_id": "c", "severity": "high"})
     resolved = fact_of("complaint_resolved", NOW, "r", properties={"complaint_id": "c"})
     assert _told(opened)["complaints"] == "1.0 complaint, each counting half after 180 days; not all resolved"
-    assert _told(opened, resolved)["complaints"] == "1.0 complaint, each counting half after 180 days; all resolved"
+    assert (
+        _told(opened, resolved)["complaints"]
+        == "1.0 complaint, each counting half after 180 days; all resolved"
+    )
 
 
 @given(histories())
@@ -53,11 +59,16 @@ def test_the_newest_of_equals_come_first_and_there_are_three() -> None:
 
 
 def test_what_weighs_more_comes_before_what_is_newer() -> None:
-    assert _top(fact_of("visit", NOW, "visit"), fact_of("community_post", NOW - DAY, "post"))["engagement"] == [
+    assert _top(fact_of("visit", NOW, "visit"), fact_of("community_post", NOW - DAY, "post"))[
+        "engagement"
+    ] == [
         "post",
         "visit",
     ]
-    small, large = fact_of("purchase", NOW, "small", amount=100), fact_of("purchase", NOW - DAY, "large", amount=9900)
+    small, large = (
+        fact_of("purchase", NOW, "small", amount=100),
+        fact_of("purchase", NOW - DAY, "large", amount=9900),
+    )
     assert _top(small, large)["value"] == ["large", "small"]
     assert _top(small, large)["momentum"] == ["small", "large"]
 

@@ -56,7 +56,12 @@ def test_p_alive_falls_with_silence_and_rises_with_a_purchase(facts: list[Fact],
 
 def _complained(*severities: str) -> tuple[list[Fact], list[Opening]]:
     facts = [
-        fact_of("complaint_opened", NOW - (index + 3) * DAY, f"c{index}", properties={"complaint_id": f"c{index}", "severity": severity})
+        fact_of(
+            "complaint_opened",
+            NOW - (index + 3) * DAY,
+            f"c{index}",
+            properties={"complaint_id": f"c{index}", "severity": severity},
+        )
         for index, severity in enumerate(severities)
     ]
     return facts, [Opening(f"c{index}", fact.at, fact.severity) for index, fact in enumerate(facts)]
@@ -73,16 +78,25 @@ def test_resolving_each_complaint_and_all_of_them_is_offered_with_its_gain() -> 
         ("purchase", None),
         ("answer_survey", None),
     }
-    assert gains["resolve_all_complaints", None] >= gains["resolve_complaint", "c0"] > gains["resolve_complaint", "c1"]
+    assert (
+        gains["resolve_all_complaints", None]
+        >= gains["resolve_complaint", "c0"]
+        > gains["resolve_complaint", "c1"]
+    )
     assert [help_.gain for help_ in offered] == sorted(gains.values(), reverse=True)
 
 
 def test_what_is_promised_is_what_happens() -> None:
     facts, openings = _complained("critical")
     state = fold(facts)
-    promised = next(help_ for help_ in what_would_help(state, openings, NOW, MODEL) if help_.action == "resolve_complaint")
+    promised = next(
+        help_ for help_ in what_would_help(state, openings, NOW, MODEL) if help_.action == "resolve_complaint"
+    )
     resolution = fact_of("complaint_resolved", NOW, "r", properties={"complaint_id": "c0"})
-    before, after = score(state, NOW, MODEL).score_exact, score(fold([*facts, resolution]), NOW, MODEL).score_exact
+    before, after = (
+        score(state, NOW, MODEL).score_exact,
+        score(fold([*facts, resolution]), NOW, MODEL).score_exact,
+    )
     assert before is not None
     assert after is not None
     assert promised.gain == round(after - before, 1)
@@ -94,4 +108,6 @@ def test_only_what_raises_the_score_is_called_a_help(facts: list[Fact]) -> None:
     offered = what_would_help(state, [], NOW, MODEL)
     assert all(help_.gain >= 0.1 for help_ in offered)
     top = contribution((fact_of("csat", NOW, "", properties={"rating": 5}),))
-    assert ("answer_survey" in {help_.action for help_ in offered}) == (round(gain(state, top, NOW, MODEL), 1) > 0)
+    assert ("answer_survey" in {help_.action for help_ in offered}) == (
+        round(gain(state, top, NOW, MODEL), 1) > 0
+    )

@@ -1,0 +1,104 @@
+"""LeanRoute: a route whose arguments are resolved along a plan that was made once.
+
+The routes that every purchase and every support conversation takes pay more for FastAPI's general dependency solver
+than for their own work (docs/performance.md). A LeanRoute is declared like any other, so the document and the tests
+that walk the routes see no difference; it only answers `Response` objects and asks for coroutine dependencies,
+parameters and the request.
+"""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import request_params_to_args
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.security import SecurityScopes
+
+_UNSUPPORTED: Final = (
+    "cookie_params",
+    "body_params",
+    "websocket_param_name",
+    "http_connection_param_name",
+    "response_param_name",
+    "background_tasks_param_name",
+)
+
+
+class LeanRoute(APIRoute):
+    """See the module."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler that FastAPI wraps with its routing and its exception handlers."""
+        plan = _plan(self.dependant)
+
+        async def handle(request: Request) -> Response:
+            answer: Response = await plan.run(request)
+            return answer
+
+        return handle
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One coroutine function and how to come by each of its arguments."""
+
+    call: Callable[..., Coroutine[Any, Any, Any]]
+    request_name: str | None
+    constants: dict[str, Any]
+    needs: tuple[tuple[str, "_Plan"], ...]
+    path: list[Any]
+    query: list[Any]
+    headers: list[Any]
+    header_names: frozenset[bytes]
+    query_defaults: dict[str, Any]
+    header_defaults: dict[str, Any]
+
+    async def run(self, request: Request) -> Any:
+        arguments = dict(self.constants)
+        if self.request_name is not None:
+            arguments[self.request_name] = request
+        for name, need in self.needs:
+            arguments[name] = await need.run(request)
+        if self.path:
+            arguments |= _read(self.path, request.path_params)
+        if self.query:
+            asked = request.scope["query_string"]
+            arguments |= _read(self.query, request.query_params) if asked else self.query_defaults
+        if self.headers:
+            sent = any(name in self.header_names for name, _ in request.scope["headers"])
+            arguments |= _read(self.headers, request.headers) if sent else self.header_defaults
+        return await self.call(**arguments)
+
+
+def _read(fields: list[Any], received: Any) -> dict[str, Any]:
+    values, errors = request_params_to_args(fields, received)
+    if errors:
+        raise RequestValidationError(errors)
+    return values
+
+
+def _plan(dependant: Dependant) -> _Plan:
+    """Raises TypeError, when the application is made, for a route that asks for what a plan cannot give."""
+    unsupported = [name for name in _UNSUPPORTED if getattr(dependant, name)]
+    optional = [*dependant.query_params, *dependant.header_params]
+    if unsupported or dependant.call is None or any(each.field_info.is_required() for each in optional):
+        raise TypeError(f"a lean route cannot ask for {unsupported or 'required queries and headers'}")
+    constants = {}
+    if dependant.security_scopes_param_name is not None:
+        scopes = [*(dependant.parent_oauth_scopes or []), *(dependant.own_oauth_scopes or [])]
+        constants[dependant.security_scopes_param_name] = SecurityScopes(list(dict.fromkeys(scopes)))
+    return _Plan(
+        dependant.call,
+        dependant.request_param_name,
+        constants,
+        tuple((str(each.name), _plan(each)) for each in dependant.dependencies),
+        dependant.path_params,
+        dependant.query_params,
+        dependant.header_params,
+        frozenset(each.alias.lower().encode() for each in dependant.header_params),
+        {each.name: each.get_default() for each in dependant.query_params},
+        {each.name: each.get_default() for each in dependant.header_params},
+    )

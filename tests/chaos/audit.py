@@ -1,0 +1,166 @@
+"""After the storm: is everything that was acknowledged stored once, with the acknowledged answer, and nothing else?"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from tests.chaos.client import PATIENCE_SECONDS, REMEMBERED, SINGLE, Client, Connection
+from tests.chaos.postgres import Target, connection
+from tests.chaos.script import Event
+from tests.chaos.service import ROOT, Service
+
+REPOSTS_AT_ONCE = 16
+REPOST_TRIES = 20
+
+
+@dataclass(slots=True)
+class Findings:
+    """What must not be, each as a sentence.
+
+    `lost`: acknowledged and not stored. `doubled`: an event or a customer that stands more than once. `invented`:
+    stored and never sent like that. `wrong`: an answer that is not the first one, or that nobody should be given.
+    `unproven`: what `rapport verify` says of the database.
+    """
+
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    invented: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return any((self.lost, self.doubled, self.invented, self.wrong, self.unproven))
+
+    def first(self, most: int = 3) -> list[str]:
+        kinds = {name: getattr(self, name) for name in self.__slots__}
+        return [f"{name}: {what}" for name, found in kinds.items() for what in found[:most]]
+
+
+async def audit(target: Target, service: Service, clients: Sequence[Client]) -> Findings:
+    """Compare the log with what the clients know, post everything again, and let `rapport verify` judge the rest."""
+    findings = Findings()
+    events = {event.id: event for client in clients for event in client.events}
+    before = await _log(target)
+    _compare(events, before, findings)
+    findings.wrong += (surprise for client in clients for surprise in client.surprises)
+    await _compare_customers(target, events.values(), before, findings)
+    acknowledged = [event for event in events.values() if event.acknowledged]
+    await _post_again(acknowledged, service, findings)
+    if (more := len(await _log(target)) - len(before)) and not findings.lost:
+        findings.doubled.append(f"{more} rows were added by posting acknowledged events again")
+    findings.unproven += await asyncio.to_thread(_verify, target)
+    return findings
+
+
+async def _log(target: Target) -> list[asyncpg.Record]:
+    async with connection(target.owner_url) as connected:
+        rows: list[asyncpg.Record] = await connected.fetch(
+            "SELECT id, customer_id, kind, amount_minor, thread FROM touchpoints"
+        )
+    return rows
+
+
+def _compare(events: Mapping[str, Event], log: Sequence[asyncpg.Record], findings: Findings) -> None:
+    stored = Counter(row["id"] for row in log)
+    findings.doubled += (f"{id_} is stored {count} times" for id_, count in stored.items() if count > 1)
+    findings.lost += (id_ for id_, event in events.items() if event.acknowledged and not stored[id_])
+    for row in log:
+        event = events.get(row["id"])
+        if event is None or event.is_poison:
+            findings.invented.append(f"{row['id']} was never sent, or refused")
+        elif _said(row) != _meant(event):
+            findings.invented.append(f"{row['id']} was sent with another body")
+
+
+def _said(row: asyncpg.Record) -> tuple[object, ...]:
+    return row["kind"], row["amount_minor"], row["thread"]
+
+
+def _meant(event: Event) -> tuple[object, ...]:
+    order_id = event.body.get("order_id")
+    return event.body["kind"], event.body.get("amount_minor"), order_id and f"order:{order_id}"
+
+
+async def _compare_customers(
+    target: Target, events: Iterable[Event], log: Sequence[asyncpg.Record], findings: Findings
+) -> None:
+    """One customer for each identifier, the same in every answer, and none that nobody can name."""
+    async with connection(target.owner_url) as connected:
+        claims = await connected.fetch(
+            "SELECT value_key, customer_id FROM identifier_claims WHERE type = 'external_id'"
+        )
+        customers = await connected.fetchval("SELECT count(*) FROM customers")
+    if customers != len(claims):
+        findings.doubled.append(f"{customers} customers for {len(claims)} external ids")
+    holders = {row["value_key"]: row["customer_id"] for row in claims}
+    owners = {row["id"]: row["customer_id"] for row in log}
+    for event in events:
+        holder = holders.get(event.external_id)
+        told = {answer["customer_id"] for answer in event.answers}
+        if told - {str(holder)} or (event.id in owners and owners[event.id] != holder):
+            findings.wrong.append(f"{event.id} went to another customer than its identifier's")
+
+
+async def _post_again(events: Sequence[Event], service: Service, findings: Findings) -> None:
+    waiting = iter(events)
+    lost = set(findings.lost)
+
+    async def post(waiting: Iterator[Event]) -> None:
+        connected = Connection(service.port, service.key)
+        for event in waiting:
+            wrong = await _repeat(connected, event)
+            if wrong is not None and event.id not in lost:
+                findings.wrong.append(wrong)
+        connected.close()
+
+    await asyncio.gather(*(post(waiting) for _ in range(REPOSTS_AT_ONCE)))
+
+
+async def _repeat(connected: Connection, event: Event) -> str | None:
+    """What is wrong with the answer to one more post of a stored event, if anything."""
+    body = json.dumps(event.body).encode()
+    for _ in range(REPOST_TRIES):
+        answer = await connected.post(SINGLE, body, PATIENCE_SECONDS)
+        if answer is not None and answer[0] != 503:
+            break
+        await asyncio.sleep(0.1)
+    else:
+        return f"{event.id} could not be posted again"
+    status, told = answer
+    if status != 200 or told["duplicate"] is not True:
+        return f"{event.id} was acknowledged, and posted again answered {status}"
+    again = {name: told[name] for name in REMEMBERED}
+    if any(first != again for first in event.answers):
+        return f"{event.id} was answered {event.answers[0]}, and posted again {again}"
+    return None
+
+
+def _verify(target: Target) -> list[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", "verify", "--json"],
+        cwd=ROOT,
+        env=environment | {"RAPPORT_DATABASE_URL": target.app_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in (0, 1):
+        return [f"rapport verify ended with {done.returncode}: {done.stderr.strip()}"]
+    told: dict[str, Any] = json.loads(done.stdout)
+    found = [
+        f"{check['name']}: {one['customer_id']}: {one['what']}"
+        for check in told["checks"]
+        for one in check["first"]
+    ]
+    if told["holds"] is not (done.returncode == 0) or bool(found) is told["holds"]:
+        found.append(f"rapport verify contradicts itself: exit code {done.returncode}, {found}")
+    return found

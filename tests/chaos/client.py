@@ -1,0 +1,190 @@
+"""A storefront that tries again until it is told that its event is stored, and remembers all it was told."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.chaos.script import Event, Script
+
+SINGLE, BATCH = "/v1/touchpoints", "/v1/touchpoints/batch"
+# What a retry must be told again; `duplicate` and `pending_match` may change.
+REMEMBERED = ("id", "customer_id", "kind", "occurred_at", "received_at", "source", "health", "loyalty")
+
+PATIENCE_SECONDS = 12.0
+# Some leave before the answer can be there and come again at once, while their first request is still being written.
+IMPATIENT_SHARE, IMPATIENT_SECONDS = 0.06, (0.001, 0.03)
+BATCH_SHARE, BATCH_ITEMS = 0.2, (2, 6)
+TWICE_SHARE = 0.1
+THINK_SECONDS = 0.04
+# Shorter than Retry-After asks for: a client that waits politely would miss the moments that matter.
+PAUSE_SECONDS = (0.02, 0.25)
+GIVE_UP_SECONDS = 60.0
+
+
+class Connection:
+    """HTTP/1.1 with keep-alive, as little of it as the service's answers need."""
+
+    def __init__(self, port: int, key: str) -> None:
+        self._port = port
+        self._key = key
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def post(self, path: str, body: bytes, seconds: float) -> tuple[int, Any] | None:
+        """Status and JSON of the answer; None when there was none in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._post(path, body)
+        except (OSError, EOFError, TimeoutError):
+            self.close()
+            return None
+        except asyncio.CancelledError:
+            self.close()
+            raise
+
+    async def _post(self, path: str, body: bytes) -> tuple[int, Any]:
+        if self._streams is None:
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._streams
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: chaos\r\nAuthorization: Bearer {self._key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+        answer = await reader.readexactly(int(headers["content-length"]))
+        if headers.get("connection") == "close":
+            self.close()
+        return int(lines[0].split()[1]), json.loads(answer)
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+class Client:
+    """One storefront. Times are those of time.monotonic().
+
+    `served` is when the newest request began that was answered as it should be; `longest_gap` the longest time between
+    two such answers; `surprises` what no client should ever be told.
+    """
+
+    def __init__(self, script: Script, port: int, key: str) -> None:
+        self._script = script
+        self._chance = script.chance
+        self._connections = (Connection(port, key), Connection(port, key))
+        self._last_answer = 0.0
+        self.events: list[Event] = []
+        self.served = 0.0
+        self.longest_gap = 0.0
+        self.statuses: Counter[int | None] = Counter()
+        self.surprises: list[str] = []
+        self.given_up = 0
+        self.stopping = False
+
+    async def run(self) -> None:
+        """Send until `stopping`; what was begun is finished."""
+        self._last_answer = time.monotonic()
+        try:
+            while not self.stopping:
+                await self._send()
+                await asyncio.sleep(self._chance.uniform(0, THINK_SECONDS))
+        finally:
+            for connection in self._connections:
+                connection.close()
+
+    async def _send(self) -> None:
+        first, second = self._connections
+        way = self._chance.random()
+        if way < BATCH_SHARE:
+            await self._deliver_batch(first, [self._new() for _ in range(self._chance.randint(*BATCH_ITEMS))])
+        elif way < BATCH_SHARE + TWICE_SHARE:
+            event = self._new()
+            await asyncio.gather(self._deliver(first, event), self._deliver(second, event))
+        else:
+            await self._deliver(first, self._new())
+
+    def _new(self) -> Event:
+        event = self._script.event()
+        self.events.append(event)
+        return event
+
+    async def _deliver(self, connection: Connection, event: Event) -> None:
+        body = json.dumps(event.body).encode()
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        while time.monotonic() < deadline:
+            event.attempts += 1
+            answer = await self._ask(connection, SINGLE, body)
+            if answer is not None and self._settle(event, *answer):
+                return
+            await self._pause()
+        self.given_up += 1
+
+    async def _deliver_batch(self, connection: Connection, events: Sequence[Event]) -> None:
+        """As a whole, then again those that were not taken. Some name an event twice."""
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        while events and time.monotonic() < deadline:
+            sent = [*events, events[0]] if self._chance.random() < 0.1 else list(events)
+            for event in sent:
+                event.attempts += 1
+            body = json.dumps({"touchpoints": [event.body for event in sent]}).encode()
+            answer = await self._ask(connection, BATCH, body)
+            if answer is not None and answer[0] == 200:
+                for row in answer[1]["results"]:
+                    self._settle_item(sent[row["index"]], row)
+            elif answer is not None and answer[0] != 503:
+                self._be_surprised(f"a batch was answered {answer[0]} {answer[1].get('code')}")
+            events = [event for event in events if not (event.acknowledged or event.refused)]
+            if events:
+                await self._pause()
+        self.given_up += len(events)
+
+    async def _ask(self, connection: Connection, path: str, body: bytes) -> tuple[int, Any] | None:
+        begun = time.monotonic()
+        impatient = self._chance.random() < IMPATIENT_SHARE
+        seconds = self._chance.uniform(*IMPATIENT_SECONDS) if impatient else PATIENCE_SECONDS
+        answer = await connection.post(path, body, seconds)
+        self.statuses[None if answer is None else answer[0]] += 1
+        if answer is not None and answer[0] < 300:
+            self._note_answer(begun)
+        return answer
+
+    def _note_answer(self, begun: float) -> None:
+        now = time.monotonic()
+        self.longest_gap = max(self.longest_gap, now - self._last_answer)
+        self._last_answer, self.served = now, max(self.served, begun)
+
+    def _settle(self, event: Event, status: int, answer: Mapping[str, Any]) -> bool:
+        """Whether a single post is done with."""
+        if status in (200, 201):
+            event.acknowledged = True
+            event.answers.append({name: answer[name] for name in REMEMBERED})
+            if event.is_poison or answer["duplicate"] is not (status == 200):
+                self._be_surprised(f"{event.id}: {status}, duplicate {answer['duplicate']}")
+            return True
+        if status == 500 and event.is_poison:
+            event.refused = True
+            return True
+        if status != 503:
+            self._be_surprised(f"{event.id} was answered {status} {answer.get('code')}")
+        return False
+
+    def _settle_item(self, event: Event, row: Mapping[str, Any]) -> None:
+        if row["status"] != "rejected":
+            event.acknowledged = True
+            return
+        status = row["problem"]["status"]
+        if status == 500 and event.is_poison:
+            event.refused = True
+        elif status != 503:
+            self._be_surprised(f"{event.id} in a batch was answered {status} {row['problem']['code']}")
+
+    def _be_surprised(self, what: str) -> None:
+        self.surprises.append(what)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._chance.uniform(*PAUSE_SECONDS))

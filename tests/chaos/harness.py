@@ -1,0 +1,190 @@
+"""One storm: clients that post and retry, somebody who kills or cuts, and the audit in the end."""
+
+import asyncio
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from tests.chaos.audit import Findings, audit
+from tests.chaos.client import Client
+from tests.chaos.killer import KINDS, Killer
+from tests.chaos.mutants import MUTANTS
+from tests.chaos.postgres import Postgres, Target
+from tests.chaos.proxy import Proxy
+from tests.chaos.script import Script
+from tests.chaos.service import Service, serving
+
+CLIENTS = 12
+FINISH_SECONDS = 90.0
+
+
+@dataclass(slots=True)
+class Report:
+    """What a storm came to. `kills` also counts cuts, by kind; times are in seconds."""
+
+    seed: int
+    seconds: float = 0.0
+    kills: Counter[str] = field(default_factory=Counter)
+    recoveries: dict[str, list[float]] = field(default_factory=dict)
+    sent: int = 0
+    attempts: int = 0
+    acknowledged: int = 0
+    refused: int = 0
+    given_up: int = 0
+    longest_gap: float = 0.0
+    statuses: Counter[int | None] = field(default_factory=Counter)
+    findings: Findings = field(default_factory=Findings)
+    log: str = ""
+
+    @property
+    def retried(self) -> int:
+        """Sendings of an event beyond its first."""
+        return self.attempts - self.sent
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was lost, doubled, invented or wrong, and every event came to an end."""
+        return not self.findings and not self.given_up and self.acknowledged + self.refused == self.sent
+
+
+Trouble = Callable[[Service, Sequence[Client]], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _busy(*forever: Awaitable[None]) -> AsyncIterator[None]:
+    """Things that are done beside the block; when one of them fails, it is the block's failure."""
+    tasks = [asyncio.ensure_future(work) for work in forever]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+
+async def storm(
+    target: Target,
+    trouble: Trouble,
+    *,
+    seed: int,
+    mutant: str | None = None,
+    clients: int = CLIENTS,
+    service_target: Target | None = None,
+) -> Report:
+    """Post while `trouble` lasts, wait for what was begun, and audit. `service_target`: the way past a proxy."""
+    report = Report(seed)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        log = Path(folder) / "service.log"
+        async with serving(service_target or target, log, mutant=mutant) as service:
+            crowd = [Client(Script(seed, number), service.port, service.key) for number in range(clients)]
+            begun = time.monotonic()
+            async with _busy(service.keep_running()):
+                posting = [asyncio.ensure_future(client.run()) for client in crowd]
+                try:
+                    await trouble(service, crowd)
+                finally:
+                    for client in crowd:
+                        client.stopping = True
+                    done, unfinished = await asyncio.wait(posting, timeout=FINISH_SECONDS)
+                    for task in unfinished:
+                        task.cancel()
+                for task in done:
+                    task.result()
+                report.seconds = time.monotonic() - begun
+                _count(report, crowd)
+                report.findings = await audit(target, service, crowd)
+        report.log = log.read_text(errors="replace")
+    return report
+
+
+def _count(report: Report, crowd: Sequence[Client]) -> None:
+    events = [event for client in crowd for event in client.events]
+    report.sent = len(events)
+    report.attempts = sum(event.attempts for event in events)
+    report.acknowledged = sum(event.acknowledged for event in events)
+    report.refused = sum(event.refused for event in events)
+    report.given_up = sum(client.given_up for client in crowd)
+    report.longest_gap = max(client.longest_gap for client in crowd)
+    report.statuses = sum((client.statuses for client in crowd), Counter())
+
+
+async def storm_of_kills(
+    postgres: Postgres,
+    *,
+    seed: int,
+    kills: int | None = None,
+    seconds: float | None = None,
+    kinds: Sequence[str] = tuple(KINDS),
+    watch: Callable[[int], None] = lambda _kills: None,
+) -> Report:
+    """Kill until there were so many kills, or for so long."""
+    return await _killing(postgres, None, seed, kills, seconds, kinds, watch)
+
+
+async def _killing(
+    postgres: Postgres,
+    mutant: str | None,
+    seed: int,
+    kills: int | None,
+    seconds: float | None,
+    kinds: Sequence[str],
+    watch: Callable[[int], None] = lambda _kills: None,
+) -> Report:
+    target = await postgres.database()
+    killers: list[Killer] = []
+    if mutant is not None:
+        await postgres.execute(target.owner_url, *MUTANTS[mutant].prepare)
+
+    async def trouble(service: Service, crowd: Sequence[Client]) -> None:
+        if not kinds:
+            await asyncio.sleep(seconds or 0)
+            return
+        killer = Killer(postgres, service, target, crowd, random.Random(f"kills {seed}"), kinds)
+        killers.append(killer)
+        await killer.run(kills, seconds, watch)
+
+    async with _busy(postgres.keep_running()):
+        report = await storm(target, trouble, seed=seed, mutant=mutant)
+    for killer in killers:
+        report.kills, report.recoveries = killer.kills, dict(killer.recoveries)
+    return report
+
+
+async def storm_on_mutant(
+    postgres: Postgres, mutant: str, *, seed: int, seconds: float, kills: int = 1
+) -> Report:
+    """A short storm on a service with one safety taken out; kills only where those are what shows it."""
+    kinds = MUTANTS[mutant].kills
+    return await _killing(postgres, mutant, seed, kills if kinds else None, None if kinds else seconds, kinds)
+
+
+async def storm_of_cuts(
+    postgres: Postgres, *, seed: int, cuts: int, watch: Callable[[int], None] = lambda _cuts: None
+) -> Report:
+    """Cut connections between the service and the database around COMMIT, so many times."""
+    target = await postgres.database()
+    proxy = Proxy(target.directory, random.Random(f"cuts {seed}"), cuts=cuts)
+
+    async def trouble(_service: Service, _crowd: Sequence[Client]) -> None:
+        while not proxy.finished.is_set():
+            watch(proxy.made.total())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(proxy.finished.wait(), 0.2)
+
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        directory = Path(folder)
+        async with proxy.listening(directory):
+            url = make_url(target.app_url).update_query_dict({"host": str(directory)})
+            through = replace(target, app_url=url.render_as_string(hide_password=False))
+            report = await storm(target, trouble, seed=seed, service_target=through)
+    report.kills = proxy.made
+    return report

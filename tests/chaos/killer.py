@@ -1,0 +1,88 @@
+"""Kills at random, by seed: which process, and when. Whoever starts things again does so by itself."""
+
+import asyncio
+import random
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.client import Client
+from tests.chaos.postgres import Postgres, Target
+from tests.chaos.service import Service
+
+RECOVERY_SECONDS = 60.0
+# After everybody was served again; without a pause there would be nothing under way to lose.
+PAUSE_SECONDS = (0.1, 1.0)
+# Some kills are followed by the next one while the first is still being recovered from.
+IN_A_ROW_SHARE, IN_A_ROW_SECONDS = 0.1, (0.0, 0.3)
+
+KINDS: Mapping[str, str] = {
+    "worker": "one worker, SIGKILL",
+    "service": "all processes of the service, SIGKILL",
+    "restart": "the service, SIGTERM (drains)",
+    "terminated": "one backend, SIGTERM (pg_terminate_backend)",
+    "backend": "one backend, SIGKILL",
+    "postmaster": "the postmaster, SIGKILL",
+}
+
+
+@dataclass(slots=True)
+class Killer:
+    """`recoveries`: by kind, the seconds until every client had been served by a request that began after the kill."""
+
+    postgres: Postgres
+    service: Service
+    target: Target
+    clients: Sequence[Client]
+    chance: random.Random
+    kinds: Sequence[str] = tuple(KINDS)
+    kills: Counter[str] = field(default_factory=Counter)
+    recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _deck: list[str] = field(default_factory=list)
+
+    async def run(self, kills: int | None, seconds: float | None, watch: Callable[[int], None]) -> None:
+        """Kill until there were so many, or until so long has passed."""
+        ends = None if seconds is None else time.monotonic() + seconds
+        await self._served_since(time.monotonic())
+        while (kills is None or self.kills.total() < kills) and (ends is None or time.monotonic() < ends):
+            kind = self._next_kind()
+            self.kills[kind] += 1
+            begun = time.monotonic()
+            await self._kill(kind)
+            gone = time.monotonic()
+            watch(self.kills.total())
+            if self.chance.random() < IN_A_ROW_SHARE:
+                await asyncio.sleep(self.chance.uniform(*IN_A_ROW_SECONDS))
+                continue
+            await self._served_since(gone)
+            self.recoveries[kind].append(time.monotonic() - begun)
+            await asyncio.sleep(self.chance.uniform(*PAUSE_SECONDS))
+
+    def _next_kind(self) -> str:
+        """As from a shuffled deck: in random order, and none is left out for long."""
+        if not self._deck:
+            self._deck = list(self.kinds)
+            self.chance.shuffle(self._deck)
+        return self._deck.pop()
+
+    async def _kill(self, kind: str) -> None:
+        ways: Mapping[str, Callable[[], Awaitable[None]]] = {
+            "service": self.service.kill,
+            "restart": self.service.end,
+            "worker": lambda: self.service.kill_worker(self.chance),
+            "terminated": lambda: self.postgres.kill_backend(self.target, self.chance, signal.SIGTERM),
+            "backend": lambda: self.postgres.kill_backend(self.target, self.chance, signal.SIGKILL),
+            "postmaster": self.postgres.kill_postmaster,
+        }
+        await ways[kind]()
+
+    async def _served_since(self, moment: float) -> None:
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while any(client.served <= moment for client in self.clients):
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"no recovery within {RECOVERY_SECONDS:.0f} s: {self.service.last_words()}"
+                )
+            await asyncio.sleep(0.005)

@@ -1,0 +1,123 @@
+"""Between the service and PostgreSQL, on a socket of its own: cuts a connection around COMMIT, and nothing else.
+
+Understands of the protocol (PostgreSQL documentation, "Message Formats") where a message ends and which one is a simple
+query that begins with COMMIT; everything passes through unchanged.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from app.storage.embedded import SOCKET_NAME
+
+ANSWER_LOST = "COMMIT done, its answer withheld"
+BOTH_LOST = "cut behind COMMIT, done or not"
+COMMIT_LOST = "COMMIT withheld"
+# Most of the time the worst case: the server has committed, and nobody is told.
+KINDS = {ANSWER_LOST: 0.7, BOTH_LOST: 0.2, COMMIT_LOST: 0.1}
+
+_PROTOCOL_3 = 3
+_COMMITTED = b"COMMIT\x00"
+_CHUNK = 65536
+
+
+class Proxy:
+    """`share` of the commits are cut, until there were `cuts`."""
+
+    def __init__(self, upstream: Path, chance: random.Random, *, cuts: int, share: float = 0.5) -> None:
+        self._upstream = upstream / SOCKET_NAME
+        self._chance = chance
+        self._cuts = cuts
+        self._share = share
+        self.made: Counter[str] = Counter()
+        self.finished = asyncio.Event()
+
+    @asynccontextmanager
+    async def listening(self, directory: Path) -> AsyncIterator[None]:
+        """Stand in for the server in `directory`."""
+        server = await asyncio.start_unix_server(self._serve, directory / SOCKET_NAME)
+        try:
+            yield
+        finally:
+            server.close()
+            (directory / SOCKET_NAME).unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, EOFError):
+            upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._upstream)
+            link = _Link(upstream_reader, writer)
+            answers = asyncio.ensure_future(link.pump())
+            try:
+                await self._requests(reader, upstream_writer, link)
+            finally:
+                answers.cancel()
+                # At once: what has not been passed on never will be.
+                upstream_writer.transport.abort()
+                writer.transport.abort()
+
+    async def _requests(
+        self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, link: "_Link"
+    ) -> None:
+        """Pass the client's messages on, up to the COMMIT at which this connection is cut."""
+        await _pass_start(reader, upstream)
+        while True:
+            head = await reader.readexactly(5)
+            body = await reader.readexactly(int.from_bytes(head[1:]) - 4)
+            kind = self._cut() if head[:1] == b"Q" and body.startswith(b"COMMIT") else None
+            if kind is not None:
+                link.withhold = True
+            if kind != COMMIT_LOST:
+                upstream.write(head + body)
+                await upstream.drain()
+            if kind == ANSWER_LOST:
+                await link.committed.wait()
+            if kind is not None:
+                return
+
+    def _cut(self) -> str | None:
+        if self.made.total() >= self._cuts or self._chance.random() >= self._share:
+            return None
+        (kind,) = self._chance.choices(list(KINDS), list(KINDS.values()))
+        self.made[kind] += 1
+        if self.made.total() == self._cuts:
+            self.finished.set()
+        return kind
+
+
+class _Link:
+    """The way back, from the server to the client. `withhold`: swallow what comes, and tell when it is a COMMIT."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.withhold = False
+        self.committed = asyncio.Event()
+
+    async def pump(self) -> None:
+        swallowed = b""
+        with suppress(OSError):
+            while chunk := await self._reader.read(_CHUNK):
+                if self.withhold:
+                    swallowed += chunk
+                    if _COMMITTED in swallowed:
+                        self.committed.set()
+                else:
+                    self._writer.write(chunk)
+                    await self._writer.drain()
+        # The server has gone: nobody need wait for it, and the client is to notice.
+        self.committed.set()
+        self._writer.close()
+
+
+async def _pass_start(reader: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:
+    """The messages before the first one with a type: requests for encryption, then the start-up itself."""
+    while True:
+        head = await reader.readexactly(8)
+        size, code = int.from_bytes(head[:4]), int.from_bytes(head[4:])
+        upstream.write(head + await reader.readexactly(size - 8))
+        await upstream.drain()
+        if code >> 16 == _PROTOCOL_3:
+            return

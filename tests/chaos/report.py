@@ -1,0 +1,76 @@
+"""Storms as Markdown tables: figures as they were counted, nothing rounded up."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+
+from tests.chaos.harness import Report
+from tests.chaos.killer import KINDS
+from tests.chaos.mutants import MUTANTS
+
+GAP_GOAL_SECONDS = 5.0
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def kills_table(report: Report) -> str:
+    """How often what was killed, and how long it took until every client was served again."""
+    rows = []
+    for kind, says in KINDS.items():
+        times = report.recoveries.get(kind, [])
+        spread = (f"{median(times):.2f}", f"{max(times):.2f}") if times else ("-", "-")
+        rows.append((says, report.kills[kind], *spread))
+    rows.append(("**all**", f"**{report.kills.total()}**", "", ""))
+    return _table(("killed", "times", "served again after, median s", "longest s"), rows)
+
+
+def outcome_table(report: Report) -> str:
+    """What became of the events."""
+    findings = report.findings
+    rows = [
+        ("seed", report.seed),
+        ("seconds", f"{report.seconds:,.0f}"),
+        ("events sent", f"{report.sent:,}"),
+        ("sent again (no answer, 503, left early, sent twice)", f"{report.retried:,}"),
+        ("acknowledged", f"{report.acknowledged:,}"),
+        ("poison, refused alone", f"{report.refused:,}"),
+        ("never answered", f"{report.given_up:,}"),
+        ("**lost**", f"**{len(findings.lost)}**"),
+        ("**doubled**", f"**{len(findings.doubled)}**"),
+        ("**stored, but never sent**", f"**{len(findings.invented)}**"),
+        ("**wrong answers**", f"**{len(findings.wrong)}**"),
+        ("**differences of `rapport verify`**", f"**{len(findings.unproven)}**"),
+        ("longest gap of a client, s", f"{report.longest_gap:.2f}"),
+    ]
+    return _table(("what", "count"), rows)
+
+
+def cuts_table(report: Report) -> str:
+    """How often the connection was cut where."""
+    rows: list[Sequence[object]] = [(says, count) for says, count in report.kills.most_common()]
+    rows.append(("**all**", f"**{report.kills.total()}**"))
+    return _table(("cut", "times"), rows)
+
+
+def mutants_table(reports: Mapping[str, Report]) -> str:
+    """What the harness says of each service that lacks one safety."""
+    rows = []
+    for name, report in reports.items():
+        found = report.findings
+        counts = (len(found.lost), len(found.doubled), len(found.wrong), len(found.unproven))
+        rows.append((MUTANTS[name].says, *counts, "missed" if report.holds else "caught"))
+    head = ("taken out", "lost", "doubled", "wrong answers", "differences of `rapport verify`", "harness")
+    return _table(head, rows)
+
+
+def problems(report: Report) -> list[str]:
+    """What does not hold, in sentences: the first of each kind."""
+    found = report.findings.first()
+    if report.given_up:
+        found.append(f"{report.given_up} events got no answer within the time a client tries")
+    open_ends = report.sent - report.acknowledged - report.refused
+    if open_ends > 0:
+        found.append(f"{open_ends} events came to no end")
+    return found

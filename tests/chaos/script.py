@@ -1,0 +1,103 @@
+"""What the clients send: by seed, colliding on a few customers, each event with an id of its own."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.chaos.postgres import POISON
+
+SHARED_CUSTOMERS = 6
+SHARES = {"shared": 0.85, "hot": 0.4, "poison": 0.01, "order_first": 0.8}
+KINDS = {"purchase": 45, "visit": 35, "refund": 20}
+EVENTS_PER_NEW_CUSTOMER = 10
+OLDEST_DAYS = 400
+
+
+@dataclass(slots=True)
+class Event:
+    """One touchpoint, and what became of it.
+
+    `answers` are what single posts of it were told, `acknowledged` that some answer (also of a batch) said that it is
+    stored. Poison is refused by the database, and must be `refused` alone.
+    """
+
+    body: dict[str, Any]
+    attempts: int = 0
+    acknowledged: bool = False
+    refused: bool = False
+    answers: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        found: str = self.body["id"]
+        return found
+
+    @property
+    def external_id(self) -> str:
+        found: str = self.body["customer"]["external_id"]
+        return found
+
+    @property
+    def is_poison(self) -> bool:
+        return self.body.get("description") == POISON
+
+
+class Script:
+    """The events of one client, one after the other."""
+
+    def __init__(self, seed: int, client: int) -> None:
+        self.chance = random.Random(f"chaos {seed}/{client}")
+        self._seed = seed
+        self._prefix = f"{seed}-{client}"
+        self._count = 0
+        self._orders: list[tuple[dict[str, str], str]] = []
+        self._awaited: list[tuple[dict[str, str], str]] = []
+
+    def event(self) -> Event:
+        self._count += 1
+        body: dict[str, Any] = {"id": f"{self._prefix}-{self._count}"}
+        if self._awaited and self.chance.random() < 0.5:
+            customer, order_id = self._awaited.pop()
+            body |= self._purchase(customer, order_id)
+        else:
+            (kind,) = self.chance.choices(list(KINDS), list(KINDS.values()))
+            body |= getattr(self, f"_{kind}")(self._customer())
+        if self.chance.random() < SHARES["poison"]:
+            body["description"] = POISON
+        if self.chance.random() < 0.5:
+            ago = timedelta(seconds=self.chance.randrange(OLDEST_DAYS * 86400))
+            body["occurred_at"] = (datetime.now(UTC) - ago).isoformat()
+        return Event(body)
+
+    def _customer(self) -> dict[str, str]:
+        """One of a few that everybody writes for, or one that the clients create together."""
+        if self.chance.random() < SHARES["shared"]:
+            hot = self.chance.random() < SHARES["hot"]
+            number = 0 if hot else self.chance.randrange(SHARED_CUSTOMERS)
+            return {"external_id": f"{self._seed}-shared-{number}"}
+        name = f"{self._seed}-new-{self._count // EVENTS_PER_NEW_CUSTOMER}"
+        # Some know more of the customer than others, so identifiers are also added while the customer is being made.
+        more = {"email": f"{name}@example.com"} if self.chance.random() < 0.5 else {}
+        return {"external_id": name} | more
+
+    def _purchase(self, customer: dict[str, str], order_id: str | None = None) -> dict[str, Any]:
+        order_id = order_id or f"order-{self._prefix}-{self._count}"
+        self._orders.append((customer, order_id))
+        return {"kind": "purchase", "customer": customer, "order_id": order_id, **self._money()}
+
+    def _visit(self, customer: dict[str, str]) -> dict[str, Any]:
+        return {"kind": "visit", "customer": customer, "channel": "web"}
+
+    def _refund(self, customer: dict[str, str]) -> dict[str, Any]:
+        """Of an order that was sent before, or of one that comes later."""
+        if self._orders and self.chance.random() < SHARES["order_first"]:
+            customer, order_id = self.chance.choice(self._orders[-20:])
+        else:
+            order_id = f"order-{self._prefix}-late-{self._count}"
+            self._awaited.append((customer, order_id))
+        return {"kind": "refund", "customer": customer, "order_id": order_id, **self._money()}
+
+    def _money(self) -> dict[str, Any]:
+        return {"amount_minor": self.chance.randrange(1, 20_000), "currency": "EUR"}
