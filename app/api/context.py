@@ -15,6 +15,7 @@ from app.api.bodies import JSON
 from app.api.customers import Band, CustomerOut
 from app.api.deps import Config, Now, Store, requires
 from app.api.health import ValueOut, value_members
+from app.api.lean import LeanRoute
 from app.api.notes import NoteOut
 from app.api.openapi import problems
 from app.api.references import NAMED_PROBLEMS, Named
@@ -27,7 +28,7 @@ from app.domain.health.weights import DAY_SECONDS
 from app.domain.keys import Caller
 from app.usecases.read_context import SealedContext, read_context
 
-router = APIRouter(prefix="/v1/customers/{customer}/context", tags=["customers"])
+router = APIRouter(prefix="/v1/customers/{customer}/context", tags=["customers"], route_class=LeanRoute)
 
 MARKDOWN: Final = "text/markdown"
 MOST_TOUCHPOINTS: Final = 50

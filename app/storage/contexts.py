@@ -23,7 +23,7 @@ NOTES: Final = 5
 # grow with the log. The answers' kinds are repeated as constants because only constants prove the partial index.
 _CONTEXT: Final = f"""
 SELECT c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner, c.traits, c.created_at, c.updated_at,
-  c.revision, s.state, (
+  c.revision, s.state, s.merged_into, s.erased_at, (
     SELECT json_agg(json_build_array(i.type, i.value, i.created_at) ORDER BY i.created_at, i.type, i.value_key)
     FROM customer_identifiers i
     WHERE i.customer_id = $1
@@ -74,6 +74,8 @@ class Known:
     """What the tables hold about one customer. `seal` changes when any of it does."""
 
     customer_id: UUID
+    merged_into: UUID | None
+    erased_at: datetime | None
     profile: Profile
     identifiers: tuple[HeldIdentifier, ...]
     created_at: datetime
@@ -94,6 +96,8 @@ async def load(connection: asyncpg.Connection, customer_id: UUID, touchpoints: i
         return None
     return Known(
         customer_id=customer_id,
+        merged_into=row["merged_into"],
+        erased_at=row["erased_at"],
         profile=Profile(
             row["name"],
             row["language"],

@@ -46,9 +46,9 @@ def is_away(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    if isinstance(
-        error, asyncpg.InterfaceError
-    ):  # "connection is closed", "connection was closed in the middle of ..."
+    # "connection is closed", "connection was closed in the middle of ..."; and "another operation is in progress",
+    # which asyncpg says of a connection whose server has said goodbye, until the end of the stream is read too.
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return True
     state = sqlstate(error)
     return state is not None and state.startswith(AWAY_STATES)

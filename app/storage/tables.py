@@ -1,5 +1,6 @@
 """The whole schema. The rules it keeps (docs: CONTRIBUTING.md, test: tests/storage/test_schema_rules.py) let the
-same tables run on plain PostgreSQL and, co-located by customer_id, on Citus."""
+same tables run on plain PostgreSQL and, co-located by customer_id, on Citus.
+"""
 
 from sqlalchemy import (
     BigInteger,

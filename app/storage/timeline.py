@@ -1,7 +1,7 @@
 """Reading the log: single touchpoints, one customer's timeline, the shop's newest, and the facts behind a score.
 
-All on a bare connection. What one customer's reads cost is bounded by their page, never by the length of the log, but
-for `facts`, which is the fold of the whole.
+What one customer's reads cost is bounded by their page, never by the length of the log, but for `facts`, which reads
+it all.
 """
 
 import json
@@ -92,7 +92,9 @@ ALL: Final = Narrow()
 
 # The order of domain.health.threads: whole seconds, then the fact's id compared by code points.
 def _turn(alias: str) -> str:
-    return f"floor(extract(epoch FROM {alias}.occurred_at)), ({alias}.source || '/' || {alias}.id) COLLATE \"C\""
+    return (
+        f"floor(extract(epoch FROM {alias}.occurred_at)), ({alias}.source || '/' || {alias}.id) COLLATE \"C\""
+    )
 
 
 # LIMIT and count() hold the planner to one look-up for each row: an EXISTS it may hash, and then it reads every
@@ -117,7 +119,8 @@ END"""  # noqa: S608 - constants of this module
 """Whether the row `t` waits: a refund for its purchase, a resolution for its opening (the k-th answers the k-th)."""
 
 OPEN_COMPLAINTS: Final = f"""
-SELECT c.thread, c.source, c.id, c.occurred_at, c.properties ->> 'severity' AS severity, c.description
+SELECT c.thread, c.source, c.id, c.occurred_at, coalesce(c.properties ->> 'severity', 'medium') AS severity,
+  c.description
 FROM (
   SELECT t.thread, t.kind, t.source, t.id, t.occurred_at, t.properties, t.description,
     row_number() OVER (PARTITION BY t.thread, t.kind ORDER BY {_turn("t")}) AS nth,
@@ -132,9 +135,10 @@ LIMIT 50"""  # noqa: S608 - constants of this module
 
 # --- touchpoints ----------------------------------------------------------------------------------------------------
 
-# By the names of Logged's members.
+# By the names of Logged's members. JSON as text, because SQLAlchemy's connections decode it and bare ones do not.
 _COLUMNS: Final = """t.customer_id, t.origin_customer_id, t.source, t.id, t.kind, t.occurred_at, t.received_at,
-  t.channel, t.amount_minor, t.currency, t.exchange_rate, t.thread, t.description, t.items, t.properties, t.outcome"""
+  t.channel, t.amount_minor, t.currency, t.exchange_rate, t.thread, t.description, t.items::text AS items,
+  t.properties::text AS properties, t.outcome::text AS outcome"""
 
 
 def _logged(row: asyncpg.Record) -> Logged:
@@ -255,12 +259,11 @@ _FACT: Final = f"""t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.threa
   CASE WHEN t.kind IN ({_SPEAKING}) THEN t.properties END AS properties"""
 
 
-async def state(connection: asyncpg.Connection, customer_id: UUID) -> State | None:
-    """The fold of a customer's log as the last write left it; None when there is no such customer."""
-    stored = await connection.fetchval(
-        "SELECT state FROM customer_states WHERE customer_id = $1", customer_id
+async def state(connection: asyncpg.Connection, customer_id: UUID) -> State:
+    """The fold of a customer's log as the last write left it; the caller has just seen that they exist."""
+    return State.decode(
+        await connection.fetchval("SELECT state FROM customer_states WHERE customer_id = $1", customer_id)
     )
-    return None if stored is None else State.decode(stored)
 
 
 def _logged_fact(row: asyncpg.Record) -> LoggedFact:

@@ -1,4 +1,4 @@
-"""Everything about one customer for whoever is talking to them now: three statements, whatever the log holds."""
+"""Everything about one customer for whoever is talking to them now: two statements, whatever the log holds."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from app.domain.health.score import score
 from app.domain.health.standing import level_reasons, next_best_actions
 from app.domain.identifiers import Reference
 from app.domain.touchpoints import seconds
-from app.storage import contexts
+from app.storage import contexts, identifiers
 from app.storage.contexts import Known
 from app.usecases.find_customer import find_customer
 
@@ -30,11 +30,23 @@ async def read_context(
     connection: asyncpg.Connection, reference: Reference, model: Model, now: datetime, *, touchpoints: int
 ) -> SealedContext:
     """The customer as of `now`, with so many of their newest touchpoints. Raises what `find_customer` raises."""
-    identity = await find_customer(connection, reference)
-    known = await contexts.load(connection, identity.customer_id, touchpoints)
+    known = await _named(connection, reference, touchpoints)
+    if known is None or known.merged_into is not None or known.erased_at is not None:
+        # Not the plain case: the general look-up follows merges and knows what to say.
+        identity = await find_customer(connection, reference)
+        known = await contexts.load(connection, identity.customer_id, touchpoints)
     if known is None:
         raise not_found()
     return SealedContext(_context(known, model, now), known.seal)
+
+
+async def _named(connection: asyncpg.Connection, reference: Reference, touchpoints: int) -> Known | None:
+    """Who is meant when the reference names exactly one customer."""
+    keys = {(identifier.type, identifier.key) for identifier in reference.identifiers}
+    named = set((await identifiers.holders(connection, keys)).values())
+    if reference.customer_id is not None:
+        named.add(reference.customer_id)
+    return await contexts.load(connection, named.pop(), touchpoints) if len(named) == 1 else None
 
 
 def _context(known: Known, model: Model, now: datetime) -> Context:

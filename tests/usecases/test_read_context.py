@@ -150,14 +150,14 @@ async def test_everything_is_as_of_now(desk: Desk) -> None:
     assert now.first_purchase_at == NOW - timedelta(days=20)
 
 
-async def test_reading_is_three_statements(desk: Desk) -> None:
+async def test_reading_is_two_statements(desk: Desk) -> None:
     await desk.add(post("p"))
     said: list[object] = []
     async with desk.store.hot_reading() as connection:
         with connection.query_logger(said.append):
             await read_context(connection, ADA, shipped(), NOW, touchpoints=5)
             await asyncio.sleep(0)  # the driver tells in the loop's next round
-    assert len(said) == 3
+    assert len(said) == 2
 
 
 async def test_nobody_has_no_context(desk: Desk) -> None:

@@ -57,9 +57,9 @@ def delta(before: Health, after: Health, model: Model) -> tuple[float, ...]:
     )
 
 
-def gain(state: State, addition: State, now: int, model: Model) -> float:
-    """Points by which the score at `now` would change if `addition` (contributions of facts that could be) came in."""
-    return _exact(score(state.plus(addition), now, model)) - _exact(score(state, now, model))
+def gain(state: State, health: Health, addition: State, now: int, model: Model) -> float:
+    """Points by which `health`, of `state` at `now`, would change if `addition` (what facts would add) came in."""
+    return _exact(score(state.plus(addition), now, model)) - _exact(health)
 
 
 def purchase_now(state: State, now: int) -> State:

@@ -9,6 +9,7 @@ from app.domain.health.history import fold
 from app.domain.health.mbg import alive_probability
 from app.domain.health.model import Model
 from app.domain.health.resolution import RESOLUTION
+from app.domain.health.score import score
 from app.domain.health.state import EMPTY, State
 from app.domain.health.threads import contribution
 from app.domain.health.weights import DAY_SECONDS, weight
@@ -51,6 +52,7 @@ def what_would_help(state: State, openings: Sequence[Opening], now: int, model: 
 
     Each open complaint resolved, all of them when there are several, an average purchase, a top answer.
     """
+    health = score(state, now, model)
     resolved = [_resolved(opening, now) for opening in openings]
     candidates: list[tuple[str, State, str | None]] = [
         ("resolve_complaint", addition, opening.complaint_id)
@@ -64,7 +66,7 @@ def what_would_help(state: State, openings: Sequence[Opening], now: int, model: 
     answer = contribution((fact_of("csat", now, "", properties={"rating": 5}),))
     candidates += [("purchase", purchase_now(state, now), None), ("answer_survey", answer, None)]
     scored = [
-        Help(action, round(gain(state, addition, now, model), 1), complaint_id)
+        Help(action, round(gain(state, health, addition, now, model), 1), complaint_id)
         for action, addition, complaint_id in candidates
     ]
     return sorted((help_ for help_ in scored if help_.gain > 0), key=lambda help_: -help_.gain)

@@ -48,7 +48,7 @@ def next_best_actions(
     """
     actions = []
     if state.open_sev > 0:
-        actions.append(("resolve_complaint", _why_resolve(state, now, model)))
+        actions.append(("resolve_complaint", _why_resolve(state, health, now, model)))
     low = health.band in ("at_risk", "lost")
     if low and "complaint_repeated" in flags:
         why = f"Complaints repeat and health is {health.score} of 100; a call says more than a message"
@@ -59,36 +59,36 @@ def next_best_actions(
     if state.open_sev > 0 or "opted_out" in flags:
         return actions
     if "overdue" in flags:
-        actions.append(("win_back", _why_win_back(state, now, model)))
+        actions.append(("win_back", _why_win_back(state, health, now, model)))
     if state.n and read(state.sd180, now, 180) < 1000 * _FADED:
-        actions.append(("ask_for_feedback", _why_ask(state, now, model)))
+        actions.append(("ask_for_feedback", _why_ask(state, health, now, model)))
     content = health.band in ("thriving", "healthy") and state.sn180 >= 0 and "overdue" not in flags
     if content and state.n and read(state.adv365, now, 365) < 1000 * _FADED:
-        actions.append(("thank_and_invite", _why_thank(state, now, model)))
+        actions.append(("thank_and_invite", _why_thank(state, health, now, model)))
     return actions
 
 
-def _why_resolve(state: State, now: int, model: Model) -> str:
+def _why_resolve(state: State, health: Health, now: int, model: Model) -> str:
     severity, since = state.open_sev, state.open_sevt // state.open_sev
     remaining = severity * RESOLUTION.share(now - since, None) // 1000
     resolved = State(open_sev=-severity, open_sevt=-state.open_sevt, res45=remaining * weight(now, 45))
-    back = wording.points(gain(state, resolved, now, model))
+    back = wording.points(gain(state, health, resolved, now, model))
     return f"{_open_complaint(state, now)}; resolving it now gives back {back}"
 
 
-def _why_win_back(state: State, now: int, model: Model) -> str:
-    back = wording.points(gain(state, purchase_now(state, now), now, model))
+def _why_win_back(state: State, health: Health, now: int, model: Model) -> str:
+    back = wording.points(gain(state, health, purchase_now(state, now), now, model))
     return f"{_rhythm(state, now, model)}; a purchase now would add {back}"
 
 
-def _why_ask(state: State, now: int, model: Model) -> str:
+def _why_ask(state: State, health: Health, now: int, model: Model) -> str:
     answer = contribution((fact_of("csat", now, "", properties={"rating": 5}),))
     asked = "No answer in recent months" if state.sd180 else "Never answered a survey"
-    return f"{asked}; a top answer would add {wording.points(gain(state, answer, now, model))}"
+    return f"{asked}; a top answer would add {wording.points(gain(state, health, answer, now, model))}"
 
 
-def _why_thank(state: State, now: int, model: Model) -> str:
-    referral = gain(state, contribution((fact_of("referral", now, ""),)), now, model)
+def _why_thank(state: State, health: Health, now: int, model: Model) -> str:
+    referral = gain(state, health, contribution((fact_of("referral", now, ""),)), now, model)
     referred = "has not referred a friend lately" if state.adv365 else "has never referred a friend"
     return f"Bought {wording.times(state.n)} and {referred}; a referral would add {wording.points(referral)}"
 

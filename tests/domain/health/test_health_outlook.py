@@ -109,5 +109,5 @@ def test_only_what_raises_the_score_is_called_a_help(facts: list[Fact]) -> None:
     assert all(help_.gain >= 0.1 for help_ in offered)
     top = contribution((fact_of("csat", NOW, "", properties={"rating": 5}),))
     assert ("answer_survey" in {help_.action for help_ in offered}) == (
-        round(gain(state, top, NOW, MODEL), 1) > 0
+        round(gain(state, score(state, NOW, MODEL), top, NOW, MODEL), 1) > 0
     )
