@@ -21,7 +21,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
 
 metadata = MetaData(
     naming_convention={
@@ -142,7 +142,8 @@ touchpoints = Table(
     Column("properties", JSONB),
     Column("body_sha256", LargeBinary, nullable=False),
     # The health member of the answer the caller was given; a retry gets it again, the timeline shows its delta.
-    Column("outcome", JSONB, nullable=False),
+    # JSON and not JSONB: a retry gets the very same text.
+    Column("outcome", JSON, nullable=False),
     # The origin comes last: "is this id known?" is one look-up by prefix, also after a merge.
     PrimaryKeyConstraint("customer_id", "source", "id", "origin_customer_id"),
     # No foreign key: rows are only added under the lock of their customer_states row, which has one, and a check per

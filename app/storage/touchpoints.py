@@ -15,16 +15,25 @@ from app.domain.touchpoints import Touchpoint, fact_key, seconds
 _FACT_COLUMNS = "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties::text"
 
 # Two look-ups in one statement: rows that have one of these ids, and rows that share a thread with one of the group.
+# OFFSET 0 keeps each look-up a look-up: flattened into a join, the planner prefers to read every row that these
+# customers ever had, and the cost of a write would grow with their history.
 _KNOWN = f"""
 SELECT t.customer_id, true AS by_id, {_FACT_COLUMNS}, t.received_at, t.body_sha256, t.outcome::text
 FROM unnest($1::uuid[], $2::text[], $3::text[]) AS wanted (customer_id, source, id)
-JOIN touchpoints t
-  ON t.customer_id = wanted.customer_id AND t.source = wanted.source AND t.id = wanted.id
+CROSS JOIN LATERAL (
+  SELECT * FROM touchpoints t
+  WHERE t.customer_id = wanted.customer_id AND t.source = wanted.source AND t.id = wanted.id
+  OFFSET 0
+) t
 WHERE t.customer_id = ANY ($1::uuid[])
 UNION ALL
 SELECT t.customer_id, false, {_FACT_COLUMNS}, NULL, NULL, NULL
 FROM unnest($4::uuid[], $5::text[]) AS wanted (customer_id, thread)
-JOIN touchpoints t ON t.customer_id = wanted.customer_id AND t.thread = wanted.thread
+CROSS JOIN LATERAL (
+  SELECT * FROM touchpoints t
+  WHERE t.customer_id = wanted.customer_id AND t.thread = wanted.thread
+  OFFSET 0
+) t
 WHERE t.customer_id = ANY ($4::uuid[])
 """  # noqa: S608 - only this module's constant goes in
 
@@ -34,7 +43,7 @@ INSERT INTO touchpoints (
   exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome
 )
 SELECT customer_id, customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
-  exchange_rate, value_minor, thread, description, items::jsonb, properties::jsonb, body_sha256, outcome::jsonb
+  exchange_rate, value_minor, thread, description, items::jsonb, properties::jsonb, body_sha256, outcome::json
 FROM unnest(
   $1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::bigint[],
   $9::text[], $10::numeric[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bytea[],

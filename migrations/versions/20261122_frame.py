@@ -127,7 +127,7 @@ def upgrade() -> None:
         sa.Column("items", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("properties", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("body_sha256", sa.LargeBinary(), nullable=False),
-        sa.Column("outcome", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("outcome", postgresql.JSON(astext_type=sa.Text()), nullable=False),
         sa.CheckConstraint("amount_minor >= 0", name=op.f("ck_touchpoints_amount_minor")),
         sa.CheckConstraint("octet_length(body_sha256) = 32", name=op.f("ck_touchpoints_body_sha256")),
         sa.PrimaryKeyConstraint(
