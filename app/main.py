@@ -24,6 +24,7 @@ from app.api import (
     problems,
     service,
 )
+from app.api.lean import Express, stops
 from app.api.metrics import Metrics
 from app.api.middleware import Frame
 from app.api.templates import templates
@@ -64,7 +65,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         openapi_tags=openapi.TAGS,
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
-        middleware=[Middleware(Frame, metrics=metrics)],
+        middleware=[Middleware(Frame, metrics=metrics), Middleware(Express)],
         redirect_slashes=False,
         # Served by docs.py, from our own files.
         openapi_url=None,
@@ -77,6 +78,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
 
     state = app.state
     state.templates = templates(app)
+    state.express = stops(app)
     state.settings = settings
     state.owns_database = database is None
     state.database = _open(settings) if database is None else database

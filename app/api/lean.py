@@ -1,21 +1,23 @@
-"""LeanRoute: a route whose arguments are resolved along a plan that was made once.
+"""LeanRoute and Express: the short way for the routes that every purchase and every support conversation takes.
 
-The routes that every purchase and every support conversation takes pay more for FastAPI's general dependency solver
-than for their own work (docs/performance.md). A LeanRoute is declared like any other, so the document and the tests
-that walk the routes see no difference; it only answers `Response` objects and asks for coroutine dependencies,
-parameters and the request.
+These pay more for FastAPI's general machinery than for their own work (docs/performance.md). A LeanRoute is declared
+like any other, so the document and the tests that walk the routes see no difference; it only answers `Response`
+objects and asks for coroutine dependencies, parameters and the request. Its arguments are resolved along a plan that
+is made once, and Express finds it before the router does.
 """
 
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.security import SecurityScopes
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 _UNSUPPORTED: Final = (
     "cookie_params",
@@ -31,14 +33,50 @@ class LeanRoute(APIRoute):
     """See the module."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler that FastAPI wraps with its routing and its exception handlers."""
-        plan = _plan(self.dependant)
+        """The handler for requests that came through the router after all."""
+        return _plan(self.dependant).run
 
-        async def handle(request: Request) -> Response:
-            answer: Response = await plan.run(request)
-            return answer
 
-        return handle
+class Express:
+    """Serves the lean routes itself and leaves everything else to `app`.
+
+    Stands inside the frame (middleware.py), which turns what is raised here into problems as it does for all.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            for stop in scope["app"].state.express:
+                matched = stop.path.match(scope["path"]) if scope["method"] == stop.method else None
+                if matched is not None:
+                    scope["endpoint"], scope["path_params"] = stop.endpoint, matched.groupdict()
+                    response = await stop.plan.run(Request(scope, receive, send))
+                    await response(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+
+def stops(app: FastAPI) -> tuple["Stop", ...]:
+    """The lean routes of an application, with the prefixes of the routers that they are included through."""
+    return tuple(
+        Stop(method, route.path_regex, route.endpoint, _plan(route.original_route.dependant))
+        for route in iter_route_contexts(app.routes)
+        if isinstance(route.original_route, LeanRoute)
+        for method in route.methods or ()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One method of one lean route."""
+
+    method: str
+    path: re.Pattern[str]
+    endpoint: Any
+    plan: "_Plan"
 
 
 @dataclass(frozen=True, slots=True)

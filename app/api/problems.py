@@ -123,7 +123,10 @@ def respond(problem: Problem) -> Response:
 
 def answer(error: Exception) -> Response:
     """The answer to whatever a request raised. What nobody foresaw is logged and becomes a bare 500."""
-    if not isinstance(error, Problem) and _is_database_away(error):
+    if isinstance(error, RequestValidationError):
+        # Path, query and header parameters; bodies never come here (bodies.py).
+        error = _invalid(_fault(one, pointer("#", one["loc"])) for one in error.errors())
+    elif not isinstance(error, Problem) and _is_database_away(error):
         error = database.unavailable(error)
     if not isinstance(error, Problem):
         log.error("internal_error", exc_info=error)
@@ -144,8 +147,7 @@ async def _on_problem(_request: Request, error: Problem) -> Response:
 
 
 async def _on_validation(_request: Request, error: RequestValidationError) -> Response:
-    """Path, query and header parameters; bodies never come here (bodies.py)."""
-    return respond(_invalid(_fault(one, pointer("#", one["loc"])) for one in error.errors()))
+    return answer(error)
 
 
 async def _on_http(request: Request, error: HTTPException) -> Response:
