@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 START_SECONDS = 60
+BASH, CURL = shutil.which("bash"), shutil.which("curl")
 
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WALK = re.compile(r"<!-- walk-through.*?-->\n(.*?)<!-- end of walk-through -->", re.DOTALL)
@@ -91,13 +92,13 @@ def environment(database_url: str, owner_url: str, tmp_path: Path) -> Iterator[d
         assert process.wait(timeout=30) == 0
 
 
-@pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="needs bash and curl")
+@pytest.mark.skipif(BASH is None or CURL is None, reason="needs bash and curl")
 def test_the_walk_through_answers_as_the_readme_says(environment: dict[str, str], tmp_path: Path) -> None:
     walked = steps()
     assert len(walked) >= 7
     for step in walked:
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", step.command],
+            [str(BASH), "-euo", "pipefail", "-c", step.command],
             env=environment,
             cwd=tmp_path,
             capture_output=True,
@@ -201,6 +202,18 @@ def test_every_command_in_the_documents_exists(page: Path) -> None:
         # One inside another: export RAPPORT_ADMIN_KEY=$(.venv/bin/rapport keys new)
         for inner in re.findall(r"\$\(\S*rapport ([^)]*)\)", " ".join(arguments)):
             check_rapport(shlex.split(inner))
+
+
+def test_every_option_that_the_text_names_belongs_to_a_command() -> None:
+    commands: list[Any] = [typer.main.get_command(app)]
+    for command in commands:
+        commands.extend(getattr(command, "commands", {}).values())
+    known = {option for command in commands for parameter in command.params for option in parameter.opts} | {
+        "--help"
+    }
+    for page in PAGES:
+        named = set(re.findall(r"`(--[a-z-]+)", FENCE.sub("", page.read_text())))
+        assert named <= known, f"{page.name}: {named - known}"
 
 
 def test_the_readme_shows_both_commands_that_start_everything() -> None:

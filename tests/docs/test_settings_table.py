@@ -1,6 +1,6 @@
-"""Tables of the documents that repeat the code: settings (README.md), made from their class, and scopes (security.md).
+"""Tables that repeat the code: settings (README.md), made from their class, and scopes (docs/security.md).
 
-After a change of the class, `python -m tests.docs.test_settings_table` in the repository's folder writes its table anew.
+After a change of the settings, `python -m tests.docs.test_settings_table` in the repository's folder writes theirs.
 """
 
 import re
