@@ -11,14 +11,19 @@ from app.domain import keys, money
 class Settings(BaseSettings):
     """Everything a deployment can choose. Each field is the environment variable RAPPORT_<NAME>."""
 
-    model_config = SettingsConfigDict(env_prefix="RAPPORT_", frozen=True, extra="ignore")
-
-    home: Path = Field(
-        Path(".rapport"), description="Folder of the embedded PostgreSQL and of the first admin key."
+    model_config = SettingsConfigDict(
+        env_prefix="RAPPORT_",
+        frozen=True,
+        extra="ignore",
+        # What a compose file or a unit passes on without a value counts as not set.
+        env_ignore_empty=True,
     )
+
+    home: Path = Field(Path(".rapport"), description="Folder of the embedded PostgreSQL.")
     database_url: str | None = Field(
         None,
-        description="PostgreSQL >= 15, as `postgresql://user:password@host/name`. Empty: the embedded server.",
+        description="PostgreSQL >= 15, as `postgresql://user:password@host/name`. Empty: `migration_url`, and without "
+        "that the embedded server.",
     )
     migration_url: str | None = Field(
         None,

@@ -308,7 +308,9 @@ async def get_context(
     """Everything about one customer, for whoever is talking to them now: one call, one screen."""
     model = request.app.state.model
     async with database.hot_reading() as connection:
-        sealed = await read_context(connection, named, model, now, touchpoints=touchpoints)
+        sealed = await read_context(
+            connection, named, model, now, touchpoints=touchpoints, currency=config.shop_currency
+        )
     headers = {"ETag": _etag(sealed, form, model.version)}
     if _is_known(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)

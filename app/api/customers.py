@@ -137,7 +137,7 @@ class CustomerOut(BaseModel):
 
 
 class ListedCustomer(CustomerOut):
-    """A customer in a list, with their health as of the last write or sweep (at most 60 seconds ago)."""
+    """A customer in a list, with their health as of the last touchpoint."""
 
     band: Band
     score: Annotated[int | None, Field(description="0 to 100, null without any evidence.")]
@@ -263,7 +263,7 @@ async def list_customers(
             description="The beginning of a name, or a whole identifier: `ada@example.com`, `external_id:42`, `42`.",
         ),
     ] = None,
-    band: Annotated[Band | None, Query(description="As of the last sweep, at most 60 seconds ago.")] = None,
+    band: Annotated[Band | None, Query(description="As of the last touchpoint.")] = None,
     tag: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
 ) -> Page[ListedCustomer]:
     """The customers, newest first; with `search` those with that identifier, then those with that name."""

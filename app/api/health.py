@@ -190,7 +190,9 @@ async def get_health(
 ) -> HealthOut:
     """How healthy the relationship is, why, what would help; now, or as of any time in the past."""
     model = request.app.state.model
-    reading = await read_health(database, named, model, now, as_of=as_of, known_at=known_at)
+    reading = await read_health(
+        database, named, model, now, currency=config.shop_currency, as_of=as_of, known_at=known_at
+    )
     health = reading.health
     return HealthOut(
         customer_id=reading.customer_id,

@@ -67,7 +67,7 @@ class Metrics:
         histogram.observe(seconds)
 
     def touchpoint(self, kind: str, result: str, count: int = 1) -> None:
-        """Count touchpoints: `kind` must be a known one, `result` is stored, duplicate or rejected."""
+        """Count touchpoints: `kind` must be a known one or "unknown", `result` is stored, duplicate or rejected."""
         child = self._touchpoint_children.get((kind, result))
         if child is None:
             child = self._touchpoint_children[kind, result] = self._touchpoints.labels(kind, result)

@@ -133,13 +133,19 @@ def verify(
     epilog=_examples(
         "rapport keys create --preset storefront --source shop-eu",
         "rapport keys create --preset support --source helpdesk --expires-in-days 90",
-        "rapport keys create --preset publishable --source shop-eu --origin https://shop.example",
+        "rapport keys create --preset publishable --source web --origin https://shop.example",
     ),
 )
 def create_key(
     *,
     preset: Annotated[str, typer.Option(help=f"What it may do: {', '.join(key_rules.PRESETS)}.")],
-    source: Annotated[str, typer.Option(help="Name stamped on everything written with it.")],
+    source: Annotated[
+        str,
+        typer.Option(
+            help="Name stamped on everything written with it; a publishable key needs one of its own, because whoever "
+            "reads the web page could use up the ids of a storefront that shares it."
+        ),
+    ],
     origin: Annotated[
         list[str] | None, typer.Option(help="Web origin that may use a publishable key; repeatable.")
     ] = None,
@@ -187,7 +193,7 @@ def new_key() -> None:
 
 # --- clients of a running service -----------------------------------------------------------------------------------
 
-Url = Annotated[str, typer.Option(help="Where the service answers.")]
+Url = Annotated[str, typer.Option(envvar="RAPPORT_URL", help="Where the service answers.")]
 Key = Annotated[
     str,
     typer.Option(

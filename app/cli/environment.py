@@ -53,10 +53,14 @@ def _complaint(fault: dict[str, Any]) -> str:
 @contextmanager
 def database(settings: Settings) -> Iterator[Urls]:
     """The database of the settings; the embedded server runs meanwhile, and stops when nobody else uses it."""
-    if settings.database_url is not None:
-        _check_url("RAPPORT_DATABASE_URL", settings.database_url)
-        _check_url("RAPPORT_MIGRATION_URL", settings.migration_url or settings.database_url)
-        yield Urls(settings.migration_url or settings.database_url, settings.database_url)
+    named = {"RAPPORT_DATABASE_URL": settings.database_url, "RAPPORT_MIGRATION_URL": settings.migration_url}
+    for variable, url in named.items():
+        if url is not None:
+            _check_url(variable, url)
+    # One of the two names the database, and then its login serves for both.
+    owner, app = settings.migration_url or settings.database_url, settings.database_url or settings.migration_url
+    if owner is not None and app is not None:
+        yield Urls(owner, app)
         return
     with _embedded_failures():
         server = start_embedded(settings.home)
@@ -115,7 +119,7 @@ def _database_failure(error: BaseException) -> str | None:
 
 
 def _away(error: BaseException) -> str:
-    return f"cannot reach the database: {_first_line(error)} (RAPPORT_DATABASE_URL says where it is)"
+    return f"cannot reach the database: {_first_line(error)} (RAPPORT_DATABASE_URL and RAPPORT_MIGRATION_URL say where it is)"
 
 
 def _first_line(error: BaseException) -> str:

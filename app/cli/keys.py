@@ -97,6 +97,8 @@ async def _create_first(url: str, now: datetime) -> str | None:
         preset="admin", source=ADMIN_SOURCE, scopes=None, origins=(), expires_at=None, now=now
     )
     async with environment.opened(url) as database, database.transaction() as session:
+        # Services that start together on an empty database would each find no key, and each make one.
+        await stored_keys.lock_first(session)
         async for key in _every(session):
             if key.preset == "admin" and rules.is_live(key.expires_at, key.revoked_at, now):
                 return None

@@ -18,5 +18,5 @@ def migrate() -> str:
         return f"The database is at revision {storage.head()}; the roles stand."
     return (
         f"The database is at revision {storage.head()}. This login may not create roles, so the service will use the "
-        "login of RAPPORT_DATABASE_URL as it is: nothing but the code keeps it from changing the log."
+        "login that it is given as it is: nothing but the code keeps it from changing the log."
     )

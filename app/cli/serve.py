@@ -2,8 +2,10 @@
 
 import math
 import os
+import shlex
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from errno import EADDRINUSE
 from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -124,12 +127,23 @@ def _announce(listener: socket.socket, key: str | None) -> None:
     console.print(
         Panel.fit(
             f"Open       [bold]{docs}[/bold]\nAdmin key  [bold green]{key}[/bold green]\n\n"
-            "The key is shown this once; only its hash is stored.\n"
-            "Try it:    rapport demo --key KEY",
+            "The key is shown this once; only its hash is stored.",
             title="Rapport is starting for the first time",
             title_align="left",
         )
     )
+    # Below the panel, whose border would be copied with it, and in one line however narrow the terminal is.
+    command = f"{_command()} demo --url http://{shown}:{port} --key {key}"
+    console.print(f"A small shop to look at, from a second terminal:\n{command}", markup=False, soft_wrap=True)
+
+
+def _command() -> str:
+    """How this process was started, so that it can be typed again in the same folder."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m {__package__}"
+    # A shell looks up a bare name on its PATH, and this file may not be there.
+    return shlex.quote(sys.argv[0]) if len(started.parts) > 1 and os.access(started, os.X_OK) else "rapport"
 
 
 # --- uvicorn --------------------------------------------------------------------------------------------------------

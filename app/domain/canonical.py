@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from app.domain.problems import Invalid, Malformed
 
@@ -14,6 +14,8 @@ _encode = json.JSONEncoder(
 
 # A JSON number without exponent leaves the range of a double at 309 digits.
 _LONG_NUMBER = re.compile(r"\d{309}")
+
+_CONTAINERS: Final = (dict, list)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -40,6 +42,24 @@ def body_sha256(body: Mapping[str, Any], without: frozenset[str]) -> tuple[bytes
     """(digest, bytes of canonical JSON) of the members of a body that say something, without those that name it."""
     canonical = canonical_json({name: value for name, value in body.items() if name not in without})
     return hashlib.sha256(canonical).digest(), len(canonical)
+
+
+def is_deeper(value: Any, limit: int) -> bool:
+    """Whether the objects and arrays of a JSON value nest more than `limit` deep; `{"a": []}` is 2 deep.
+
+    Walks level by level, because it must survive any depth; a flat object costs one look at each member.
+    """
+    level = [value] if isinstance(value, _CONTAINERS) else []
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, _CONTAINERS)
+        ]
+        if not level:
+            return False
+    return bool(level)
 
 
 def _holds_nul(value: Any) -> bool:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from app.domain.canonical import is_deeper
 from app.domain.problems import Conflict, Fault, Invalid, NotFound, Problem
 
 MOST_TAGS: Final = 50
@@ -42,7 +43,7 @@ class HeldIdentifier:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A customer as stored. `purchases`, `band` and `score` are as of the last write or sweep (`scored_at`).
+    """A customer as stored. `purchases`, `band` and `score` are as of the last write (`scored_at`).
 
     `identifiers` are the oldest first. `revision` goes up with every change of the profile or the identifiers.
     """
@@ -110,7 +111,7 @@ def _merged_traits(traits: Mapping[str, Any], patch: Mapping[str, Any] | None) -
     if patch is None:
         return {}
     # Before merging: it is the caller's depth that the recursion follows.
-    if _is_deeper(patch, DEEPEST_TRAITS):
+    if is_deeper(patch, DEEPEST_TRAITS):
         raise _invalid_traits("traits_too_deep", f"traits may be nested {DEEPEST_TRAITS} deep at most.")
     merged = merge_patch(traits, patch)
     if len(json.dumps(merged, ensure_ascii=False, separators=(",", ":")).encode()) > MOST_TRAITS_BYTES:
@@ -131,21 +132,6 @@ def merge_patch(target: object, patch: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[name] = value
     return merged
-
-
-def _is_deeper(value: object, limit: int) -> bool:
-    """Whether objects and arrays nest more than `limit` deep. Walks level by level: it must survive any depth."""
-    level = [value]
-    for _ in range(limit):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, Mapping | list)
-            for inner in (outer.values() if isinstance(outer, Mapping) else outer)
-        ]
-        if not level:
-            return False
-    return any(isinstance(inner, Mapping | list) for inner in level)
 
 
 @functools.cache

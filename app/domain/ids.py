@@ -2,6 +2,7 @@
 
 import os
 import struct
+from functools import lru_cache
 from uuid import UUID
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -84,6 +85,7 @@ def uuid_hash(value: UUID) -> int:
     return ((c ^ b) - _rotate(b, 24)) & _MASK
 
 
+@lru_cache(maxsize=16_384)
 def lane_of(customer_id: UUID, lanes: int) -> int:
     """The lane, 0 <= lane < lanes (a power of two), of a customer; with 32 lanes it is the Citus shard's number."""
     return (((uuid_hash(customer_id) - 0x80000000) & _MASK) * lanes) >> 32

@@ -21,6 +21,7 @@ from app.domain.problems import Conflict
 from app.domain.touchpoints import Touchpoint, seconds
 
 NEUTRAL: Final = 50
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 UNTOLD: Final = "null"
 """The outcome of a touchpoint whose caller was not told about health: JSON null."""
 
@@ -176,4 +177,4 @@ def outcome_json(before: Health, after: Health, why: Sequence[str], model: Model
         "reasons": list(why),
         "model": model.version,
     }
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    return _encode(told)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.domain import kinds
-from app.domain.health.facts import Fact, fact_of
+from app.domain.health.facts import Fact, fact_of, order_thread
 from app.domain.money import LARGEST_MINOR, in_shop_currency
 from app.domain.problems import Fault, Invalid
 
@@ -20,7 +20,8 @@ class Touchpoint:
     """What one row of the log says, before its outcome is known.
 
     Times are aware, in UTC, to the microsecond. `value_minor` is the amount in minor units of the shop's currency, None
-    without an amount or without a rate. `fact` is what it means to the score, its `thread` what ties it to other facts.
+    without an amount or without a rate. `fact` is what it means to the score, and `fact.thread` ties it to other facts;
+    `thread` is also there when the touchpoint names an order on which its kind has no effect, such as `delivered`.
     `body_sha256` decides whether a retry says the same again.
     """
 
@@ -31,6 +32,7 @@ class Touchpoint:
     received_at: datetime
     body_sha256: bytes
     fact: Fact
+    thread: str | None = None
     channel: str | None = None
     amount_minor: int | None = None
     currency: str | None = None
@@ -121,6 +123,14 @@ def propose(
     value = None
     if amount_minor is not None and currency is not None:
         value = _value(amount_minor, currency, exchange_rate, shop_currency)
+    fact = fact_of(
+        kind,
+        seconds(occurred_at),
+        fact_key(source, id),
+        amount=value or 0,
+        order_id=order_id,
+        properties=given,
+    )
     return Touchpoint(
         source=source,
         id=id,
@@ -128,14 +138,8 @@ def propose(
         occurred_at=occurred_at,
         received_at=now,
         body_sha256=body_sha256,
-        fact=fact_of(
-            kind,
-            seconds(occurred_at),
-            fact_key(source, id),
-            amount=value or 0,
-            order_id=order_id,
-            properties=given,
-        ),
+        fact=fact,
+        thread=fact.thread if order_id is None else fact.thread or order_thread(order_id),
         channel=channel,
         amount_minor=amount_minor,
         currency=currency,

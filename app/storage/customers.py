@@ -166,7 +166,7 @@ async def save(connection: asyncpg.Connection, customer_id: UUID, profile: Profi
 
 
 class Filter(NamedTuple):
-    """What narrows a list: the band as of the last sweep, and a tag."""
+    """What narrows a list: the band as of the last touchpoint, and a tag."""
 
     band: str | None = None
     tag: str | None = None

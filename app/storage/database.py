@@ -88,8 +88,10 @@ def sqlalchemy_url(url: str) -> str:
 def connect_arguments(url: str) -> dict[str, Any]:
     """Asyncpg's arguments for a libpq-style or SQLAlchemy-style URL; several hosts may be listed in the query."""
     parsed = make_url(url).set(drivername="postgresql")
-    sslmode = parsed.query.get("sslmode")
-    arguments: dict[str, Any] = {"dsn": parsed.render_as_string(hide_password=False)}
+    # SQLAlchemy's name for it is `ssl`, which asyncpg would take for a setting of the server.
+    sslmode = parsed.query.get("sslmode") or parsed.query.get("ssl")
+    dsn = parsed.difference_update_query(["ssl"]).render_as_string(hide_password=False)
+    arguments: dict[str, Any] = {"dsn": dsn}
     if isinstance(sslmode, str):
         arguments["ssl"] = sslmode
     return arguments

@@ -55,6 +55,11 @@ async def lock(session: AsyncSession, key_id: UUID) -> StoredKey | None:
     return None if row is None else _stored(row)
 
 
+async def lock_first(session: AsyncSession) -> None:
+    """Wait for whoever else is just looking whether there is a first key to make; until the transaction ends."""
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('rapport first key'))"))
+
+
 async def add(session: AsyncSession, key: StoredKey, sha256: bytes) -> None:
     """Store a new key."""
     await session.execute(

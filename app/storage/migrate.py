@@ -1,6 +1,7 @@
 """Bringing a database to the newest schema and its roles; safe to run from several processes at once."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -53,6 +54,7 @@ async def _grant(url: str) -> bool:
         try:
             for role in (APP_ROLE, PRIVACY_ROLE):
                 await _ensure_role(connection, role)
+            await _ensure_membership(connection)
             for statement in _grants():
                 await connection.execute(statement)
         except asyncpg.InsufficientPrivilegeError:
@@ -63,21 +65,28 @@ async def _grant(url: str) -> bool:
 
 
 async def _ensure_role(connection: asyncpg.Connection, role: str) -> None:
-    if await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
-        return
-    # NOINHERIT: the service holds the privacy role's rights only inside SET LOCAL ROLE.
-    login = "LOGIN NOINHERIT" if role == APP_ROLE else "NOLOGIN"
-    await connection.execute(f"CREATE ROLE {role} {login}")
+    if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
+        # NOINHERIT: the service holds the privacy role's rights only inside SET LOCAL ROLE.
+        login = "LOGIN NOINHERIT" if role == APP_ROLE else "NOLOGIN"
+        await connection.execute(f"CREATE ROLE {role} {login}")
     # Plans of statements this small never pay for compilation, and the second setting keeps asyncpg's look-up of
-    # types fast on Citus (plain PostgreSQL takes it as a setting it does not know).
-    await connection.execute(f"ALTER ROLE {role} SET jit = off")
-    await connection.execute(f"ALTER ROLE {role} SET citus.override_table_visibility = off")
+    # types fast on Citus (plain PostgreSQL takes it as a setting it does not know, from a superuser alone). Both are
+    # about speed: who may not set them may still grant.
+    for setting in ("jit", "citus.override_table_visibility"):
+        with suppress(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(f"ALTER ROLE {role} SET {setting} = off")
+
+
+async def _ensure_membership(connection: asyncpg.Connection) -> None:
+    """The service may take the privacy role. Asked first: a login that owns the tables need not own the roles."""
+    statement = "SELECT pg_has_role($1, $2, 'MEMBER')"
+    if not await connection.fetchval(statement, APP_ROLE, PRIVACY_ROLE):
+        await connection.execute(f"GRANT {PRIVACY_ROLE} TO {APP_ROLE}")
 
 
 def _grants() -> list[str]:
     log = ", ".join(APPEND_ONLY)
     return [
-        f"GRANT {PRIVACY_ROLE} TO {APP_ROLE}",
         f"GRANT USAGE ON SCHEMA public TO {APP_ROLE}, {PRIVACY_ROLE}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {APP_ROLE}, {PRIVACY_ROLE}",
         f"REVOKE UPDATE, DELETE, TRUNCATE ON {log} FROM {APP_ROLE}",

@@ -8,13 +8,16 @@ from uuid import UUID
 
 import asyncpg
 
-from app.domain.health.facts import Fact, fact_of
+from app.domain.health.facts import THREADED, Fact, fact_of
 from app.domain.recording import Stored
 from app.domain.touchpoints import Touchpoint, fact_key, seconds
 
+TIED = f"t.kind IN ({', '.join(f"'{kind}'" for kind in THREADED)})"
+"""Whether the row `t` is one of those that change each other's meaning; others only name an order they are about."""
+
 _FACT_COLUMNS = "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties::text"
 
-# Two look-ups in one statement: rows that have one of these ids, and rows that share a thread with one of the group.
+# Two look-ups in one statement: rows that have one of these ids, and rows that are tied to one of the group.
 # OFFSET 0 keeps each look-up a look-up: flattened into a join, the planner prefers to read every row that these
 # customers ever had, and the cost of a write would grow with their history.
 _KNOWN = f"""
@@ -128,7 +131,7 @@ def _values(customer_id: UUID, touchpoint: Touchpoint, outcome: str) -> tuple[An
         touchpoint.currency,
         touchpoint.exchange_rate,
         touchpoint.value_minor,
-        touchpoint.fact.thread,
+        touchpoint.thread,
         touchpoint.description,
         None if touchpoint.items is None else _json(touchpoint.items),
         None if touchpoint.properties is None else _json(touchpoint.properties),

@@ -63,15 +63,22 @@ class Keyring:
 
     async def find(self, sha256: bytes) -> Caller | None:
         """The caller whose live key has this hash. Raises Unavailable when only the database could tell."""
+        known = self.remembered(sha256)
+        if known is not None or time.monotonic() < self._strangers.get(sha256, 0.0):
+            return known
+        return await self._load_once(sha256)
+
+    def remembered(self, sha256: bytes) -> Caller | None:
+        """The caller with this hash, when memory alone can tell."""
         if self._admin_sha256 is not None and hmac.compare_digest(self._admin_sha256, sha256):
             return self._admin
-        known, now = self._known.get(sha256), time.monotonic()
-        if known is not None and now < known.fresh_until and hmac.compare_digest(known.sha256, sha256):
-            self._used[known.row_id] = time.time()
-            return known.caller
-        if now < self._strangers.get(sha256, 0.0):
+        known = self._known.get(sha256)
+        if known is None or time.monotonic() >= known.fresh_until:
             return None
-        return await self._load_once(sha256)
+        if not hmac.compare_digest(known.sha256, sha256):
+            return None
+        self._used[known.row_id] = time.time()
+        return known.caller
 
     async def _load_once(self, sha256: bytes) -> Caller | None:
         """One query for all who ask for the same key meanwhile; it goes on when the first of them goes away."""

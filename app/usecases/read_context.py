@@ -27,9 +27,18 @@ class SealedContext(NamedTuple):
 
 
 async def read_context(
-    connection: asyncpg.Connection, reference: Reference, model: Model, now: datetime, *, touchpoints: int
+    connection: asyncpg.Connection,
+    reference: Reference,
+    model: Model,
+    now: datetime,
+    *,
+    touchpoints: int,
+    currency: str,
 ) -> SealedContext:
-    """The customer as of `now`, with so many of their newest touchpoints. Raises what `find_customer` raises."""
+    """The customer as of `now`, with so many of their newest touchpoints, and sums in the shop's `currency`.
+
+    Raises what `find_customer` raises.
+    """
     known = await _named(connection, reference, touchpoints)
     if known is None or known.merged_into is not None or known.erased_at is not None:
         # Not the plain case: the general look-up follows merges and knows what to say.
@@ -37,7 +46,7 @@ async def read_context(
         known = await contexts.load(connection, identity.customer_id, touchpoints)
     if known is None:
         raise not_found()
-    return SealedContext(_context(known, model, now), known.seal)
+    return SealedContext(_context(known, model, now, currency), known.seal)
 
 
 async def _named(connection: asyncpg.Connection, reference: Reference, touchpoints: int) -> Known | None:
@@ -49,7 +58,7 @@ async def _named(connection: asyncpg.Connection, reference: Reference, touchpoin
     return await contexts.load(connection, named.pop(), touchpoints) if len(named) == 1 else None
 
 
-def _context(known: Known, model: Model, now: datetime) -> Context:
+def _context(known: Known, model: Model, now: datetime, currency: str) -> Context:
     state, at = known.state, seconds(now)
     health = score(state, at, model)
     flags = red_flags(state, at, model)
@@ -71,7 +80,7 @@ def _context(known: Known, model: Model, now: datetime) -> Context:
         customer=customer,
         first_purchase_at=None if state.t_first is None else datetime.fromtimestamp(state.t_first, UTC),
         health=health,
-        reasons=level_reasons(state, health, at, model),
+        reasons=level_reasons(state, health, at, model, currency),
         red_flags=flags,
         p_alive=p_alive(state, at, model),
         open_complaints=known.open_complaints,

@@ -56,6 +56,14 @@ class HealthReading:
 
 
 @dataclass(frozen=True, slots=True)
+class _Measure:
+    """By what model a state is judged, and in what currency its sums are."""
+
+    model: Model
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Then:
     """A state, and what it was 30 days before (None: not known)."""
 
@@ -77,18 +85,20 @@ async def read_health(
     model: Model,
     now: datetime,
     *,
+    currency: str,
     as_of: datetime | None = None,
     known_at: datetime | None = None,
 ) -> HealthReading:
     """Health now, from the stored state; with `as_of` or `known_at` as a fold of the log up to these times.
 
+    Reasons tell sums in the shop's `currency`.
     Raises what `find_customer` raises, Invalid `in_the_future` or `before_1970`.
     """
     _check("as_of", as_of, now)
     _check("known_at", known_at, now)
     if as_of is None and known_at is None:
-        return await _current(database, reference, model, now)
-    return await _past(database, reference, model, as_of or now, known_at or END_OF_TIME)
+        return await _current(database, reference, _Measure(model, currency), now)
+    return await _past(database, reference, _Measure(model, currency), as_of or now, known_at or END_OF_TIME)
 
 
 def _check(name: str, moment: datetime | None, now: datetime) -> None:
@@ -112,7 +122,9 @@ async def _snapshot(
         yield connection, (await find_customer(connection, reference)).customer_id
 
 
-async def _current(database: Database, reference: Reference, model: Model, now: datetime) -> HealthReading:
+async def _current(
+    database: Database, reference: Reference, measure: _Measure, now: datetime
+) -> HealthReading:
     """From the stored state, and for the trend the same without what happened since."""
     async with _snapshot(database, reference) as (connection, customer_id):
         state = await timeline.state(connection, customer_id)
@@ -122,11 +134,11 @@ async def _current(database: Database, reference: Reference, model: Model, now: 
     if recent is not None:
         last = None if recent.last_purchase is None else recent.last_purchase.at
         before = rewound(state, recent.after, recent.before, last)
-    return _reading(customer_id, _Then(state, before), around, now, model)
+    return _reading(customer_id, _Then(state, before), around, now, measure)
 
 
 async def _past(
-    database: Database, reference: Reference, model: Model, at: datetime, known_until: datetime
+    database: Database, reference: Reference, measure: _Measure, at: datetime, known_until: datetime
 ) -> HealthReading:
     """From the log folded up to `at`, and up to 30 days before."""
     async with _snapshot(database, reference) as (connection, customer_id):
@@ -134,7 +146,7 @@ async def _past(
         around = await _around(connection, customer_id, at, known_until)
     # In a thread: a log of a hundred thousand facts takes a second, in which others want answers.
     then = await asyncio.to_thread(_folded, logged, at)
-    return _reading(customer_id, then, around, at, model)
+    return _reading(customer_id, then, around, at, measure)
 
 
 async def _around(
@@ -155,9 +167,9 @@ def _reading(
     then: _Then,
     around: _Around,
     moment: datetime,
-    model: Model,
+    measure: _Measure,
 ) -> HealthReading:
-    state, at = then.state, seconds(moment)
+    state, at, model = then.state, seconds(moment), measure.model
     health = score(state, at, model)
     flags = red_flags(state, at, model)
     by_id = {row.fact.id: row for row in around.latest}
@@ -173,7 +185,7 @@ def _reading(
         points_missed=points_missed(state, health, at, model),
         evidence=evidence.told(state, at),
         top=tuple([by_id[fact.id] for fact in facts] for facts in top),
-        reasons=level_reasons(state, health, at, model),
+        reasons=level_reasons(state, health, at, model, measure.currency),
         red_flags=flags,
         what_would_help=what_would_help(state, opened, at, model),
         p_alive=p_alive(state, at, model),

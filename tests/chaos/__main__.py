@@ -10,6 +10,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,47 +30,60 @@ def main() -> int:
     parser.add_argument("--mutants", action="store_true", help="show that broken services are caught")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--output", type=Path, help="write the tables there too")
+    parser.add_argument("--log", type=Path, help="write there what the service logged")
     chosen = parser.parse_args()
-    text, holds = asyncio.run(_prove(chosen))
+    proof = asyncio.run(_prove(chosen))
+    text = "\n\n".join(proof.parts) + "\n"
     sys.stdout.write(text)
     if chosen.output is not None:
         chosen.output.parent.mkdir(parents=True, exist_ok=True)
         chosen.output.write_text(text)
-    return 0 if holds else 1
+    if chosen.log is not None:
+        chosen.log.write_text("".join(done.log for done in proof.storms))
+    return 0 if proof.holds else 1
 
 
-async def _prove(chosen: argparse.Namespace) -> tuple[str, bool]:
-    parts = [_heading(chosen.seed)]
-    reports: list[Report] = []
-    caught = True
+@dataclass(slots=True)
+class Proof:
+    """Storms that the service must stand, mutants that must not, and what to print of both."""
+
+    parts: list[str] = field(default_factory=list)
+    storms: list[Report] = field(default_factory=list)
+    mutants: dict[str, Report] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        stood = all(storm.holds for storm in self.storms)
+        return stood and not any(report.holds for report in self.mutants.values())
+
+    def add(self, title: str, table: str, storm: Report) -> None:
+        self.storms.append(storm)
+        self.parts += [title, table, report.outcome_table(storm)]
+        self.parts += [f"- {problem}" for problem in report.problems(storm)]
+
+
+async def _prove(chosen: argparse.Namespace) -> Proof:
+    seed: int = chosen.seed
+    proof = Proof([_heading(seed)])
     # Short, because a socket lives in it.
     with tempfile.TemporaryDirectory(prefix="chaos-") as home:
         async with postgres.running(Path(home)) as server:
-            if chosen.kills:
-                done = await harness.storm_of_kills(
-                    server, seed=chosen.seed, kills=chosen.kills, watch=_watch("kills", chosen.kills)
+            if kills := chosen.kills:
+                storm = await harness.storm_of_kills(
+                    server, seed=seed, kills=kills, watch=_watch("kills", kills)
                 )
-                reports.append(done)
-                parts += ["## Kills", report.kills_table(done), report.outcome_table(done)]
-            if chosen.cuts:
-                done = await harness.storm_of_cuts(
-                    server, seed=chosen.seed, cuts=chosen.cuts, watch=_watch("cuts", chosen.cuts)
-                )
-                reports.append(done)
-                parts += ["## Cuts around COMMIT", report.cuts_table(done), report.outcome_table(done)]
+                proof.add("## Kills", report.kills_table(storm), storm)
+            if cuts := chosen.cuts:
+                storm = await harness.storm_of_cuts(server, seed=seed, cuts=cuts, watch=_watch("cuts", cuts))
+                proof.add("## Cuts around COMMIT", report.cuts_table(storm), storm)
             if chosen.mutants:
-                mutants = await _mutants(server, chosen.seed)
-                caught = not any(done.holds for done in mutants.values())
-                parts += ["## Mutants", report.mutants_table(mutants)]
-    if log := os.environ.get("CHAOS_LOG"):
-        Path(log).write_text("".join(done.log for done in reports))
-    broken = [problem for done in reports for problem in report.problems(done)]
-    parts += [f"- {problem}" for problem in broken]
-    return "\n\n".join(parts) + "\n", caught and all(done.holds for done in reports)
+                proof.mutants = await _mutants(server, seed)
+                proof.parts += ["## Mutants", report.mutants_table(proof.mutants)]
+    return proof
 
 
 async def _mutants(server: Postgres, seed: int) -> dict[str, Report]:
-    reports = {}
+    reports: dict[str, Report] = {}
     for name in MUTANTS:
         _watch("mutants", len(MUTANTS))(len(reports))
         reports[name] = await harness.storm_on_mutant(

@@ -24,6 +24,11 @@ PAUSE_SECONDS = (0.02, 0.25)
 GIVE_UP_SECONDS = 60.0
 
 
+def remembered(answer: Mapping[str, Any]) -> str:
+    """What a single post was told, as far as it must be told again."""
+    return json.dumps({name: answer[name] for name in REMEMBERED})
+
+
 class Connection:
     """HTTP/1.1 with keep-alive, as little of it as the service's answers need."""
 
@@ -137,8 +142,8 @@ class Client:
                 for row in answer[1]["results"]:
                     self._settle_item(sent[row["index"]], row)
             elif answer is not None and answer[0] != 503:
-                self._be_surprised(f"a batch was answered {answer[0]} {answer[1].get('code')}")
-            events = [event for event in events if not (event.acknowledged or event.refused)]
+                self.surprises.append(f"a batch was answered {answer[0]} {answer[1].get('code')}")
+            events = [event for event in events if not event.is_over]
             if events:
                 await self._pause()
         self.given_up += len(events)
@@ -162,29 +167,28 @@ class Client:
         """Whether a single post is done with."""
         if status in (200, 201):
             event.acknowledged = True
-            event.answers.append({name: answer[name] for name in REMEMBERED})
+            event.answers.append(remembered(answer))
             if event.is_poison or answer["duplicate"] is not (status == 200):
-                self._be_surprised(f"{event.id}: {status}, duplicate {answer['duplicate']}")
+                self.surprises.append(f"{event.id}: {status}, duplicate {answer['duplicate']}")
             return True
-        if status == 500 and event.is_poison:
-            event.refused = True
-            return True
-        if status != 503:
-            self._be_surprised(f"{event.id} was answered {status} {answer.get('code')}")
-        return False
+        self._settle_refusal(event, status, answer.get("code"))
+        return event.is_over
 
     def _settle_item(self, event: Event, row: Mapping[str, Any]) -> None:
-        if row["status"] != "rejected":
+        if row["status"] == "rejected":
+            self._settle_refusal(event, row["problem"]["status"], row["problem"]["code"])
+        else:
             event.acknowledged = True
+
+    def _settle_refusal(self, event: Event, status: int, code: str | None) -> None:
+        """503 is what a client must live with; poison is refused; everything else nobody has asked for."""
+        if status == 503:
             return
-        status = row["problem"]["status"]
         if status == 500 and event.is_poison:
             event.refused = True
-        elif status != 503:
-            self._be_surprised(f"{event.id} in a batch was answered {status} {row['problem']['code']}")
-
-    def _be_surprised(self, what: str) -> None:
-        self.surprises.append(what)
+            return
+        event.failed = status < 500
+        self.surprises.append(f"{event.id} was answered {status} {code}")
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._chance.uniform(*PAUSE_SECONDS))

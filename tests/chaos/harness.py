@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from tests.chaos.audit import Findings, audit
 from tests.chaos.client import Client
-from tests.chaos.killer import KINDS, Killer
+from tests.chaos.killer import KINDS, RECOVERY_SECONDS, Killer
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.postgres import Postgres, Target
 from tests.chaos.proxy import Proxy
@@ -22,7 +22,9 @@ from tests.chaos.script import Script
 from tests.chaos.service import Service, serving
 
 CLIENTS = 12
+WORKERS = 2
 FINISH_SECONDS = 90.0
+MUTANT_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -77,15 +79,15 @@ async def storm(
     *,
     seed: int,
     mutant: str | None = None,
-    clients: int = CLIENTS,
+    workers: int = WORKERS,
     service_target: Target | None = None,
 ) -> Report:
     """Post while `trouble` lasts, wait for what was begun, and audit. `service_target`: the way past a proxy."""
     report = Report(seed)
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         log = Path(folder) / "service.log"
-        async with serving(service_target or target, log, mutant=mutant) as service:
-            crowd = [Client(Script(seed, number), service.port, service.key) for number in range(clients)]
+        async with serving(service_target or target, log, workers=workers, mutant=mutant) as service:
+            crowd = [Client(Script(seed, number), service.port, service.key) for number in range(CLIENTS)]
             begun = time.monotonic()
             async with _busy(service.keep_running()):
                 posting = [asyncio.ensure_future(client.run()) for client in crowd]
@@ -124,31 +126,19 @@ async def storm_of_kills(
     kills: int | None = None,
     seconds: float | None = None,
     kinds: Sequence[str] = tuple(KINDS),
+    mutant: str | None = None,
+    patience_seconds: float = RECOVERY_SECONDS,
     watch: Callable[[int], None] = lambda _kills: None,
 ) -> Report:
     """Kill until there were so many kills, or for so long."""
-    return await _killing(postgres, None, seed, kills, seconds, kinds, watch)
-
-
-async def _killing(
-    postgres: Postgres,
-    mutant: str | None,
-    seed: int,
-    kills: int | None,
-    seconds: float | None,
-    kinds: Sequence[str],
-    watch: Callable[[int], None] = lambda _kills: None,
-) -> Report:
     target = await postgres.database()
-    killers: list[Killer] = []
     if mutant is not None:
         await postgres.execute(target.owner_url, *MUTANTS[mutant].prepare)
+    killers: list[Killer] = []
 
     async def trouble(service: Service, crowd: Sequence[Client]) -> None:
-        if not kinds:
-            await asyncio.sleep(seconds or 0)
-            return
-        killer = Killer(postgres, service, target, crowd, random.Random(f"kills {seed}"), kinds)
+        chance = random.Random(f"kills {seed}")
+        killer = Killer(postgres, service, target, crowd, chance, kinds, patience_seconds)
         killers.append(killer)
         await killer.run(kills, seconds, watch)
 
@@ -156,6 +146,7 @@ async def _killing(
         report = await storm(target, trouble, seed=seed, mutant=mutant)
     for killer in killers:
         report.kills, report.recoveries = killer.kills, dict(killer.recoveries)
+        report.findings.wrong += killer.unserved
     return report
 
 
@@ -164,11 +155,24 @@ async def storm_on_mutant(
 ) -> Report:
     """A short storm on a service with one safety taken out; kills only where those are what shows it."""
     kinds = MUTANTS[mutant].kills
-    return await _killing(postgres, mutant, seed, kills if kinds else None, None if kinds else seconds, kinds)
+    return await storm_of_kills(
+        postgres,
+        seed=seed,
+        kills=kills if kinds else None,
+        seconds=None if kinds else seconds,
+        kinds=kinds,
+        mutant=mutant,
+        patience_seconds=MUTANT_PATIENCE_SECONDS,
+    )
 
 
 async def storm_of_cuts(
-    postgres: Postgres, *, seed: int, cuts: int, watch: Callable[[int], None] = lambda _cuts: None
+    postgres: Postgres,
+    *,
+    seed: int,
+    cuts: int,
+    workers: int = WORKERS,
+    watch: Callable[[int], None] = lambda _cuts: None,
 ) -> Report:
     """Cut connections between the service and the database around COMMIT, so many times."""
     target = await postgres.database()
@@ -185,6 +189,6 @@ async def storm_of_cuts(
         async with proxy.listening(directory):
             url = make_url(target.app_url).update_query_dict({"host": str(directory)})
             through = replace(target, app_url=url.render_as_string(hide_password=False))
-            report = await storm(target, trouble, seed=seed, service_target=through)
+            report = await storm(target, trouble, seed=seed, workers=workers, service_target=through)
     report.kills = proxy.made
     return report

@@ -1,7 +1,6 @@
 """The database under attack: an embedded PostgreSQL of its own, the ways to kill it, and whoever starts it again."""
 
 import asyncio
-import os
 import random
 import secrets
 import signal
@@ -34,6 +33,7 @@ _REFUSE_POISON = (
 # A commit that does not wait for its WAL is written out by the WAL writer. At its slowest, what it owes is plain to
 # see after a crash; commits that do wait are no different for it.
 _SLOW_WAL_WRITER = "ALTER SYSTEM SET wal_writer_delay = '10s'"
+_TEMPLATE = "chaos_template"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Postgres:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._server: EmbeddedServer | None = None
-        self._pid: int | None = None
+        self._postmaster: psutil.Process | None = None
 
     @property
     def server(self) -> EmbeddedServer:
@@ -62,29 +62,42 @@ class Postgres:
         """Start it, or find it running. Recovery after a crash is part of this."""
         before = self._server
         self._server = await asyncio.to_thread(start_embedded, self.home, start_timeout_seconds=START_SECONDS)
-        self._pid = postmaster_pid(self.home)
+        pid = postmaster_pid(self.home)
+        # Not the number alone: psutil refuses to signal whoever else may have it by then.
+        self._postmaster = None if pid is None else psutil.Process(pid)
         if before is not None:
             await asyncio.to_thread(stop_embedded, before)  # lets go of it; the new one holds it
 
     async def stop(self) -> None:
+        """At once and without a last checkpoint (SIGQUIT): nobody will read this data again."""
+        if self.lives:
+            self._signal(signal.SIGQUIT)
+            await asyncio.to_thread(self._await_end)
         await asyncio.to_thread(stop_embedded, self.server)
 
     async def keep_running(self) -> None:
         while True:
-            if not _lives(self._pid):
+            if not self.lives:
                 # The processes of the one before may take longer to leave than a start waits.
                 with suppress(EmbeddedServerError):
                     await self.start()
             await asyncio.sleep(0.02)
 
+    async def prepare(self) -> None:
+        """The template of all databases: the schema, and a rule that refuses poison."""
+        await self.execute(self.server.url(), _SLOW_WAL_WRITER, "SELECT pg_reload_conf()")
+        await self.execute(self.server.url(), f"CREATE DATABASE {_TEMPLATE}")
+        url = self.server.url(database=_TEMPLATE)
+        await migrate_in_thread(url)
+        await self.execute(url, _REFUSE_POISON)
+
     async def database(self) -> Target:
         """A new database with the schema, which refuses poison."""
         name = f"chaos_{secrets.token_hex(4)}"
-        await self.execute(self.server.url(), f"CREATE DATABASE {name}")
-        owner_url = self.server.url(database=name)
-        await migrate_in_thread(owner_url)
-        await self.execute(owner_url, _REFUSE_POISON)
-        return Target(owner_url, self.server.url(APP_ROLE, name), self.server.socket_directory)
+        await self.execute(self.server.url(), f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+        return Target(
+            self.server.url(database=name), self.server.url(APP_ROLE, name), self.server.socket_directory
+        )
 
     async def execute(self, url: str, *statements: str) -> None:
         async with connection(url) as connected:
@@ -95,22 +108,40 @@ class Postgres:
 
     async def kill_postmaster(self) -> None:
         """Without a word; its children see that and leave, and with them goes what was in their memory alone."""
-        while not _lives(self._pid):  # still being started after the kill before
-            await asyncio.sleep(0.02)
-        assert self._pid is not None
-        os.kill(self._pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
 
     async def kill_backend(self, target: Target, chance: random.Random, number: int) -> None:
         """One backend of the service. SIGTERM is what pg_terminate_backend sends; on SIGKILL all others end too."""
         pid = await self._backend(target, chance)
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
+        with suppress(psutil.NoSuchProcess):
+            backend = psutil.Process(pid)
+            if self._postmaster is not None and backend.ppid() == self._postmaster.pid:
+                backend.send_signal(number)
+
+    @property
+    def lives(self) -> bool:
+        """Whether the postmaster does; one that nobody has reaped yet does not."""
+        try:
+            return self._postmaster is not None and self._postmaster.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def _signal(self, number: int) -> None:
+        with suppress(psutil.NoSuchProcess):  # still being started after the kill before
+            if self._postmaster is not None:
+                self._postmaster.send_signal(number)
+
+    def _await_end(self) -> None:
+        while self.lives:
+            time.sleep(0.02)
 
     async def _backend(self, target: Target, chance: random.Random) -> int:
         """The process of a connection of the service, at work if one is."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(
+                OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
+            ):
                 async with connection(target.owner_url) as connected:
                     rows = await connected.fetch(
                         "SELECT pid, state <> 'idle' AS busy FROM pg_stat_activity "
@@ -118,18 +149,10 @@ class Postgres:
                     )
                 busy = [row["pid"] for row in rows if row["busy"]]
                 if pids := busy or [row["pid"] for row in rows]:
-                    return chance.choice(sorted(pids))
+                    chosen: int = chance.choice(sorted(pids))
+                    return chosen
             await asyncio.sleep(0.02)
         raise TimeoutError("the service has no connection to the database")
-
-
-def _lives(pid: int | None) -> bool:
-    if pid is None:
-        return False
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 @asynccontextmanager
@@ -138,13 +161,12 @@ async def running(home: Path) -> AsyncIterator[Postgres]:
     postgres = Postgres(home)
     await postgres.start()
     try:
-        await postgres.execute(postgres.server.url(), _SLOW_WAL_WRITER, "SELECT pg_reload_conf()")
+        await postgres.prepare()
         yield postgres
     finally:
-        if not _lives(postgres._pid):
-            await (
-                postgres.start()
-            )  # a killed one leaves processes and files: a start and a stop clear them away
+        # A killed one leaves processes and files, which a start and a stop clear away.
+        if not postgres.lives:
+            await postgres.start()
         await postgres.stop()
 
 

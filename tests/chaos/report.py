@@ -17,7 +17,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def kills_table(report: Report) -> str:
     """How often what was killed, and how long it took until every client was served again."""
-    rows = []
+    rows: list[Sequence[object]] = []
     for kind, says in KINDS.items():
         times = report.recoveries.get(kind, [])
         spread = (f"{median(times):.2f}", f"{max(times):.2f}") if times else ("-", "-")
@@ -34,6 +34,7 @@ def outcome_table(report: Report) -> str:
         ("seconds", f"{report.seconds:,.0f}"),
         ("events sent", f"{report.sent:,}"),
         ("sent again (no answer, 503, left early, sent twice)", f"{report.retried:,}"),
+        ("answers 201, 200, 503, none", _answers(report)),
         ("acknowledged", f"{report.acknowledged:,}"),
         ("poison, refused alone", f"{report.refused:,}"),
         ("never answered", f"{report.given_up:,}"),
@@ -42,9 +43,14 @@ def outcome_table(report: Report) -> str:
         ("**stored, but never sent**", f"**{len(findings.invented)}**"),
         ("**wrong answers**", f"**{len(findings.wrong)}**"),
         ("**differences of `rapport verify`**", f"**{len(findings.unproven)}**"),
-        ("longest gap of a client, s", f"{report.longest_gap:.2f}"),
+        (f"longest gap of a client, s (goal {GAP_GOAL_SECONDS:.0f})", f"{report.longest_gap:.2f}"),
     ]
     return _table(("what", "count"), rows)
+
+
+def _answers(report: Report) -> str:
+    statuses: Sequence[int | None] = (201, 200, 503, None)
+    return ", ".join(f"{report.statuses[status]:,}" for status in statuses)
 
 
 def cuts_table(report: Report) -> str:

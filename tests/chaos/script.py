@@ -1,7 +1,6 @@
 """What the clients send: by seed, colliding on a few customers, each event with an id of its own."""
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,15 +18,17 @@ OLDEST_DAYS = 400
 class Event:
     """One touchpoint, and what became of it.
 
-    `answers` are what single posts of it were told, `acknowledged` that some answer (also of a batch) said that it is
-    stored. Poison is refused by the database, and must be `refused` alone.
+    `answers` are what single posts of it were told (client.REMEMBERED, as JSON); `acknowledged`: some answer, also of a
+    batch, said that it is stored; `refused`: it is poison, and was told so alone; `failed`: refused for good without
+    being poison.
     """
 
     body: dict[str, Any]
     attempts: int = 0
     acknowledged: bool = False
     refused: bool = False
-    answers: list[Mapping[str, Any]] = field(default_factory=list)
+    failed: bool = False
+    answers: list[str] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -38,6 +39,11 @@ class Event:
     def external_id(self) -> str:
         found: str = self.body["customer"]["external_id"]
         return found
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing would be gained by sending it again."""
+        return self.acknowledged or self.refused or self.failed
 
     @property
     def is_poison(self) -> bool:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.api.problems import problem_of
 from app.api.touchpoints.shapes import TouchpointIn
-from app.domain.canonical import body_sha256
+from app.domain.canonical import body_sha256, is_deeper
 from app.domain.identifiers import parse_body_reference
 from app.domain.ids import uuid7
 from app.domain.keys import Caller
@@ -22,6 +22,8 @@ from app.usecases.post_touchpoints import Post
 TOUCHPOINT_BYTES: Final = 32 * 1024
 BATCH_BYTES: Final = 4 * 1024 * 1024
 BATCH_ITEMS: Final = 2500
+# Far below what any reader of JSON, and our own writer, can follow.
+DEEPEST_PROPERTIES: Final = 16
 
 _ADAPTER: Final = TypeAdapter(TouchpointIn)
 # A retry is recognised by what it says, not by how it names itself or the customer.
@@ -67,6 +69,8 @@ def post_of(
             f"A touchpoint is larger than {TOUCHPOINT_BYTES} bytes.",
             limit_bytes=TOUCHPOINT_BYTES,
         )
+    if sent.properties is not None and is_deeper(sent.properties, DEEPEST_PROPERTIES):
+        raise too_deep(prefix)
     reference = parse_body_reference(sent.customer)
     if sender.caller.publishable:
         _check_publishable(sent, by_uuid=reference.customer_id is not None)
@@ -88,6 +92,13 @@ def post_of(
         properties=sent.properties,
     )
     return Post(reference, touchpoint, told)
+
+
+def too_deep(prefix: str = "#") -> Invalid:
+    """Properties that nest deeper than they may."""
+    detail = f"properties may be nested {DEEPEST_PROPERTIES} deep at most."
+    fault = Fault(f"{prefix}/properties", "properties_too_deep", detail)
+    return Invalid("properties_too_deep", detail, errors=[fault])
 
 
 def posts_of(documents: Iterator[Any], sender: Sender) -> list[Post | Problem]:

@@ -25,11 +25,13 @@ from app.api.touchpoints.documents import (
     load,
     post_of,
     posts_of,
+    too_deep,
 )
 from app.api.touchpoints.shapes import EXAMPLE, BatchIn, BatchOut, TouchpointIn, TouchpointOut
 from app.domain.customers import identity_conflict, not_found
 from app.domain.identifiers import is_value
 from app.domain.keys import Caller
+from app.domain.kinds import KINDS
 from app.domain.problems import Conflict, Fault, Forbidden, Invalid, Malformed, Problem, TooLarge, Unavailable
 from app.domain.recording import Recorded
 from app.usecases.post_touchpoints import Post, Posted, post_touchpoints
@@ -40,6 +42,7 @@ _SINGLE: Final = Shape(TypeAdapter(TouchpointIn), {"purchase": EXAMPLE})
 _BATCH: Final = Shape(TypeAdapter(BatchIn), {"batch": {"touchpoints": [EXAMPLE]}})
 _LINES: Final = Shape(TypeAdapter(TouchpointIn), {"one line of many": EXAMPLE})
 
+_REJECTED: Final = "rejected"
 _NO_ROOM: Final = Unavailable(
     "overloaded", "Too much is waiting to be written. Try again.", retry_after_seconds=1
 )
@@ -56,6 +59,7 @@ _REFUSALS: Final = (
     Invalid("in_the_future", "occurred_at lies in the future."),
     Invalid("unknown_currency", "Not an ISO 4217 code of a circulating currency."),
     Invalid("invalid_text", "Text may not hold NUL."),
+    too_deep(),
     _NO_ROOM,
 )
 _BATCH_REFUSALS: Final = (
@@ -91,7 +95,13 @@ async def post_touchpoint(
 ) -> Response:
     """Store one thing that happened and answer with what it did to the customer's health."""
     sender = Sender(caller, now, config.shop_currency)
-    post = post_of(load(sent.data), sender, told=True, fallback_id=_id_from(idempotency_key))
+    document = None
+    try:
+        document = load(sent.data)
+        post = post_of(document, sender, told=True, fallback_id=_id_from(idempotency_key))
+    except Problem:
+        _count_refused(request, document)
+        raise
     (posted,) = await _record(request, caller, [post], now)
     if isinstance(posted, BaseException):
         raise posted
@@ -126,6 +136,9 @@ async def post_touchpoints_batch(
             "too_many_items", f"A batch holds at most {BATCH_ITEMS} items.", limit_items=BATCH_ITEMS
         )
     posts = posts_of(iter(documents), Sender(caller, now, config.shop_currency))
+    for document, post in zip(documents, posts, strict=True):
+        if not isinstance(post, Post):
+            _count_refused(request, document)
     posted = iter(await _record(request, caller, [post for post in posts if isinstance(post, Post)], now))
     outcomes = [next(posted) if isinstance(post, Post) else post for post in posts]
     _raise_when_nothing_could_be_stored(outcomes)
@@ -153,10 +166,17 @@ async def _record(request: Request, caller: Caller, posts: Sequence[Post], now: 
     return posted
 
 
+def _count_refused(request: Request, document: Any) -> None:
+    """Count what never came to the log. Its kind is whatever was sent, and labels may not be."""
+    kind = document.get("kind") if isinstance(document, dict) else None
+    label = kind if isinstance(kind, str) and kind in KINDS else "unknown"
+    request.app.state.metrics.touchpoint(label, _REJECTED)
+
+
 def _status(outcome: Posted) -> str:
     if isinstance(outcome, Recorded):
         return "duplicate" if outcome.duplicate else "stored"
-    return "rejected"
+    return _REJECTED
 
 
 def _answer(posted: Recorded, caller: Caller) -> str:

@@ -120,7 +120,9 @@ class TouchpointIn(BaseModel):
     order_id: Name | None = None
     items: Annotated[list[Item], Field(max_length=500)] | None = None
     description: Annotated[str, Field(max_length=2000)] | None = None
-    properties: dict[str, Any] | None = None
+    properties: Annotated[
+        dict[str, Any] | None, Field(description="What the kind needs, and anything else; at most 16 levels deep.")
+    ] = None
     source: Annotated[
         Name | None, Field(description="Needs an admin key; otherwise the key's own source.")
     ] = None

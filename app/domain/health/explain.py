@@ -110,7 +110,7 @@ def reasons(
     if fact.component is None:
         return ["No effect on health"]
     known = thread or (fact,)
-    if fact.id in pending(known):
+    if fact.kind != "purchase" and fact.id in pending(known):
         return ["Waits for its complaint" if fact.component == "complaints" else "Waits for its order"]
     event = _Event(fact, known, state_before, state_after, delta(before, after, model), now, model)
     told = _TELL.get(fact.component, _signal)(event)
@@ -146,7 +146,7 @@ def _purchase(event: _Event) -> list[str]:
             usual = wording.whole_days((was.t_last - was.t_first) / (was.n - 1))
             what += f"; usual gap is {usual or 'less than a day'}"
     told = [what]
-    shares = [share for _, _, share in refund_shares(event.thread)]
+    shares = [share for _, _, share in refund_shares(event.thread)] if len(event.thread) > 1 else []
     # With a second purchase on the same order, its refunds had not been waiting.
     if shares and sum(known.kind == "purchase" for known in event.thread) == 1:
         refunded = wording.percent(sum(shares) / _WHOLE)

@@ -41,6 +41,11 @@ _KINDS: Final = MappingProxyType(
     }
 )
 
+THREADED: Final = tuple(
+    kind for kind, (component, _) in _KINDS.items() if component in ("momentum", "refunds", "complaints")
+)
+"""The kinds whose facts may share a thread."""
+
 SCALES: Final = MappingProxyType({"nps": (0, 10), "csat": (1, 5), "ces": (1, 7), "review": (1, 5)})
 """The usual scale of each kind of answer."""
 
@@ -94,7 +99,7 @@ def fact_of(
     component, weight = _KINDS.get(kind) or _checked(own)
     match component:
         case "momentum" | "refunds":
-            thread = None if order_id is None else f"order:{order_id}"
+            thread = None if order_id is None else order_thread(order_id)
             return Fact(kind, at, id, component, thread, amount)
         case "complaints":
             complaint_id = properties.get("complaint_id")
@@ -106,6 +111,11 @@ def fact_of(
         case "satisfaction":
             return Fact(kind, at, id, component, answer=weight)
     return Fact(kind, at, id, component, weight=weight)
+
+
+def order_thread(order_id: str) -> str:
+    """What ties an order to what becomes of it."""
+    return f"order:{order_id}"
 
 
 def scale_of(kind: str, properties: Mapping[str, Any]) -> tuple[float, float, bool]:

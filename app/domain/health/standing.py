@@ -13,6 +13,7 @@ from app.domain.health.score import Health, complaint_factor
 from app.domain.health.state import State
 from app.domain.health.threads import contribution
 from app.domain.health.weights import read, weight
+from app.domain.money import decimal_string
 
 _MOST_REASONS: Final = 5
 _LOYAL_PURCHASES: Final = 3
@@ -21,8 +22,11 @@ _WORST_SEVERITY: Final = 2000
 _FADED: Final = 0.5
 
 
-def level_reasons(state: State, health: Health, now: int, model: Model) -> list[str]:
-    """The strongest reasons, at most five, for where `health` (of `state` at `now`) stands; the weightiest first."""
+def level_reasons(state: State, health: Health, now: int, model: Model, currency: str) -> list[str]:
+    """The strongest reasons, at most five, for where `health` (of `state` at `now`) stands; the weightiest first.
+
+    `currency` is the shop's, in whose minor units the state counts.
+    """
     weighed = [
         (points, name)
         for name, points in zip(COMPONENTS, health.contributions, strict=True)
@@ -31,8 +35,12 @@ def level_reasons(state: State, health: Health, now: int, model: Model) -> list[
     weighed.sort(key=lambda reason: -abs(reason[0]))
     told = []
     for points, name in weighed[:_MOST_REASONS]:
-        tell = _tenure if name == "rhythm" and points > 0 else _SENTENCES[name]
-        told.append(f"{tell(state, now, model)}: {'+' if points > 0 else '-'}{wording.points(points)}")
+        if name == "value":
+            sentence = _value(state, currency)
+        else:
+            tell = _tenure if name == "rhythm" and points > 0 else _SENTENCES[name]
+            sentence = tell(state, now, model)
+        told.append(f"{sentence}: {'+' if points > 0 else '-'}{wording.points(points)}")
     if told:
         return told
     return ["Nothing is known yet" if health.score_exact is None else "Nothing known weighs either way"]
@@ -121,9 +129,9 @@ def _span(state: State, now: int) -> tuple[int, int]:
     return state.t_first, state.t_last
 
 
-def _value(state: State, _now: int, model: Model) -> str:
-    whole = state.spend / model.value_unit_minor
-    return f"Spent {whole:,.0f} net of refunds" if state.r240 else f"Spent {whole:,.0f} so far"
+def _value(state: State, currency: str) -> str:
+    spent = f"Spent {decimal_string(state.spend, currency)} {currency}"
+    return f"{spent} net of refunds" if state.r240 else f"{spent} so far"
 
 
 def _refunds(state: State, now: int, _: Model) -> str:
@@ -173,7 +181,6 @@ _SENTENCES: Final[MappingProxyType[str, Callable[[State, int, Model], str]]] = M
     {
         "momentum": _momentum,
         "rhythm": _rhythm,
-        "value": _value,
         "refunds": _refunds,
         "complaints": _complaints,
         "contacts": _contacts,

@@ -1,0 +1,201 @@
+"""The coefficients of momentum, rhythm, value and refunds, learnt from what customers did after earlier snapshots.
+
+Maximum a posteriori (docs: health, "Fitting and versioning"). The priors are stated here, once.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from app.fitting.features import NAMES, Shape, features, score_histories
+from app.fitting.numerics import Floats, logistic, rising_root
+from app.fitting.published import MBG_NBD
+from app.fitting.purchases import DAY, Purchases, Standing
+from app.fitting.regression import Coefficients, Priors, Rows, map_fit
+from app.fitting.snapshots import stride_days
+
+MOST_CUSTOMERS: Final = 20_000
+"""A random sample of so many customers per snapshot is enough for ten numbers."""
+
+SHARE=True
+ENOUGH_CASES: Final = 50
+"""Buyers, and as many who did not buy, without which nothing is learnt; refunds likewise for their weight."""
+
+BASE_RATE_DEVIATION: Final = 2.0
+MBG_DEVIATION: Final = 0.5
+STANDARDISED_DEVIATION: Final = 0.15
+"""Prior deviation of a coefficient times its feature's spread; its mean is the shipped coefficient, .6 x learnt."""
+
+_LOWEST: Final = np.array([0, 0, 0, 0, 0, -5, -5, 0, 0, 0], dtype=np.float64)
+_HIGHEST: Final = np.array([5, 5, 5, 5, 5, 0, 0, 5, 5, 10], dtype=np.float64)
+# A purchase adds at most one to each count and to n, and shortens the usual gap: with many purchases a day their gains
+# (b/N each, and N <= n) must outweigh what the shorter gap costs ((|pace| + |pace2|)/n), or buying would lower health.
+_BUYING_PAYS: Final = np.array([0, 1, 1, 1, 1, 1, 1, 0, 0, 0], dtype=np.float64)
+_REFUND: Final = NAMES.index("w_refund")
+_MEAN_FLOOR: Final = 1e-6
+_YEAR_DAYS: Final = 365
+SEASON_DEVIATION: Final = 0.3
+"""How far, in log-odds, windows of one year usually lie apart; the prior of the season's shift."""
+_WINDOW_DEVIATION: Final = 0.15
+
+
+class Window(NamedTuple):
+    """A snapshot whose window has closed: features (customers, len(NAMES)), ln E_MBG, and what happened."""
+
+    at: int
+    features: Floats
+    log_expected: Floats
+    bought: Floats
+    purchases: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What the windows taught. `season_shift` is in log-odds and already part of the chance's intercept."""
+
+    chance: Coefficients
+    purchases: Coefficients
+    refund_weight_fitted: bool
+    season_shift: float | None
+    rows: int
+    cases: tuple[float, float]
+
+
+def window(log: Purchases, target: Purchases, at: int, shape: Shape, random: np.random.Generator) -> Window:
+    """What was known of up to MOST_CUSTOMERS customers at `at`, and what they then did in `target`."""
+    standing = log.as_of(at)
+    if len(standing) > MOST_CUSTOMERS:
+        standing = standing.where(np.sort(random.permutation(len(standing))[:MOST_CUSTOMERS]))
+    outcome = target.outcome(at, at + round(shape.horizon_days * DAY), standing.customers)
+    return Window(
+        at,
+        features(standing, shape),
+        log_expected(standing, shape),
+        outcome.bought.astype(np.float64),
+        outcome.purchases,
+    )
+
+
+def log_expected(standing: Standing, shape: Shape) -> Floats:
+    """ln E_MBG of each customer's purchases within the horizon, shape (customers,)."""
+    expected = MBG_NBD.expected(
+        np.array(shape.mbg_weeks), score_histories(standing), shape.horizon_days / 7
+    )
+    return np.log(np.maximum(expected, _MEAN_FLOOR))
+
+
+def learn(
+    log: Purchases,
+    target: Purchases,
+    times: tuple[int, ...],
+    shape: Shape,
+    prior_means: Floats,
+    seed: int,
+) -> Learnt | None:
+    """Both heads from the windows that begin at `times`; None when fewer than ENOUGH_CASES bought, or did not.
+
+    `target` is the log in which purchases count (by row, or one a day), `prior_means` are in the order of NAMES. Overlapping windows share their evidence: each
+    counts stride/horizon.
+    """
+    random = np.random.default_rng(seed)
+    windows = [window(log, target, at, shape, random) for at in times]
+    share = min(1.0, stride_days(round(shape.horizon_days)) / shape.horizon_days) if SHARE else 1.0
+    bought = sum(float(each.bought.sum()) for each in windows) * share
+    others = sum(float((1 - each.bought).sum()) for each in windows) * share
+    if min(bought, others) < ENOUGH_CASES:
+        return None
+    stacked = np.concatenate([each.features for each in windows])
+    refunds = float(np.count_nonzero(stacked[:, _REFUND])) * share >= ENOUGH_CASES
+    rows = Rows(
+        stacked, np.concatenate([each.bought for each in windows]), np.full(len(stacked), share)
+    )
+    chance = _chance(rows, prior_means, refund_weight_is_free=refunds)
+    shift = _season_shift(log, target, windows, chance, shape, random)
+    if shift is not None:
+        chance = Coefficients(chance.intercept + shift, chance.slopes, chance.converged)
+    return Learnt(
+        chance, _purchases(windows, share), refunds, shift, len(stacked), (bought, others)
+    )
+
+
+def expected_purchases(head: Coefficients, values: Floats, log_means: Floats) -> Floats:
+    """E[purchases] within the horizon: exp(d0 + d ln E_MBG + features), shape (customers,)."""
+    design = np.column_stack([log_means, values[:, 1:]])
+    return np.exp(np.minimum(head.linear(design), 30.0))
+
+
+def _chance(rows: Rows, mean: Floats, *, refund_weight_is_free: bool) -> Coefficients:
+    """The logit of buying within the horizon, on the features in the order of NAMES."""
+    rate = float(rows.outcome.mean())
+    deviation = STANDARDISED_DEVIATION / _spread(rows.features)
+    deviation[0] = MBG_DEVIATION
+    lowest, highest = _LOWEST.copy(), _HIGHEST.copy()
+    if not refund_weight_is_free:
+        lowest[_REFUND] = highest[_REFUND] = mean[_REFUND]
+    priors = Priors(mean, deviation, lowest, highest)
+    intercept = (float(np.log(rate / (1 - rate))), BASE_RATE_DEVIATION)
+    found = map_fit("logistic", rows, priors, intercept)
+    if _BUYING_PAYS @ found.slopes < 0:
+        found = map_fit("logistic", rows, priors, intercept, at_least=(_BUYING_PAYS, 0.0))
+    return found
+
+
+def _purchases(windows: list[Window], share: float) -> Coefficients:
+    """ln E[purchases within the horizon] on ln E_MBG (prior: 1) and on the features after the first (prior: 0)."""
+    design = np.concatenate(
+        [np.column_stack([each.log_expected, each.features[:, 1:]]) for each in windows]
+    )
+    counts = np.concatenate([each.purchases for each in windows])
+    mean = np.zeros(len(NAMES))
+    mean[0] = 1.0
+    deviation = STANDARDISED_DEVIATION / _spread(design)
+    deviation[0] = MBG_DEVIATION
+    rows = Rows(design, counts, np.full(len(counts), share))
+    intercept = (float(np.log(counts.mean())), BASE_RATE_DEVIATION)
+    return map_fit("poisson", rows, Priors(mean, deviation, _LOWEST, _HIGHEST), intercept)
+
+
+def _spread(values: Floats) -> Floats:
+    spread = values.std(axis=0)
+    return np.where(spread > 1e-9, spread, 1.0)  # noqa: PLR2004 - a double's limit
+
+
+def _season_shift(
+    log: Purchases,
+    target: Purchases,
+    windows: list[Window],
+    chance: Coefficients,
+    shape: Shape,
+    random: np.random.Generator,
+) -> float | None:
+    """By how much the window that begins now will differ from those learnt from, as it did a year ago; None without
+    a year-old window that had begun after at least a third of a horizon of history.
+
+    The difference of differences: a year ago, the log-odds that were missing at this time less those missing in the
+    windows a year before the ones learnt from. So a shop that changed over the year is not mistaken for a season.
+    Shrunk by what chance alone explains: SEASON_DEVIATION against the sampling error and one window's ups and downs.
+    """
+    year, horizon = _YEAR_DAYS * DAY, round(shape.horizon_days * DAY)
+    now = windows[-1].at + horizon
+    opened = int(log.at.min()) + stride_days(round(shape.horizon_days)) * DAY
+    twins = [each for each in windows if each.at - year >= opened]
+    if windows[-1] is not (twins or [None])[-1]:
+        return None
+    then = _missing(window(log, target, now - year, shape, random), chance)
+    usual = [_missing(window(log, target, each.at - year, shape, random), chance) for each in twins]
+    recent = [_missing(each, chance) for each in twins]
+    shift = then[0] + (sum(each[0] for each in recent) - sum(each[0] for each in usual)) / len(twins)
+    # The windows of one side overlap, so their mean is about as uncertain as one of them.
+    noise = then[1] + max(each[1] for each in usual) + max(each[1] for each in recent)
+    return shift * SEASON_DEVIATION**2 / (SEASON_DEVIATION**2 + _WINDOW_DEVIATION**2 + noise)
+
+
+def _missing(seen: Window, chance: Coefficients) -> tuple[float, float]:
+    """(log-odds to add to every prediction so that as many buyers are predicted as there were, its variance)."""
+    linear, bought = chance.linear(seen.features), float(seen.bought.sum())
+    if not 0 < bought < len(linear):
+        return 0.0, 1.0
+    shift = rising_root(lambda x: float(logistic(linear + x).sum()) - bought)
+    p = logistic(linear + shift)
+    return shift, 1 / float(p @ (1 - p))
