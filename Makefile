@@ -65,8 +65,9 @@ check: ## All of the above and the tests: exactly what CI runs
 	$(MAKE) --no-print-directory test
 
 .PHONY: prove
-prove: install ## Run the tests with many more random examples (long)
+prove: install ## Run the tests with many more random examples, then 200 kills and 1,000 cuts (long)
 	HYPOTHESIS_PROFILE=prove $(BIN)/pytest $(ARGS)
+	$(BIN)/python -m tests.chaos --kills 200 --cuts 1000 --mutants --output build/reliability.md
 
 .PHONY: bench
 bench: install ## Measure speed on this machine
@@ -77,7 +78,7 @@ lock: ## Resolve requirements.lock again (LOCK_ARGS="--upgrade")
 	$(MAKE) --no-print-directory install
 	CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
-		--extra embedded --extra dev --output-file requirements.lock $(LOCK_ARGS) pyproject.toml
+		--extra embedded --extra fit --extra dev --output-file requirements.lock $(LOCK_ARGS) pyproject.toml
 
 .PHONY: clean
 clean: ## Remove .venv and all caches (never .rapport, which holds data)
