@@ -2,12 +2,13 @@
 
 import asyncio
 
+import asyncpg
 from alembic import context
 from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.settings import Settings
-from app.storage.database import sqlalchemy_url
+from app.storage.database import connect_arguments, sqlalchemy_url
 from app.storage.tables import metadata
 
 # Any constant will do, as long as every process that migrates takes the same one.
@@ -34,7 +35,12 @@ def _run(connection: Connection) -> None:
 
 
 async def _online(url: str) -> None:
-    engine = create_async_engine(url, poolclass=pool.NullPool)
+    # Like the service's own connections: SQLAlchemy's dialect would hand `sslmode` and the like to asyncpg as they are.
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=lambda: asyncpg.connect(**connect_arguments(url)),
+        poolclass=pool.NullPool,
+    )
     async with engine.connect() as connection:
         await connection.run_sync(_run)
     await engine.dispose()

@@ -75,8 +75,12 @@ def _add_trace(_logger: object, _method: str, event: MutableMapping[str, Any]) -
 def _describe_exception(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Turn `exc_info` into text: where it was raised, and the messages only outside a request."""
+    """Turn `exc_info` into text: where it was raised, and the messages only outside a request.
+
+    `of_a_request` says so where the task does not: what serves many requests at once has the trace of none.
+    """
     error = event.pop("exc_info", None)
+    of_a_request = event.pop("of_a_request", _current.get() is not None)
     if error is True:
         error = sys.exc_info()[1]
     if isinstance(error, tuple):
@@ -84,7 +88,7 @@ def _describe_exception(
     if isinstance(error, BaseException):
         # A library that complains later, as asyncio does of a lost task, may speak of a request too.
         is_ours = event.get("logger", "uvicorn.error") == "uvicorn.error"
-        event["exception"] = describe(error, with_messages=is_ours and _current.get() is None)
+        event["exception"] = describe(error, with_messages=is_ours and not of_a_request)
     return event
 
 

@@ -1,8 +1,9 @@
 """The state row of each customer: the lock that every writer takes first, and the score's integers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -18,12 +19,17 @@ ORDER BY customer_id
 FOR UPDATE
 """
 
-_SAVE = """
+
+def save_from(first: int) -> str:
+    """The UPDATE that writes locked states; its five arguments begin at number `first`."""
+    ids, encoded, bands, scores, scored_at = range(first, first + 5)
+    return f"""
 UPDATE customer_states s
-SET state = new.state, band = new.band, score = new.score, scored_at = $5
-FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::float8[]) AS new (customer_id, state, band, score)
-WHERE s.customer_id = new.customer_id AND s.customer_id = ANY ($1::uuid[])
-"""
+SET state = new.state, band = new.band, score = new.score, scored_at = ${scored_at}::timestamptz
+FROM unnest(${ids}::uuid[], ${encoded}::bytea[], ${bands}::text[], ${scores}::float8[])
+  AS new (customer_id, state, band, score)
+WHERE s.customer_id = new.customer_id AND s.customer_id = ANY (${ids}::uuid[])
+"""  # noqa: S608 - numbers of arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +56,25 @@ class SavedState:
 async def lock(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> dict[UUID, LockedState]:
     """Lock these customers' rows until the transaction ends; those that do not exist are missing from the answer."""
     rows = await connection.fetch(_LOCK, customer_ids)
-    return {
-        row["customer_id"]: LockedState(
-            row["customer_id"],
-            State.decode(row["state"]),
-            row["identity_revision"],
-            row["merged_into"],
-            row["erased_at"],
-        )
-        for row in rows
-    }
+    return {row["customer_id"]: locked_state(row) for row in rows}
 
 
-async def save(connection: asyncpg.Connection, states: Sequence[SavedState], scored_at: datetime) -> None:
-    """Write the states of locked customers in one statement."""
-    await connection.execute(
-        _SAVE,
+def locked_state(row: Mapping[str, Any]) -> LockedState:
+    """A locked row."""
+    return LockedState(
+        row["customer_id"],
+        State.decode(row["state"]),
+        row["identity_revision"],
+        row["merged_into"],
+        row["erased_at"],
+    )
+
+
+def columns(states: Sequence[SavedState]) -> tuple[list[Any], ...]:
+    """Each state as the first four arguments of `save_from`."""
+    return (
         [saved.customer_id for saved in states],
         [saved.state.encode() for saved in states],
         [saved.band for saved in states],
         [saved.score for saved in states],
-        scored_at,
     )

@@ -135,7 +135,8 @@ touchpoints = Table(
     Column("exchange_rate", Numeric),
     # amount_minor in the shop's currency at the time of writing; NULL: no amount, or no rate to it.
     Column("value_minor", BigInteger),
-    # What ties facts together: `order:<order_id>` or `complaint:<complaint_id>`.
+    # `complaint:<complaint_id>`, or `order:<order_id>` of any kind that names an order. Rows of the kinds that change
+    # each other's meaning (domain.health.facts.THREADED) are tied by it; to the others it is what they are about.
     Column("thread", Text),
     Column("description", Text),
     Column("items", JSONB),

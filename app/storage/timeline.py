@@ -17,7 +17,7 @@ import asyncpg
 from app.domain.health.facts import Fact
 from app.domain.health.state import State
 from app.domain.kinds import KINDS
-from app.storage.touchpoints import fact_of_row
+from app.storage.touchpoints import TIED, fact_of_row
 
 END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
 """No bound."""
@@ -345,8 +345,8 @@ async def recent_facts(
         UNION ALL
         SELECT 'before', {_FACT}
         FROM touchpoints t
-        WHERE t.customer_id = $1 AND t.occurred_at <= $2
-          AND t.thread = ANY (ARRAY(SELECT DISTINCT thread FROM after WHERE thread IS NOT NULL))
+        WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND {TIED}
+          AND t.thread = ANY (ARRAY(SELECT DISTINCT t.thread FROM after t WHERE t.thread IS NOT NULL AND {TIED}))
         UNION ALL (
           SELECT 'purchase', {_FACT}
           FROM touchpoints t

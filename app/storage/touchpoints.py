@@ -1,9 +1,9 @@
 """The log. What the write path asks of it is said on a bare connection; lists and single reads on a session."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -12,16 +12,19 @@ from app.domain.health.facts import THREADED, Fact, fact_of
 from app.domain.recording import Stored
 from app.domain.touchpoints import Touchpoint, fact_key, seconds
 
-TIED = f"t.kind IN ({', '.join(f"'{kind}'" for kind in THREADED)})"
+TIED = "t.kind IN ('" + "', '".join(THREADED) + "')"
 """Whether the row `t` is one of those that change each other's meaning; others only name an order they are about."""
 
-_FACT_COLUMNS = "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties::text"
+_FACT_COLUMNS = (
+    "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties::text AS properties"
+)
 
 # Two look-ups in one statement: rows that have one of these ids, and rows that are tied to one of the group.
 # OFFSET 0 keeps each look-up a look-up: flattened into a join, the planner prefers to read every row that these
 # customers ever had, and the cost of a write would grow with their history.
-_KNOWN = f"""
-SELECT t.customer_id, true AS by_id, {_FACT_COLUMNS}, t.received_at, t.body_sha256, t.outcome::text
+KNOWN: Final = f"""
+SELECT t.customer_id, true AS by_id, {_FACT_COLUMNS}, t.received_at, t.body_sha256,
+  t.outcome::text AS outcome
 FROM unnest($1::uuid[], $2::text[], $3::text[]) AS wanted (customer_id, source, id)
 CROSS JOIN LATERAL (
   SELECT * FROM touchpoints t
@@ -34,13 +37,13 @@ SELECT t.customer_id, false, {_FACT_COLUMNS}, NULL, NULL, NULL
 FROM unnest($4::uuid[], $5::text[]) AS wanted (customer_id, thread)
 CROSS JOIN LATERAL (
   SELECT * FROM touchpoints t
-  WHERE t.customer_id = wanted.customer_id AND t.thread = wanted.thread
+  WHERE t.customer_id = wanted.customer_id AND t.thread = wanted.thread AND {TIED}
   OFFSET 0
 ) t
 WHERE t.customer_id = ANY ($4::uuid[])
-"""  # noqa: S608 - only this module's constant goes in
+"""  # noqa: S608 - only this module's constants go in
 
-_INSERT = """
+INSERT: Final = """
 INSERT INTO touchpoints (
   customer_id, origin_customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
   exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome
@@ -70,34 +73,42 @@ class KnownRow:
     stored: Stored | None
 
 
-async def load_known(
-    connection: asyncpg.Connection, keys: Sequence[tuple[UUID, str, str]], threads: Sequence[tuple[UUID, str]]
-) -> list[KnownRow]:
-    """The rows with one of these (customer_id, source, id), and those on one of these (customer_id, thread)."""
-    rows = await connection.fetch(
-        _KNOWN,
-        [key[0] for key in keys],
-        [key[1] for key in keys],
-        [key[2] for key in keys],
-        [thread[0] for thread in threads],
-        [thread[1] for thread in threads],
-    )
-    return [
-        KnownRow(
-            row["customer_id"],
-            row["source"],
-            row["id"],
-            fact_of_row(row),
-            Stored(row["body_sha256"], row["occurred_at"], row["received_at"], row["outcome"])
-            if row["by_id"]
-            else None,
-        )
-        for row in rows
-    ]
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a group asks of the log: (customer_id, source, id) of its touchpoints, (customer_id, thread) of some."""
+
+    keys: Sequence[tuple[UUID, str, str]]
+    threads: Sequence[tuple[UUID, str]]
+
+    def customer_ids(self) -> list[UUID]:
+        """Each customer once, in the order in which their rows are locked."""
+        return sorted({customer_id for customer_id, _, _ in self.keys})
+
+    def arguments(self) -> tuple[list[Any], ...]:
+        """The five arguments of KNOWN."""
+        ids, sources, names = zip(*self.keys, strict=True) if self.keys else ((), (), ())
+        owners, threads = zip(*self.threads, strict=True) if self.threads else ((), ())
+        return list(ids), list(sources), list(names), list(owners), list(threads)
+
+
+async def load_known(connection: asyncpg.Connection, wanted: Wanted) -> list[KnownRow]:
+    """The rows of the log that concern a group, as of now."""
+    return [known_row(row) for row in await connection.fetch(KNOWN, *wanted.arguments())]
+
+
+def known_row(row: Mapping[str, Any]) -> KnownRow:
+    """A row of KNOWN."""
+    stored = None
+    if row["by_id"]:
+        stored = Stored(row["body_sha256"], row["occurred_at"], row["received_at"], row["outcome"])
+    return KnownRow(row["customer_id"], row["source"], row["id"], fact_of_row(row), stored)
 
 
 def fact_of_row(row: Mapping[str, Any]) -> Fact:
-    """The fact in a stored row; the same as the one that was folded when the row was written."""
+    """The fact in a stored row; the same as the one that was folded when the row was written.
+
+    A row that is only about an order, such as `delivered`, has a thread and its fact none: `fact_of` decides by kind.
+    """
     thread, properties = row["thread"], row["properties"]
     return fact_of(
         row["kind"],
@@ -111,11 +122,9 @@ def fact_of_row(row: Mapping[str, Any]) -> Fact:
     )
 
 
-async def insert(connection: asyncpg.Connection, rows: Sequence[tuple[UUID, Touchpoint, str]]) -> int:
-    """Add (customer_id, touchpoint, outcome) to the log in one statement; returns how many rows were new."""
-    columns = zip(*(_values(*row) for row in rows), strict=True)
-    status = await connection.execute(_INSERT, *columns)
-    return int(status.rpartition(" ")[2])
+def columns(rows: Sequence[tuple[UUID, Touchpoint, str]]) -> Iterable[tuple[Any, ...]]:
+    """(customer_id, touchpoint, outcome) of each row as the seventeen arguments of INSERT."""
+    return zip(*(_values(*row) for row in rows), strict=True)
 
 
 def _values(customer_id: UUID, touchpoint: Touchpoint, outcome: str) -> tuple[Any, ...]:

@@ -109,18 +109,16 @@ class GroupWriter(Generic[T, R]):
     async def _write(self, items: list[T]) -> Sequence[R | BaseException]:
         try:
             return await self._attempt(items)
-        except Unavailable as problem:
-            # Said by the work itself: no item is to blame, and halves would only ask again.
-            return [problem] * len(items)
         except Exception as error:
-            if isinstance(error, Problem):
+            if isinstance(error, Problem):  # no item is to blame, and halves would only ask again
                 log.warning("group_refused", items=len(items), code=error.code)
                 return [error] * len(items)
             if is_away(error) or is_canceled(error) or isinstance(error, self.retry_on):
                 log.warning("group_given_up", items=len(items), error=type(error).__name__)
                 return [unavailable(error)] * len(items)
             if len(items) == 1:
-                log.exception("item_not_writable")
+                # The writer's task belongs to no request, its items do: what the error says may name a person.
+                log.exception("item_not_writable", of_a_request=True)
                 return [error]
         # Halving costs log2(n) extra transactions, and every innocent item is still written.
         middle = len(items) // 2

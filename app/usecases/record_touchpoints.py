@@ -11,8 +11,9 @@ from app.domain.health.model import Model
 from app.domain.problems import Conflict, NotFound, Problem
 from app.domain.recording import CustomerLog, Recorded, record, record_untold, settle
 from app.domain.touchpoints import Touchpoint
-from app.storage import states, touchpoints
+from app.storage.recording import Loaded, lock_and_load, write
 from app.storage.states import LockedState, SavedState
+from app.storage.touchpoints import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +52,36 @@ async def record_touchpoints(
     Runs inside the caller's transaction, whose commit makes it true. What is wrong with one entry (`id_reused`,
     `customer_not_found`, `erased`) is its outcome and no one else's. Raises LostRace, and what the database raises.
     """
-    locked = await states.lock(connection, sorted({entry.customer_id for entry in entries}))
-    refused = [_refusal(entry, locked.get(entry.customer_id)) for entry in entries]
-    open_entries = [entry for entry, no in zip(entries, refused, strict=True) if no is None]
-    if not open_entries:
-        return [no for no in refused if no is not None]
-    logs = {
-        customer_id: CustomerLog(customer_id, locked[customer_id].state)
-        for customer_id in {entry.customer_id for entry in open_entries}
-    }
-    await _load(connection, open_entries, logs)
+    loaded = await lock_and_load(connection, _wanted(entries))
+    refused = [_refusal(entry, loaded.locked.get(entry.customer_id)) for entry in entries]
+    logs = _logs(loaded)
     outcomes = [
         _decide(logs[entry.customer_id], entry, model) if no is None else no
         for entry, no in zip(entries, refused, strict=True)
     ]
-    await _save(connection, logs, model)
+    await _write(connection, logs, model)
     return outcomes
+
+
+def _wanted(entries: Sequence[Entry]) -> Wanted:
+    keys = {(e.customer_id, e.touchpoint.source, e.touchpoint.id) for e in entries}
+    threads = {
+        (e.customer_id, e.touchpoint.fact.thread) for e in entries if e.touchpoint.fact.thread is not None
+    }
+    return Wanted(list(keys), list(threads))
+
+
+def _logs(loaded: Loaded) -> dict[UUID, CustomerLog]:
+    logs = {
+        customer_id: CustomerLog(customer_id, locked.state) for customer_id, locked in loaded.locked.items()
+    }
+    for row in loaded.known:
+        log = logs[row.customer_id]
+        if row.stored is not None:
+            log.known[row.source, row.id] = row.stored
+        elif row.fact.thread is not None:
+            log.threads.setdefault(row.fact.thread, []).append(row.fact)
+    return logs
 
 
 def _refusal(entry: Entry, locked: LockedState | None) -> Outcome | None:
@@ -81,21 +96,6 @@ def _refusal(entry: Entry, locked: LockedState | None) -> Outcome | None:
     return None
 
 
-async def _load(
-    connection: asyncpg.Connection, entries: Sequence[Entry], logs: dict[UUID, CustomerLog]
-) -> None:
-    keys = {(e.customer_id, e.touchpoint.source, e.touchpoint.id) for e in entries}
-    threads = {
-        (e.customer_id, e.touchpoint.fact.thread) for e in entries if e.touchpoint.fact.thread is not None
-    }
-    for row in await touchpoints.load_known(connection, list(keys), list(threads)):
-        log = logs[row.customer_id]
-        if row.stored is not None:
-            log.known[row.source, row.id] = row.stored
-        elif row.fact.thread is not None:
-            log.threads.setdefault(row.fact.thread, []).append(row.fact)
-
-
 def _decide(log: CustomerLog, entry: Entry, model: Model) -> Outcome:
     try:
         if entry.told:
@@ -105,23 +105,20 @@ def _decide(log: CustomerLog, entry: Entry, model: Model) -> Outcome:
         return problem
 
 
-async def _save(connection: asyncpg.Connection, logs: dict[UUID, CustomerLog], model: Model) -> None:
-    changed = {customer_id: log for customer_id, log in logs.items() if log.fresh}
+async def _write(connection: asyncpg.Connection, logs: dict[UUID, CustomerLog], model: Model) -> None:
+    changed = [log for log in logs.values() if log.fresh]
     if not changed:
         return
-    for log in changed.values():
+    for log in changed:
         settle(log, model)
-    rows = [(customer_id, *row) for customer_id, log in changed.items() for row in log.fresh]
-    added = await touchpoints.insert(
-        connection, [(customer, point, kept.outcome) for customer, point, kept in rows]
-    )
-    if added != len(rows):
-        raise LostRace
+    # After all are settled: a run's last row gets its outcome then.
+    rows = [(log.customer_id, point, kept.outcome) for log in changed for point, kept in log.fresh]
     newest = max(point.received_at for _, point, _ in rows)
-    await states.save(connection, [_saved(customer_id, log) for customer_id, log in changed.items()], newest)
+    if not await write(connection, rows, [_saved(log) for log in changed], newest):
+        raise LostRace
 
 
-def _saved(customer_id: UUID, log: CustomerLog) -> SavedState:
+def _saved(log: CustomerLog) -> SavedState:
     if log.health is None:
         raise AssertionError("a log with new rows was not settled")
-    return SavedState(customer_id, log.state, log.health.band, log.health.score_exact)
+    return SavedState(log.customer_id, log.state, log.health.band, log.health.score_exact)

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -63,6 +64,10 @@ class Proof:
 
 
 async def _prove(chosen: argparse.Namespace) -> Proof:
+    # SIGTERM, as Ctrl+C, leaves through every `finally`: nothing that was started stays behind.
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     seed: int = chosen.seed
     proof = Proof([_heading(seed)])
     # Short, because a socket lives in it.

@@ -22,6 +22,8 @@ THINK_SECONDS = 0.04
 # Shorter than Retry-After asks for: a client that waits politely would miss the moments that matter.
 PAUSE_SECONDS = (0.02, 0.25)
 GIVE_UP_SECONDS = 60.0
+# Shorter waits are not worth noting.
+GAP_SECONDS = 0.2
 
 
 def remembered(answer: Mapping[str, Any]) -> str:
@@ -74,8 +76,8 @@ class Connection:
 class Client:
     """One storefront. Times are those of time.monotonic().
 
-    `served` is when the newest request began that was answered as it should be; `longest_gap` the longest time between
-    two such answers; `surprises` what no client should ever be told.
+    `served` is when the newest request began that was answered as it should be; `gaps` are the times (begin, end) in
+    which no such answer came; `surprises` what no client should ever be told.
     """
 
     def __init__(self, script: Script, port: int, key: str) -> None:
@@ -85,7 +87,7 @@ class Client:
         self._last_answer = 0.0
         self.events: list[Event] = []
         self.served = 0.0
-        self.longest_gap = 0.0
+        self.gaps: list[tuple[float, float]] = []
         self.statuses: Counter[int | None] = Counter()
         self.surprises: list[str] = []
         self.given_up = 0
@@ -160,7 +162,8 @@ class Client:
 
     def _note_answer(self, begun: float) -> None:
         now = time.monotonic()
-        self.longest_gap = max(self.longest_gap, now - self._last_answer)
+        if now - self._last_answer > GAP_SECONDS:
+            self.gaps.append((self._last_answer, now))
         self._last_answer, self.served = now, max(self.served, begun)
 
     def _settle(self, event: Event, status: int, answer: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from tests.chaos.killer import KINDS, RECOVERY_SECONDS, Killer
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.postgres import Postgres, Target
 from tests.chaos.proxy import Proxy
-from tests.chaos.script import Script
+from tests.chaos.script import PERSONAL, Script
 from tests.chaos.service import Service, serving
 
 CLIENTS = 12
@@ -35,12 +35,13 @@ class Report:
     seconds: float = 0.0
     kills: Counter[str] = field(default_factory=Counter)
     recoveries: dict[str, list[float]] = field(default_factory=dict)
+    twos: list[tuple[float, float]] = field(default_factory=list)
+    gaps: list[tuple[float, float]] = field(default_factory=list)
     sent: int = 0
     attempts: int = 0
     acknowledged: int = 0
     refused: int = 0
     given_up: int = 0
-    longest_gap: float = 0.0
     statuses: Counter[int | None] = field(default_factory=Counter)
     findings: Findings = field(default_factory=Findings)
     log: str = ""
@@ -49,6 +50,19 @@ class Report:
     def retried(self) -> int:
         """Sendings of an event beyond its first."""
         return self.attempts - self.sent
+
+    @property
+    def longest_gap(self) -> float:
+        """How long some client had no answer, when one thing at a time was killed."""
+        return max((end - begin for begin, end in self.gaps if not self._in_two(begin, end)), default=0.0)
+
+    @property
+    def longest_gap_of_two(self) -> float:
+        """The same when two things were killed at once."""
+        return max((end - begin for begin, end in self.gaps if self._in_two(begin, end)), default=0.0)
+
+    def _in_two(self, begin: float, end: float) -> bool:
+        return any(begin < until and end > since for since, until in self.twos)
 
     @property
     def holds(self) -> bool:
@@ -105,6 +119,7 @@ async def storm(
                 _count(report, crowd)
                 report.findings = await audit(target, service, crowd)
         report.log = log.read_text(errors="replace")
+    report.findings.wrong += (f"the service's log says {what}" for what in PERSONAL if what in report.log)
     return report
 
 
@@ -115,7 +130,7 @@ def _count(report: Report, crowd: Sequence[Client]) -> None:
     report.acknowledged = sum(event.acknowledged for event in events)
     report.refused = sum(event.refused for event in events)
     report.given_up = sum(client.given_up for client in crowd)
-    report.longest_gap = max(client.longest_gap for client in crowd)
+    report.gaps = [gap for client in crowd for gap in client.gaps]
     report.statuses = sum((client.statuses for client in crowd), Counter())
 
 
@@ -145,7 +160,7 @@ async def storm_of_kills(
     async with _busy(postgres.keep_running()):
         report = await storm(target, trouble, seed=seed, mutant=mutant)
     for killer in killers:
-        report.kills, report.recoveries = killer.kills, dict(killer.recoveries)
+        report.kills, report.recoveries, report.twos = killer.kills, killer.recoveries, killer.twos
         report.findings.wrong += killer.unserved
     return report
 

@@ -15,8 +15,8 @@ from tests.chaos.service import Service
 RECOVERY_SECONDS = 60.0
 # After everybody was served again; without a pause there would be nothing under way to lose.
 PAUSE_SECONDS = (0.1, 1.0)
-# Some kills are followed by the next one while the first is still being recovered from.
-IN_A_ROW_SHARE, IN_A_ROW_SECONDS = 0.1, (0.0, 0.3)
+# Sometimes the next one comes while the first is still being recovered from.
+TWO_SHARE, TWO_SECONDS = 0.1, (0.0, 0.3)
 
 KINDS: Mapping[str, str] = {
     "worker": "one worker, SIGKILL",
@@ -32,7 +32,7 @@ KINDS: Mapping[str, str] = {
 class Killer:
     """`recoveries`: by kind, the seconds until every client had been served by a request that began after the kill.
 
-    `unserved`: where that took longer than anybody may wait.
+    `unserved`: where that took longer than anybody may wait. `twos`: (begin, end) of what two kills at once came to.
     """
 
     postgres: Postgres
@@ -43,6 +43,7 @@ class Killer:
     kinds: Sequence[str] = tuple(KINDS)
     patience_seconds: float = RECOVERY_SECONDS
     unserved: list[str] = field(default_factory=list)
+    twos: list[tuple[float, float]] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
     recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _deck: list[str] = field(default_factory=list)
@@ -55,18 +56,26 @@ class Killer:
             await asyncio.sleep(seconds or 0)
             return
         while (kills is None or self.kills.total() < kills) and (ends is None or time.monotonic() < ends):
-            kind = self._next_kind()
-            self.kills[kind] += 1
+            blow = [self._next_kind()]
+            if self.chance.random() < TWO_SHARE:
+                blow.append(self._next_kind())
             begun = time.monotonic()
-            await self._kill(kind)
-            gone = time.monotonic()
+            await self._strike(blow)
             watch(self.kills.total())
-            if self.chance.random() < IN_A_ROW_SHARE:
-                await asyncio.sleep(self.chance.uniform(*IN_A_ROW_SECONDS))
-                continue
-            await self._served_since(gone)
-            self.recoveries[kind].append(time.monotonic() - begun)
+            await self._served_since(time.monotonic())
+            took = begun, time.monotonic()
+            if len(blow) == 1:
+                self.recoveries[blow[0]].append(took[1] - took[0])
+            else:
+                self.twos.append(took)
             await asyncio.sleep(self.chance.uniform(*PAUSE_SECONDS))
+
+    async def _strike(self, kinds: Sequence[str]) -> None:
+        for number, kind in enumerate(kinds):
+            if number:
+                await asyncio.sleep(self.chance.uniform(*TWO_SECONDS))
+            self.kills[kind] += 1
+            await self._kill(kind)
 
     def _next_kind(self) -> str:
         """As from a shuffled deck: in random order, and none is left out for long."""

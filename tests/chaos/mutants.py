@@ -6,13 +6,13 @@
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI
 
 from app.cli import serve
-from app.storage import states, touchpoints
+from app.storage import recording, touchpoints
 from app.storage.database import Database
 from app.storage.touchpoints import KnownRow
 from app.usecases.group_writer import GroupWriter
@@ -31,16 +31,16 @@ def _do_not_wait_for_the_disk() -> None:
 
 
 def _do_not_look_for_known_ids() -> None:
-    load = touchpoints.load_known
+    known_row = touchpoints.known_row
 
-    async def blind(connection: Any, keys: Any, threads: Any) -> list[KnownRow]:
-        return [row for row in await load(connection, keys, threads) if row.stored is None]
+    def blind(row: Any) -> KnownRow:
+        return replace(known_row(row), stored=None)
 
-    touchpoints.load_known = blind
+    touchpoints.known_row = blind
 
 
 def _do_not_lock() -> None:
-    states._LOCK = states._LOCK.replace("FOR UPDATE", "")
+    recording._LOCK_AND_LOAD = recording._LOCK_AND_LOAD.replace("FOR UPDATE", "")
 
 
 def _fail_together() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from tests.chaos.harness import Report
-from tests.chaos.killer import KINDS
+from tests.chaos.killer import KINDS, TWO_SECONDS
 from tests.chaos.mutants import MUTANTS
 
 GAP_GOAL_SECONDS = 5.0
@@ -17,13 +17,17 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def kills_table(report: Report) -> str:
     """How often what was killed, and how long it took until every client was served again."""
-    rows: list[Sequence[object]] = []
-    for kind, says in KINDS.items():
-        times = report.recoveries.get(kind, [])
-        spread = (f"{median(times):.2f}", f"{max(times):.2f}") if times else ("-", "-")
-        rows.append((says, report.kills[kind], *spread))
+    rows: list[Sequence[object]] = [
+        (says, report.kills[kind], *_spread(report.recoveries.get(kind, []))) for kind, says in KINDS.items()
+    ]
+    twos = [end - begin for begin, end in report.twos]
+    rows.append((f"(two of these within {TWO_SECONDS[1]} s)", f"({len(twos)})", *_spread(twos)))
     rows.append(("**all**", f"**{report.kills.total()}**", "", ""))
     return _table(("killed", "times", "served again after, median s", "longest s"), rows)
+
+
+def _spread(seconds: Sequence[float]) -> tuple[str, str]:
+    return (f"{median(seconds):.2f}", f"{max(seconds):.2f}") if seconds else ("-", "-")
 
 
 def outcome_table(report: Report) -> str:
@@ -45,6 +49,8 @@ def outcome_table(report: Report) -> str:
         ("**differences of `rapport verify`**", f"**{len(findings.unproven)}**"),
         (f"longest gap of a client, s (goal {GAP_GOAL_SECONDS:.0f})", f"{report.longest_gap:.2f}"),
     ]
+    if report.twos:
+        rows.append(("the same, two kills at once", f"{report.longest_gap_of_two:.2f}"))
     return _table(("what", "count"), rows)
 
 

@@ -9,6 +9,8 @@ from tests.chaos.postgres import POISON
 
 SHARED_CUSTOMERS = 6
 SHARES = {"shared": 0.85, "hot": 0.4, "poison": 0.01, "order_first": 0.8}
+# What a log must not repeat, whatever happens: parts of the clients' identifiers, and of rows.
+PERSONAL = ("@example.com", "-shared-", "Failing row")
 KINDS = {"purchase": 45, "visit": 35, "refund": 20}
 EVENTS_PER_NEW_CUSTOMER = 10
 OLDEST_DAYS = 400

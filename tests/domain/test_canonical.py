@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.canonical import body_sha256, canonical_json
+from app.domain.canonical import body_sha256, canonical_json, is_deeper
 from app.domain.problems import Invalid, Malformed
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -54,3 +54,25 @@ def test_numbers_beyond_a_double_are_refused_wherever_they_stand(number: float) 
 def test_text_that_only_looks_bad_is_kept() -> None:
     for text in ("\\u0000", "1" * 400, "NaN", "\U0001f600", "\ufffd"):
         assert json.loads(canonical_json({text: text})) == {text: text}
+
+
+def test_depth_counts_objects_and_arrays_alike() -> None:
+    assert not is_deeper({"a": 1, "b": "text"}, 1)
+    assert not is_deeper({}, 1)
+    inners: list[object] = [{}, [], {"c": 1}]
+    for inner in inners:
+        assert is_deeper({"a": 1, "b": inner}, 1)
+        assert not is_deeper({"a": 1, "b": inner}, 2)
+    assert not is_deeper([[1, 2], [{"a": None}]], 3)
+    assert is_deeper([[1, 2], [{"a": None}]], 2)
+    assert not is_deeper("text", 0)
+
+
+def test_no_depth_is_too_much_to_be_measured() -> None:
+    value: object = None
+    for _ in range(200_000):
+        value = [value]
+    assert is_deeper(value, 199_999)
+    assert not is_deeper(value, 200_000)
+    while isinstance(value, list):  # level by level: the interpreter would free it in one recursion
+        value = value[0]

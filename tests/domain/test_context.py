@@ -48,7 +48,7 @@ def context(typed: str = "typed", **members: Any) -> Context:
         customer=customer,
         first_purchase_at=NOW - timedelta(days=100),
         health=score(EMPTY, 0, MODEL),
-        reasons=["Bought 3 times, last 40 days ago: +24.2 points", "Spent 140 so far: +7.6 points"],
+        reasons=["Bought 3 times, last 40 days ago: +24.2 points", "Spent 140.00 EUR so far: +7.6 points"],
         red_flags=("complaint_open",),
         p_alive=0.64,
         open_complaints=[OpenComplaint(typed, "high", NOW - timedelta(days=3), "shop", "c1", typed)],
@@ -75,7 +75,8 @@ def test_the_summary_says_who_how_why_what_is_open_and_what_to_do() -> None:
     known = replace(score(EMPTY, 0, MODEL), score_exact=49.2, band="cooling", coverage=0.8)
     assert summary(context("Ada Lovelace", health=known)) == (
         "Ada Lovelace, customer since 2026-08-12. Health is 49 of 100, cooling, with 80 % of the evidence. "
-        "Bought 3 times, last 40 days ago: +24.2 points. Spent 140 so far: +7.6 points. 1 complaint is open, high. "
+        "Bought 3 times, last 40 days ago: +24.2 points. Spent 140.00 EUR so far: +7.6 points. "
+        "1 complaint is open, high. "
         "Next: resolve complaint; resolving it now gives back 19.9 points."
     )
 

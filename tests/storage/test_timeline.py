@@ -59,7 +59,9 @@ async def stored(connection: asyncpg.Connection, seed: int, count: int) -> list[
         rows.append(
             post(f"t{number}", kind=kind, days_ago=chosen.randint(0, 40) + chosen.random() / 1e6, **members)
         )
-    await touchpoints.insert(connection, [(SOMEBODY, row.touchpoint, "null") for row in rows])
+    await connection.execute(
+        touchpoints.INSERT, *touchpoints.columns([(SOMEBODY, row.touchpoint, "null") for row in rows])
+    )
     return [(row.touchpoint.occurred_at, row.touchpoint.fact) for row in rows]
 
 

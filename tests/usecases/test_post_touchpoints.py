@@ -1,6 +1,7 @@
 """The write path on a real PostgreSQL: from references and touchpoints to committed rows and true answers."""
 
 import asyncio
+import itertools
 import json
 import random
 from collections.abc import AsyncIterator, Sequence
@@ -18,11 +19,14 @@ from app.domain.health.state import State
 from app.domain.ids import uuid7, uuid_hash
 from app.domain.problems import Conflict, NotFound
 from app.domain.recording import Recorded
+from app.storage import touchpoints
 from app.storage.database import Database
+from app.storage.touchpoints import Wanted
 from app.usecases.identities import Identities
 from app.usecases.lanes import Lanes
 from app.usecases.post_touchpoints import Post, Posted, post_touchpoints
 from app.usecases.record_touchpoints import Entry, record_touchpoints
+from app.usecases.verify import verify
 from tests.usecases.posts import NOW, post
 
 
@@ -133,6 +137,45 @@ async def test_a_refund_before_its_order_waits_and_ends_like_one_behind_it(
     assert found["a"].spend == 700
 
 
+ORDER = (
+    post("p", "external_id:x", days_ago=9, order_id="A"),
+    post("r", "external_id:x", "refund", days_ago=1, amount_minor=300, order_id="A"),
+    post("c", "external_id:x", "order_cancelled", order_id="A"),
+)
+ABOUT = (
+    post("d", "external_id:x", "delivered", days_ago=5, order_id="A"),
+    post("l", "external_id:x", "delivery_late", days_ago=6, order_id="A"),
+)
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_what_is_only_about_an_order_changes_nothing_about_it_in_any_order(
+    store: Database, send: Any, *, told: bool
+) -> None:
+    without = fold(each.touchpoint.fact for each in ORDER)
+    arrivals = list(itertools.permutations((*ORDER, *ABOUT)))[:: 3 if told else 7]
+    for number, arrival in enumerate(arrivals):
+        for each in arrival:
+            mine = replace(each, reference=post("", f"external_id:{number}").reference, told=told)
+            answer = recorded((await send(mine))[0])
+            waits = each in ORDER[1:] and ORDER[0] not in arrival[: arrival.index(each)]
+            assert answer.pending_match == waits
+    found = await states(store)
+    assert all(state == without for state in found.values())
+    assert len(found) == len(arrivals)
+    threads = await rows(store, "SELECT DISTINCT thread FROM touchpoints")
+    assert [row["thread"] for row in threads] == ["order:A"]
+    assert [result.check.name for result in await verify(store) if result.differences] == []
+
+
+async def test_what_is_only_about_an_order_is_not_read_with_it(store: Database, send: Any) -> None:
+    await send(*ORDER, *ABOUT)
+    async with store.hot_reading() as connection:
+        customer_id = await connection.fetchval("SELECT customer_id FROM touchpoints LIMIT 1")
+        known = await touchpoints.load_known(connection, Wanted([], [(customer_id, "order:A")]))
+    assert sorted(row.id for row in known) == ["c", "p", "r"]
+
+
 async def test_any_order_of_arrival_in_any_groups_by_many_clients_ends_in_the_same_state(
     store: Database, identities: Identities, lanes: Lanes
 ) -> None:
@@ -175,6 +218,28 @@ async def test_a_touchpoint_that_the_database_refuses_fails_alone(store: Databas
     assert len(await rows(store, "SELECT FROM touchpoints")) == 40
 
 
+async def test_a_writer_that_had_to_wait_for_the_lock_sees_what_was_written_meanwhile(
+    store: Database, send: Any
+) -> None:
+    customer_id = recorded((await send(post("first")))[0]).customer_id
+    entry = Entry(customer_id, post("same", order_id="A").touchpoint)
+    refund = Entry(customer_id, post("refund", kind="refund", order_id="A").touchpoint)
+
+    async def late() -> list[Any]:
+        async with store.hot_transaction() as connection:
+            return await record_touchpoints(connection, [entry, refund], shipped())
+
+    async with store.hot_transaction() as connection:
+        first = await record_touchpoints(connection, [entry], shipped())
+        waiting = asyncio.create_task(late())
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+    again, matched = await waiting
+    assert not recorded(first[0]).duplicate
+    assert recorded(again).duplicate
+    assert not recorded(matched).pending_match
+
+
 async def test_the_number_of_statements_does_not_grow_with_the_list(store: Database, send: Any) -> None:
     await send(*(post("first", f"external_id:{index}", told=False) for index in range(300)))
     customers = [row["customer_id"] for row in await rows(store, "SELECT customer_id FROM customer_states")]
@@ -189,7 +254,7 @@ async def test_the_number_of_statements_does_not_grow_with_the_list(store: Datab
                 outcomes = await record_touchpoints(connection, entries, shipped())
         assert all(isinstance(outcome, Recorded) for outcome in outcomes)
         counts.append(len(said))
-    assert counts == [4, 4, 4]
+    assert counts == [2, 2, 2]
 
 
 async def test_an_identifier_that_moved_on_is_looked_up_again(store: Database, send: Any) -> None:

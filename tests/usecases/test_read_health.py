@@ -39,7 +39,7 @@ class Log:
     async def health(
         self, reference: str = "external_id:42", *, now: datetime = NOW, **times: datetime
     ) -> HealthReading:
-        return await read_health(self._store, parse_reference(reference), MODEL, now, **times)
+        return await read_health(self._store, parse_reference(reference), MODEL, now, currency="EUR", **times)
 
 
 def history(seed: int, count: int = 60) -> list[Post]:
@@ -50,6 +50,7 @@ def history(seed: int, count: int = 60) -> list[Post]:
         "purchase",
         "refund",
         "order_cancelled",
+        "delivered",
         "visit",
         "support_contact",
         "nps",
@@ -64,7 +65,7 @@ def history(seed: int, count: int = 60) -> list[Post]:
             members["properties"] = {"complaint_id": f"c{chosen.randint(1, 4)}", "severity": "high"}
         elif kind == "nps":
             members["properties"] = {"rating": chosen.randint(0, 10)}
-        elif kind in ("purchase", "refund", "order_cancelled"):
+        if kind in ("purchase", "refund", "order_cancelled", "visit", "support_contact", "delivered"):
             members["order_id"] = f"o{chosen.randint(1, 8)}"
         posts.append(post(f"t{number}", kind=kind, days_ago=chosen.random() * 90, told=False, **members))
     return posts

@@ -93,7 +93,7 @@ def test_where_a_customer_stands_is_told_in_at_most_five_plain_sentences(
     health = score(state, now, MODEL)
     flags = red_flags(state, now, MODEL)
     actions = next_best_actions(state, health, flags, now, MODEL)
-    sentences = level_reasons(state, health, now, MODEL)
+    sentences = level_reasons(state, health, now, MODEL, "EUR")
     assert 1 <= len(sentences) <= 5
     for sentence in (*sentences, *(why for _, why in actions)):
         assert sentence[0].isupper()
@@ -180,10 +180,10 @@ def test_a_customer_with_an_old_complaint_and_a_long_silence_reads_as_one_would_
     facts.append(complain("complaint_opened", -9, "c"))
     state = fold(facts)
     health = score(state, END, MODEL)
-    assert level_reasons(state, health, END, MODEL) == [
+    assert level_reasons(state, health, END, MODEL, "EUR") == [
         "A complaint is open for 9 days: -32.4 points",
         "Bought 4 times, last 90 days ago: +19.8 points",
-        "Spent 80 so far: +6.0 points",
+        "Spent 80.00 EUR so far: +6.0 points",
         "Silent for 90 days; usual gap is 30: -1.5 points",
     ]
     flags = red_flags(state, END, MODEL)
@@ -192,6 +192,19 @@ def test_a_customer_with_an_old_complaint_and_a_long_silence_reads_as_one_would_
     assert actions["resolve_complaint"].startswith(
         "A complaint is open for 9 days; resolving it now gives back "
     )
+
+
+@pytest.mark.parametrize("currency, spent", [("EUR", "49.99 EUR"), ("JPY", "4999 JPY"), ("KWD", "4.999 KWD")])
+def test_what_was_spent_is_told_in_the_money_of_the_shop(currency: str, spent: str) -> None:
+    bought = buy(-3, "1", amount=6999, order_id="A")
+    refund = fact_of("refund", END, "2", amount=2000, order_id="A")
+    for facts, told in (
+        ([replace(bought, amount=4999)], f"Spent {spent} so far: "),
+        ([bought, refund], f"Spent {spent} net of refunds: "),
+    ):
+        state = fold(facts)
+        sentences = level_reasons(state, score(state, END, MODEL), END, MODEL, currency)
+        assert [one for one in sentences if one.startswith(told)], sentences
 
 
 @pytest.mark.parametrize(
