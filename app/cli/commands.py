@@ -336,3 +336,60 @@ def demo(
     raise typer.Exit(
         work.demo(url, _given(key), customers=customers, seed=seed, currency=_currency(currency), until=end)
     )
+
+
+@app.command(
+    epilog=_examples(
+        "rapport backtest ../shared/data/cdnow_master.csv.gz --horizon 91 --currency USD",
+        "rapport backtest orders.csv --customer-column buyer --time-column paid_at --amount-column total \\",
+        "    --html backtest.html --json backtest.json",
+    )
+)
+def backtest(
+    *,
+    file: Annotated[
+        Path, typer.Argument(help="CSV with a header, UTF-8; may be gzipped.", show_default=False)
+    ],
+    customer_column: Annotated[str | None, typer.Option(help="Who bought; guessed by default.")] = None,
+    time_column: Annotated[
+        str | None, typer.Option(help="When: ISO 8601 date or time, UTC; guessed by default.")
+    ] = None,
+    amount_column: Annotated[
+        str | None, typer.Option(help="How much: 12.34; negative is a refund; guessed by default.")
+    ] = None,
+    refund_column: Annotated[
+        str | None, typer.Option(help="1, true, yes or x makes a row a refund; guessed; '' for none.")
+    ] = None,
+    currency: Annotated[
+        str, typer.Option(help="ISO 4217 code of all amounts; only its number of digits matters.")
+    ] = "EUR",
+    horizon: Annotated[int, typer.Option(min=1, max=3650, help="Days ahead that are predicted.")] = 91,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write all figures to this file.")
+    ] = None,
+    html_out: Annotated[
+        Path | None, typer.Option("--html", metavar="OUT", help="Write a page with plots to this file.")
+    ] = None,
+) -> None:
+    """Show how well the score would have predicted a shop's own past.
+
+    Compares it with recency, RFM quantiles, a weighted scorecard, BG/NBD, MBG/NBD
+    and Pareto/NBD: each is fitted on earlier times and other customers only. Needs
+    numpy and scipy (pip install 'rapport[fit]'). docs/health-evidence.md explains
+    the figures.
+    """
+    from app.cli import backtest as work  # noqa: PLC0415 - loads numpy and scipy; --help need not
+
+    raise typer.Exit(
+        work.run(
+            file,
+            customer_column,
+            time_column,
+            amount_column,
+            refund_column,
+            currency=_currency(currency),
+            horizon_days=horizon,
+            json_path=json_out,
+            html_path=html_out,
+        )
+    )

@@ -1,6 +1,6 @@
 """Would the score have known? Predictions at past times, from earlier times and other customers, against what came.
 
-The protocol (docs: health, "Back-test protocol"): at each test snapshot S, facts up to S, targets from (S, S + horizon].
+The protocol (docs: health, "Back-test protocol"): at each test snapshot S, facts up to S, targets in (S, S + horizon].
 Customers are dealt into two halves; each is predicted by what was fitted on the other. Published models see one
 purchase per customer and day, ours every row, zero amounts and refunds included. What counts as a purchase in the
 window is one and the same for all: a day on which the customer bought.
@@ -202,9 +202,13 @@ def _notes(log: Purchases, tests: Sequence[_Test], horizon_days: int) -> list[st
             notes.append(f"{day}: no earlier window has closed, so rankings have no probabilities.")
         bought = np.count_nonzero(test.tested.bought)
         if bought in {0, len(test.tested.customers)}:
-            notes.append(f"{day}: {'nobody' if not bought else 'everybody'} bought, so nothing can be ranked.")
-        if any(fit.metadata.get("season_shift") is None for fit in test.fits):
-            notes.append(f"{day}: too short a history to know the season; the level is that of recent windows.")
+            notes.append(
+                f"{day}: {'nobody' if not bought else 'everybody'} bought, so nothing can be ranked."
+            )
+        if any(fit.path == "fitted" and fit.metadata["season_shift"] is None for fit in test.fits):
+            notes.append(
+                f"{day}: too short a history to know the season; the level is that of recent windows."
+            )
     return notes
 
 

@@ -110,7 +110,7 @@ def _ranked(points: Points) -> Baseline:
         loose = Priors(np.zeros(1), np.full(1, 100.0), np.full(1, -1e3), np.full(1, 1e3))
         curve = map_fit(
             "logistic",
-            Rows(rows[:, None], hits, np.ones(len(hits))),
+            Rows(rows[:, None], hits),
             loose,
             (float(np.log(rate / (1 - rate))), 10.0),
         )

@@ -18,9 +18,12 @@ from app.fitting.snapshots import stride_days
 MOST_CUSTOMERS: Final = 20_000
 """A random sample of so many customers per snapshot is enough for ten numbers."""
 
-SHARE=True
-ENOUGH_CASES: Final = 50
-"""Buyers, and as many who did not buy, without which nothing is learnt; refunds likewise for their weight."""
+ENOUGH_CASES: Final = 10
+"""Buyers in an average window, and as many who did not buy, without which nothing is learnt. So few move little: the
+priors hold the coefficients near the shipped ones until there is evidence."""
+
+ENOUGH_REFUNDS: Final = 50
+"""Customers with refunds in an average window, without which the weight of refunds stays as shipped."""
 
 BASE_RATE_DEVIATION: Final = 2.0
 MBG_DEVIATION: Final = 0.5
@@ -52,7 +55,9 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What the windows taught. `season_shift` is in log-odds and already part of the chance's intercept."""
+    """What the windows taught. `season_shift` is in log-odds and already part of the chance's intercept; `cases` are
+    (buyers, others) in an average window.
+    """
 
     chance: Coefficients
     purchases: Coefficients
@@ -78,10 +83,8 @@ def window(log: Purchases, target: Purchases, at: int, shape: Shape, random: np.
 
 
 def log_expected(standing: Standing, shape: Shape) -> Floats:
-    """ln E_MBG of each customer's purchases within the horizon, shape (customers,)."""
-    expected = MBG_NBD.expected(
-        np.array(shape.mbg_weeks), score_histories(standing), shape.horizon_days / 7
-    )
+    """The logarithm of E_MBG of each customer's purchases within the horizon, shape (customers,)."""
+    expected = MBG_NBD.expected(np.array(shape.mbg_weeks), score_histories(standing), shape.horizon_days / 7)
     return np.log(np.maximum(expected, _MEAN_FLOOR))
 
 
@@ -95,28 +98,22 @@ def learn(
 ) -> Learnt | None:
     """Both heads from the windows that begin at `times`; None when fewer than ENOUGH_CASES bought, or did not.
 
-    `target` is the log in which purchases count (by row, or one a day), `prior_means` are in the order of NAMES. Overlapping windows share their evidence: each
-    counts stride/horizon.
+    `target` is the log in which purchases count (by row, or one a day), `prior_means` are in the order of NAMES.
     """
     random = np.random.default_rng(seed)
     windows = [window(log, target, at, shape, random) for at in times]
-    share = min(1.0, stride_days(round(shape.horizon_days)) / shape.horizon_days) if SHARE else 1.0
-    bought = sum(float(each.bought.sum()) for each in windows) * share
-    others = sum(float((1 - each.bought).sum()) for each in windows) * share
-    if min(bought, others) < ENOUGH_CASES:
+    values = np.concatenate([each.features for each in windows])
+    bought = np.concatenate([each.bought for each in windows])
+    buyers = float(bought.sum()) / len(windows)
+    others = len(bought) / len(windows) - buyers
+    if min(buyers, others) < ENOUGH_CASES:
         return None
-    stacked = np.concatenate([each.features for each in windows])
-    refunds = float(np.count_nonzero(stacked[:, _REFUND])) * share >= ENOUGH_CASES
-    rows = Rows(
-        stacked, np.concatenate([each.bought for each in windows]), np.full(len(stacked), share)
-    )
-    chance = _chance(rows, prior_means, refund_weight_is_free=refunds)
+    refunds = int(np.count_nonzero(values[:, _REFUND])) >= ENOUGH_REFUNDS * len(windows)
+    chance = _chance(Rows(values, bought), prior_means, refund_weight_is_free=refunds)
     shift = _season_shift(log, target, windows, chance, shape, random)
     if shift is not None:
         chance = Coefficients(chance.intercept + shift, chance.slopes, chance.converged)
-    return Learnt(
-        chance, _purchases(windows, share), refunds, shift, len(stacked), (bought, others)
-    )
+    return Learnt(chance, _purchases(windows), refunds, shift, len(bought), (buyers, others))
 
 
 def expected_purchases(head: Coefficients, values: Floats, log_means: Floats) -> Floats:
@@ -141,17 +138,15 @@ def _chance(rows: Rows, mean: Floats, *, refund_weight_is_free: bool) -> Coeffic
     return found
 
 
-def _purchases(windows: list[Window], share: float) -> Coefficients:
-    """ln E[purchases within the horizon] on ln E_MBG (prior: 1) and on the features after the first (prior: 0)."""
-    design = np.concatenate(
-        [np.column_stack([each.log_expected, each.features[:, 1:]]) for each in windows]
-    )
+def _purchases(windows: list[Window]) -> Coefficients:
+    """The second head: ln E[purchases within the horizon] on ln E_MBG (prior 1) and the other features (prior 0)."""
+    design = np.concatenate([np.column_stack([each.log_expected, each.features[:, 1:]]) for each in windows])
     counts = np.concatenate([each.purchases for each in windows])
     mean = np.zeros(len(NAMES))
     mean[0] = 1.0
     deviation = STANDARDISED_DEVIATION / _spread(design)
     deviation[0] = MBG_DEVIATION
-    rows = Rows(design, counts, np.full(len(counts), share))
+    rows = Rows(design, counts)
     intercept = (float(np.log(counts.mean())), BASE_RATE_DEVIATION)
     return map_fit("poisson", rows, Priors(mean, deviation, _LOWEST, _HIGHEST), intercept)
 
@@ -180,7 +175,7 @@ def _season_shift(
     now = windows[-1].at + horizon
     opened = int(log.at.min()) + stride_days(round(shape.horizon_days)) * DAY
     twins = [each for each in windows if each.at - year >= opened]
-    if windows[-1] is not (twins or [None])[-1]:
+    if not twins or twins[-1] is not windows[-1]:
         return None
     then = _missing(window(log, target, now - year, shape, random), chance)
     usual = [_missing(window(log, target, each.at - year, shape, random), chance) for each in twins]

@@ -4,6 +4,7 @@ Everything takes `weight`, how often each customer counts: ones for the figure i
 bootstrap. A figure that is not defined (all bought, nobody bought) is NaN here and null in reports.
 """
 
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -68,7 +69,7 @@ def calibration(probability: Floats, bought: Flags) -> list[Bin]:
     cuts = np.unique(np.concatenate([[0], moved, [len(p)]]))
     return [
         Bin(int(b - a), float(p[a]), float(p[b - 1]), float(p[a:b].mean()), float(hit[a:b].mean()))
-        for a, b in zip(cuts[:-1], cuts[1:], strict=True)
+        for a, b in pairwise(cuts)
     ]
 
 
@@ -126,7 +127,12 @@ def histogram(points: Floats, bought: Flags, bins: int = 20) -> list[dict[str, f
     customers = np.bincount(which, minlength=bins)
     buyers = np.bincount(which[bought], minlength=bins)
     return [
-        {"from": float(edges[k]), "to": float(edges[k + 1]), "customers": int(customers[k]), "bought": int(buyers[k])}
+        {
+            "from": float(edges[k]),
+            "to": float(edges[k + 1]),
+            "customers": int(customers[k]),
+            "bought": int(buyers[k]),
+        }
         for k in range(bins)
     ]
 

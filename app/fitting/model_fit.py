@@ -101,8 +101,9 @@ def fit_model(
     Steps down, and says so: coefficients by MAP; the shop's own MBG/NBD under the shipped coefficients (with
     ENOUGH_REPEATERS); the shipped model as it is. `base` gives priors, and all that purchases cannot teach;
     `value_unit_minor` is 10^digits of the shop's currency; a fitted model takes the shop's median purchase for its unit
-    of value instead, so that neither the currency nor the price level leaks into the other terms. `target` is the log in which purchases are counted, `log`
-    itself by default. `release` becomes the semantic part of the version. ValueError for a horizon Model.parse refuses.
+    of value instead, so that neither the currency nor the price level leaks into the other terms. `target` is the log
+    in which purchases are counted, `log` itself by default. `release` becomes the semantic part of the version.
+    ValueError for a horizon that Model.parse refuses.
     """
     log = log.where(log.at <= now)
     target = log if target is None else target.where(target.at <= now)
@@ -122,19 +123,19 @@ def fit_model(
     times = snapshots.trainings(int(log.at.min()), now, horizon_days)
     usual = replace(own, value_unit_minor=_median_purchase(log, value_unit_minor))
     means = _prior_means(own, usual, standing)
-    learnt = (
-        coefficients.learn(log, target, times, Shape.of_model(usual), means, seed) if times else None
-    )
+    learnt = coefficients.learn(log, target, times, Shape.of_model(usual), means, seed) if times else None
     if learnt is None:
         why = (
             f"no window of {horizon_days} days has closed since the log began"
             if not times
-            else f"fewer than {coefficients.ENOUGH_CASES} customers bought, or did not, in the windows that have closed"
+            else f"fewer than {coefficients.ENOUGH_CASES} customers bought, or did not, in an average closed window"
         )
         return told.fit(
             _anchored(_distilled(own, standing), standing), None, "mbg_and_defaults", why, learnt=None
         )
-    slopes = {name: _rounded(value) for name, value in zip(NAMES, learnt.chance.slopes, strict=True)}
+    slopes: dict[str, Any] = {
+        name: _rounded(value) for name, value in zip(NAMES, learnt.chance.slopes, strict=True)
+    }
     model = _anchored(replace(usual, b0=_within(learnt.chance.intercept, 19.0), **slopes), standing)
     why = f"{learnt.rows} customer windows from {len(times)} snapshots"
     return told.fit(model, learnt.purchases, "fitted", why, learnt=learnt, times=times)
@@ -206,9 +207,7 @@ def _median_purchase(log: Purchases, otherwise: int) -> int:
 def _prior_means(own: Model, usual: Model, standing: Standing) -> Floats:
     """The coefficients of `own` for the features of `usual`: in another unit of value its standardised effect stays."""
     means = np.array([getattr(own, name) for name in NAMES])
-    before, after = (
-        features(standing, Shape.of_model(model))[:, _VALUE].std() for model in (own, usual)
-    )
+    before, after = (features(standing, Shape.of_model(model))[:, _VALUE].std() for model in (own, usual))
     if after > 0:
         means[_VALUE] *= before / after
     return means
@@ -235,10 +234,12 @@ def _distilled(own: Model, standing: Standing) -> Model:
     chance = MBG_NBD.buys(np.array(shape.mbg_weeks), score_histories(standing), shape.horizon_days / 7)
     mean = float(np.clip(chance.mean(), 1e-6, 1 - 1e-6))
     priors = Priors(np.ones(1), np.full(1, 0.5), np.full(1, 0.3), np.full(1, 1.5))
-    rows = Rows(combined[:, None], chance, np.ones(len(chance)))
+    rows = Rows(combined[:, None], chance)
     found = map_fit("logistic", rows, priors, (log(mean / (1 - mean)), coefficients.BASE_RATE_DEVIATION))
     factor = float(found.slopes[0])
-    scaled = {name: _rounded(value * factor) for name, value in zip(NAMES, shipped, strict=True)}
+    scaled: dict[str, Any] = {
+        name: _rounded(value * factor) for name, value in zip(NAMES, shipped, strict=True)
+    }
     return replace(own, b0=_within(found.intercept, 19.0), **scaled)
 
 
@@ -246,8 +247,9 @@ def _anchored(model: Model, standing: Standing) -> Model:
     """`ref` and `scale` such that the median active customer stands at 60 points and the tenth percentile at 20.
 
     Active is who bought within a year, as shops count their active customers. `scale` is at least _LEAST_SCALE: in a
-    young log all customers are alike, and a complaint would throw them across the whole range. Where a first purchase would then lower health, `ref` gives way just
-    as far as needed, and everyone stands a little higher. Neither changes the ranking or a probability.
+    young log all customers are alike, and a complaint would throw them across the whole range. Where a first purchase
+    would then lower health, `ref` gives way just as far as needed, and everyone stands a little higher. Neither
+    changes the ranking or a probability.
     """
     total = _active_log_odds(replace(model, ref=0.0), standing)
     median, tenth = (float(value) for value in np.quantile(total, [0.5, 0.1]))
@@ -314,5 +316,3 @@ def _rounded(value: float) -> float:
 
 def _rounded_all(values: Floats) -> tuple[float, ...]:
     return tuple(_rounded(value) for value in values)
-
-

@@ -4,7 +4,7 @@ All of scipy that this package uses is named here, so the suppressions that its 
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ def minimise(
     """The minimum within `bounds` by L-BFGS-B, from `start`; SLSQP where `at_least` asks for row @ point >= limit."""
     if at_least is None:
         method = "L-BFGS-B"
-        extra = {"options": {"maxiter": 2000, "maxfun": 4000, "ftol": 1e-13, "gtol": 1e-9}}
+        extra: dict[str, Any] = {"options": {"maxiter": 2000, "maxfun": 4000, "ftol": 1e-13, "gtol": 1e-9}}
     else:
         row, limit = at_least
         method = "SLSQP"
@@ -55,7 +55,7 @@ def rising_root(function: Callable[[float], float], reach: float = 10.0) -> floa
 
 
 def log_gamma(x: Floats | float) -> Floats:
-    """ln Gamma(x), elementwise."""
+    """The logarithm of Gamma(x), elementwise."""
     result: Floats = special.gammaln(x)
     return result
 
@@ -67,7 +67,7 @@ def digamma(x: Floats | float) -> Floats:
 
 
 def log_beta(a: Floats | float, b: Floats | float) -> Floats:
-    """ln B(a, b), elementwise."""
+    """The logarithm of B(a, b), elementwise."""
     result: Floats = special.betaln(a, b)
     return result
 

@@ -25,6 +25,7 @@ _LOG_BOUNDS: Final = (-9.2, 11.5)
 _LOG_MAX: Final = 700.0
 _BETA_NODES: Final = 24
 _TIME_NODES: Final = 24
+_STEEPEST: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Process(Protocol):
         ...
 
     def log_likelihood(self, parameters: Floats, cells: Cells) -> tuple[Floats, Floats]:
-        """ln L of one customer of each cell, shape (cells,), and its gradient, shape (4, cells)."""
+        """The logarithm of L of one customer of each cell, shape (cells,), and its gradient, shape (4, cells)."""
         ...
 
     def alive(self, parameters: Floats, cells: Cells) -> Floats:
@@ -111,7 +112,7 @@ class BetaGeometric:
     first_may_drop: bool
 
     def start(self, cells: Cells) -> Floats:
-        """r 0.5 with the mean rate seen, and drop-out probabilities around a third."""
+        """The mean rate seen with r = 0.5, and drop-out probabilities around a third."""
         rate = (cells.count @ cells.repeats + 1) / (cells.count @ cells.age + 1)
         return np.array([0.5, 0.5 / rate, 0.8, 2.0])
 
@@ -152,7 +153,8 @@ class BetaGeometric:
         """P(alive) (1 - ((al+T)/(al+T+N))^(r+x))."""
         r, alpha, _, _ = parameters
         quiet = -(r + cells.repeats) * np.log1p(horizon / (alpha + cells.age))
-        return self.alive(parameters, cells) * -np.expm1(quiet)
+        result: Floats = self.alive(parameters, cells) * -np.expm1(quiet)
+        return result
 
     def expected(self, parameters: Floats, cells: Cells, horizon: float) -> Floats:
         """P(alive) times the mean over q ~ Beta(a, y) of (1 - (A/(A+qN))^(r+x))/q, A = al + T.
@@ -160,6 +162,8 @@ class BetaGeometric:
         The integral form of the published 2F1, stable also for many purchases and for a <= 1. Gauss-Jacobi over q.
         """
         r, alpha, a, b = parameters
+        if not len(cells.repeats):
+            return np.empty(0)
         values, which = np.unique(self._survivals(b, cells), return_inverse=True)
         rules = [beta_quadrature(a, y, _BETA_NODES) for y in values]
         nodes = np.stack([rule[0] for rule in rules])[which]
@@ -179,7 +183,7 @@ class BetaGeometric:
         return b + cells.repeats + (1 if self.first_may_drop else 0)
 
     def _drops(self, y: Floats, cells: Cells) -> Floats:
-        """y - 1, kept positive where it is not used."""
+        """What is y - 1, kept positive where it is not used."""
         return np.where(self._may_drop(cells), y - 1, 1.0)
 
 
@@ -188,20 +192,21 @@ class ParetoGamma:
     """Pareto/NBD (Schmittlein, Morrison and Colombo 1987): a customer may drop out at any time; (r, alpha, s, beta).
 
     L = G(r+x)/G(r) al^r be^s [(al+T)^-(r+x) (be+T)^-s + s I], I = integral over u from t_x to T of
-    (al+u)^-(r+x) (be+u)^-(s+1): the integral that the two published 2F1 stand for, here by Gauss-Legendre in
-    y = ((al+u)/(al+t_x))^-(r+x+s), in which the integrand ((al+u)/(be+u))^(s+1) is bounded, monotone and smooth.
+    (al+u)^-(r+x) (be+u)^-(s+1): the integral that the two published 2F1 stand for. Here it is done by Gauss-Legendre in
+    z, z^m = y = ((al+u)/(al+t_x))^-(r+x+s): in y only ((al+u)/(be+u))^(s+1) is left of it, bounded and monotone, and z
+    makes that smooth where y is small.
     """
 
     name: str = "pareto_nbd"
 
     def start(self, cells: Cells) -> Floats:
-        """r 0.5 with the mean rate seen, s 0.5 with a lifetime of the order of the mean age."""
+        """The mean rate seen with r = 0.5, and lifetimes of the order of the mean age with s = 0.5."""
         people, age = cells.count.sum(), cells.count @ cells.age
         rate = (cells.count @ cells.repeats + 1) / (age + 1)
         return np.array([0.5, 0.5 / rate, 0.5, max(age / people, 0.1)])
 
     def log_likelihood(self, parameters: Floats, cells: Cells) -> tuple[Floats, Floats]:
-        """ln L and its gradient; the derivative of the integral is the integral of the derivative."""
+        """The logarithm of L and its gradient; the derivative of the integral is the integral of the derivative."""
         r, alpha, s, beta = parameters
         power = r + cells.repeats
         log_alpha_now, log_beta_now = np.log(alpha + cells.age), np.log(beta + cells.age)
@@ -225,7 +230,8 @@ class ParetoGamma:
         """(al+T)^-(r+x) (be+T)^-s as a share of itself plus s I."""
         r, alpha, s, beta = parameters
         stays = -(r + cells.repeats) * np.log(alpha + cells.age) - s * np.log(beta + cells.age)
-        return np.exp(stays - np.logaddexp(stays, self._left(parameters, cells)[0]))
+        result: Floats = np.exp(stays - np.logaddexp(stays, self._left(parameters, cells)[0]))
+        return result
 
     def buys(self, parameters: Floats, cells: Cells, horizon: float) -> Floats:
         """P(alive) times the integral over u from 0 to N of (r+x) (al+T)^(r+x) (be+T)^s/((al+T+u)^(r+x+1) (be+T+u)^s).
@@ -260,18 +266,20 @@ class ParetoGamma:
         r, alpha, s, beta = parameters
         nodes, weights = unit_gauss_legendre(_TIME_NODES)
         k = (r + cells.repeats + s)[:, None]
+        m = np.minimum(k, _STEEPEST)
         begin = (alpha + cells.last)[:, None]
-        span = -np.expm1(-k * np.log((alpha + cells.age)[:, None] / begin))
-        log_alpha = np.log(begin) - np.log1p(-span * nodes) / k
+        span = -np.expm1(-k / m * np.log((alpha + cells.age)[:, None] / begin))
+        log_z = np.log1p(-span * nodes)
+        log_alpha = np.log(begin) - m / k * log_z
         from_alpha = np.exp(log_alpha)
         log_beta_ = np.log(np.maximum(from_alpha + (beta - alpha), 1e-300))
-        powers = (s + 1) * (log_alpha - log_beta_)
+        powers = (s + 1) * (log_alpha - log_beta_) + (m - 1) * log_z
         largest = powers.max(axis=1, keepdims=True)
         kernel = np.exp(powers - largest) * weights
         total = kernel.sum(axis=1)
         # t_x = T leaves no time to drop out in: the integral is 0.
         with np.errstate(divide="ignore"):
-            log_left = (np.log(s / k) - k * np.log(begin) + largest + np.log(span))[:, 0] + np.log(total)
+            log_left = (np.log(s * m / k) - k * np.log(begin) + largest + np.log(span))[:, 0] + np.log(total)
         shares = kernel / total[:, None]
         moments = [log_alpha, 1 / from_alpha, log_beta_, np.exp(-log_beta_)]
         return log_left, np.stack([(shares * moment).sum(axis=1) for moment in moments])

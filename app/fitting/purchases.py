@@ -90,8 +90,9 @@ class Purchases:
         )
         # Every column takes part, so that the same set of rows always gives the same arrays, and the same hash.
         order = np.lexsort((shares, orders, amount, refund, at, customer))
-        columns = (column[order] for column in (customer, at, amount, refund, orders, shares))
-        return cls(*columns, customers=customers)
+        return cls(
+            customer[order], at[order], amount[order], refund[order], orders[order], shares[order], customers
+        )
 
     def __len__(self) -> int:
         return len(self.at)
@@ -105,8 +106,15 @@ class Purchases:
 
     def where(self, rows: Flags) -> "Purchases":
         """Only some rows; customers keep their numbers."""
-        columns = (self.customer, self.at, self.amount, self.is_refund, self.ordered_at, self.share)
-        return Purchases(*(column[rows] for column in columns), customers=self.customers)
+        return Purchases(
+            self.customer[rows],
+            self.at[rows],
+            self.amount[rows],
+            self.is_refund[rows],
+            self.ordered_at[rows],
+            self.share[rows],
+            self.customers,
+        )
 
     def of_customers(self, chosen: Flags) -> "Purchases":
         """Only the rows of some customers (flags by number), who keep their numbers."""
@@ -144,29 +152,24 @@ class Purchases:
         chosen = np.flatnonzero(count)
         ends = np.cumsum(count)[chosen]
 
-        def decayed(rows: Purchases, value: Floats | None, at: Integers, half_life_days: int) -> Floats:
-            weights = _decay(at, now, half_life_days)
-            if value is not None:
-                weights = weights * value
-            sums: Floats = np.bincount(rows.customer, weights=weights, minlength=self.customers)[chosen]
-            return sums
+        def sums(rows: Purchases, values: Floats | Integers) -> Floats:
+            per_customer = np.bincount(rows.customer, weights=values, minlength=self.customers)
+            return per_customer[chosen].astype(np.float64)
 
-        spend = np.bincount(bought.customer, weights=bought.amount, minlength=self.customers)
-        spend = spend - np.bincount(sent_back.customer, weights=sent_back.amount, minlength=self.customers)
-        money = decayed(bought, bought.amount.astype(np.float64), bought.at, 120)
-        money = money - decayed(sent_back, sent_back.amount.astype(np.float64), sent_back.ordered_at, 120)
+        paid = sums(bought, bought.amount * _decay(bought.at, now, 120))
+        taken_back = sums(sent_back, sent_back.amount * _decay(sent_back.ordered_at, now, 120))
         return Standing(
             now=now,
             customers=chosen,
             n=count[chosen],
             first=bought.at[ends - count[chosen]],
             last=bought.at[ends - 1],
-            spend=spend[chosen],
-            n15=decayed(bought, None, bought.at, 15),
-            n60=decayed(bought, None, bought.at, 60),
-            n240=decayed(bought, None, bought.at, 240),
-            m120=np.maximum(money, 0.0),
-            r240=decayed(sent_back, sent_back.share / _WHOLE, sent_back.at, 240),
+            spend=sums(bought, bought.amount) - sums(sent_back, sent_back.amount),
+            n15=sums(bought, _decay(bought.at, now, 15)),
+            n60=sums(bought, _decay(bought.at, now, 60)),
+            n240=sums(bought, _decay(bought.at, now, 240)),
+            m120=np.maximum(paid - taken_back, 0.0),
+            r240=sums(sent_back, sent_back.share / _WHOLE * _decay(sent_back.at, now, 240)),
         )
 
 
@@ -195,9 +198,19 @@ class Standing:
 
     def where(self, rows: Flags | Integers) -> "Standing":
         """Only some of the customers."""
-        columns = (self.customers, self.n, self.first, self.last, self.spend)
-        sums = (self.n15, self.n60, self.n240, self.m120, self.r240)
-        return Standing(self.now, *(column[rows] for column in columns), *(column[rows] for column in sums))
+        return Standing(
+            self.now,
+            self.customers[rows],
+            self.n[rows],
+            self.first[rows],
+            self.last[rows],
+            self.spend[rows],
+            self.n15[rows],
+            self.n60[rows],
+            self.n240[rows],
+            self.m120[rows],
+            self.r240[rows],
+        )
 
     def histories(self) -> Cells:
         """(x, t_x, T) of each customer in weeks, one row each, in the order of `customers`."""

@@ -25,11 +25,10 @@ class Priors:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What to learn from: features (rows, columns), what happened (rows,), and how much each row counts (rows,)."""
+    """What to learn from: features (rows, columns) and what happened (rows,), a chance itself where it is known."""
 
     features: Floats
     outcome: Floats
-    weight: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +57,7 @@ def map_fit(
     `intercept` is (mean, deviation) of its prior, stated at the mean of the features. The search runs on standardised
     features; the solution is on the raw ones. `at_least` asks for row @ slopes >= limit.
     """
-    share = rows.weight / rows.weight.sum()
-    centre = share @ rows.features
-    spread = np.sqrt(share @ (rows.features - centre) ** 2)
+    centre, spread = rows.features.mean(axis=0), rows.features.std(axis=0)
     # A feature that never varies says nothing: its coefficient stays at the prior.
     varies = spread > 1e-9  # noqa: PLR2004 - a double's limit
     unit = np.where(varies, spread, 1.0)
@@ -71,7 +68,7 @@ def map_fit(
 
     def objective(point: Floats) -> tuple[float, Floats]:
         linear = point[0] + design @ point[1:]
-        value, residual = _negative_log_likelihood(family, linear, rows)
+        value, residual = _negative_log_likelihood(family, linear, rows.outcome)
         away = point - mean
         gradient = np.concatenate([[residual.sum()], residual @ design]) + precision * away
         return value + 0.5 * float(precision @ away**2), gradient
@@ -83,11 +80,9 @@ def map_fit(
     return Coefficients(float(found.point[0] - slopes @ centre), slopes, found.converged)
 
 
-def _negative_log_likelihood(family: Family, linear: Floats, rows: Rows) -> tuple[float, Floats]:
+def _negative_log_likelihood(family: Family, linear: Floats, outcome: Floats) -> tuple[float, Floats]:
     """-ln L without its constants, and its derivative by the linear predictor, shape (rows,)."""
     if family == "logistic":
-        losses = np.logaddexp(0.0, linear) - rows.outcome * linear
-        return float(rows.weight @ losses), rows.weight * (logistic(linear) - rows.outcome)
+        return float((np.logaddexp(0.0, linear) - outcome * linear).sum()), logistic(linear) - outcome
     expected = np.exp(np.minimum(linear, _LOG_MEAN_MAX))
-    losses = expected - rows.outcome * linear
-    return float(rows.weight @ losses), rows.weight * (expected - rows.outcome)
+    return float((expected - outcome * linear).sum()), expected - outcome

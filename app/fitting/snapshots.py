@@ -37,9 +37,8 @@ def plan(first: int, last: int, horizon_days: int) -> Plan:
             break
         tests.append(at)
         step += 1
-    if not tests and latest > first:
-        tests = [latest]
-    elif tests and not trainings(first, tests[0], horizon_days) and trainings(first, latest, horizon_days):
+    if latest > first and not (tests and trainings(first, tests[0], horizon_days)):
+        # No month fits, or the last one leaves nothing to learn from: the latest day may.
         tests = [latest]
     tests.reverse()
     return Plan(tuple(tests), tuple(trainings(first, at, horizon_days) for at in tests))
@@ -58,7 +57,7 @@ def trainings(first: int, at: int, horizon_days: int) -> tuple[int, ...]:
 
 
 def stride_days(horizon_days: int) -> int:
-    """Days between two training snapshots; their windows overlap, so each counts stride/horizon of a window."""
+    """Days between two training snapshots."""
     return max(1, round(horizon_days / 3))
 
 

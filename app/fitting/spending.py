@@ -39,7 +39,7 @@ def fit_spending(purchases: Floats, mean_value: Floats, count: Floats | None = N
 
 
 def log_likelihood(parameters: Floats, purchases: Floats, mean_value: Floats) -> tuple[Floats, Floats]:
-    """ln L per customer, shape (customers,), and its gradient by (p, q, gamma), shape (3, customers)."""
+    """The logarithm of L per customer, shape (customers,), and its gradient by (p, q, gamma), shape (3, customers)."""
     p, q, gamma = parameters
     shape, spent = p * purchases, purchases * mean_value
     log_all = np.log(gamma + spent)
