@@ -43,9 +43,9 @@ class NewKey(BaseModel):
     preset: Preset = Field(description="Whose key it is; `publishable` keys may sit in web pages.")
     source: str = Field(
         pattern=f"^{keys.SOURCE_PATTERN}$",
-        description="Stamped on everything that is written with the key; keys of one storefront share it. A publishable "
-        "key needs one of its own, because ids are unique for a source and whoever reads the web page could use up "
-        "those of the storefront.",
+        description="Stamped on everything that is written with the key; keys of one storefront share it. Give a "
+        "publishable key one of its own, because ids are unique for a source and whoever reads the web page could use "
+        "up those of the storefront.",
     )
     scopes: list[Scope] | None = Field(
         None, max_length=20, description="Some of the preset's scopes; null: all."

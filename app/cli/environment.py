@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import asyncpg
 from pydantic import ValidationError
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -58,7 +59,10 @@ def database(settings: Settings) -> Iterator[Urls]:
         if url is not None:
             _check_url(variable, url)
     # One of the two names the database, and then its login serves for both.
-    owner, app = settings.migration_url or settings.database_url, settings.database_url or settings.migration_url
+    owner, app = (
+        settings.migration_url or settings.database_url,
+        settings.database_url or settings.migration_url,
+    )
     if owner is not None and app is not None:
         yield Urls(owner, app)
         return
@@ -115,11 +119,18 @@ def _database_failure(error: BaseException) -> str | None:
         return f"the database login may not do this: {_first_line(error)} (RAPPORT_MIGRATION_URL may name another one)"
     if state == LOCKED:
         return "a table is in use by somebody who does not let go: try again when there is less traffic"
-    return _away(error) if is_away(error) else None
+    return _away(error) if is_away(error) or _is_misconfigured(error) else None
+
+
+def _is_misconfigured(error: BaseException) -> bool:
+    """Whether the driver could not even try: an `sslmode` that it does not know, a certificate that is not there."""
+    said = getattr(error, "orig", None)
+    return isinstance(error if said is None else said.__cause__, asyncpg.ClientConfigurationError)
 
 
 def _away(error: BaseException) -> str:
-    return f"cannot reach the database: {_first_line(error)} (RAPPORT_DATABASE_URL and RAPPORT_MIGRATION_URL say where it is)"
+    where = "RAPPORT_DATABASE_URL and RAPPORT_MIGRATION_URL say where it is"
+    return f"cannot reach the database: {_first_line(error)} ({where})"
 
 
 def _first_line(error: BaseException) -> str:

@@ -134,7 +134,9 @@ def _announce(listener: socket.socket, key: str | None) -> None:
     )
     # Below the panel, whose border would be copied with it, and in one line however narrow the terminal is.
     command = f"{_command()} demo --url http://{shown}:{port} --key {key}"
-    console.print(f"A small shop to look at, from a second terminal:\n{command}", markup=False, soft_wrap=True)
+    console.print(
+        f"A small shop to look at, from a second terminal:\n{command}", markup=False, soft_wrap=True
+    )
 
 
 def _command() -> str:

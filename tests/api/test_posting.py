@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -119,6 +120,14 @@ def visit(**members: Any) -> str:
     return json.dumps(VISIT | members)
 
 
+def nested(depth: int) -> Any:
+    """Objects and arrays in turn, so deep; an object is the outermost of an even number."""
+    value: Any = "bottom"
+    for level in range(depth):
+        value = {"a": value} if level % 2 else [value]
+    return value
+
+
 LATE = (datetime.now(UTC) + timedelta(days=1)).isoformat()
 BAD_BODIES: list[tuple[str | bytes, int, str]] = [
     (b"", 400, "malformed_json"),
@@ -166,6 +175,8 @@ BAD_BODIES: list[tuple[str | bytes, int, str]] = [
     (visit(properties={"a\0": 1}), 422, "invalid_text"),
     (visit(properties={"a": {"\udfff": 1}}), 422, "invalid_text"),
     (visit(properties={"a": ["\0"]}), 422, "invalid_text"),
+    (visit(properties=nested(18)), 422, "properties_too_deep"),
+    (visit(properties=nested(256)), 422, "properties_too_deep"),
     (visit(description="x" * 2001), 422, "validation_failed"),
     (visit(description="x" * 1_000_000), 413, "body_too_large"),
 ]
@@ -202,6 +213,71 @@ async def test_a_problem_does_not_repeat_what_was_sent(admin: httpx.AsyncClient)
 async def test_a_body_must_say_that_it_is_json(admin: httpx.AsyncClient) -> None:
     answer = await post(admin, VISIT, **{"Content-Type": "text/plain"})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+async def test_the_deepest_properties_that_are_taken_can_be_read_everywhere(admin: httpx.AsyncClient) -> None:
+    deepest = nested(16)
+    assert (await post(admin, VISIT | {"properties": deepest})).status_code == 201
+    body = (await batch(admin, [VISIT | {"id": "b", "properties": deepest}])).json()
+    assert body["stored"] == 1
+    for url in ("/v1/customers/external_id:42/timeline", "/v1/touchpoints"):
+        rows = (await admin.get(url)).json()["data"]
+        assert [row["properties"] for row in rows] == [deepest, deepest]
+    single = await admin.get("/v1/touchpoints/b", params={"customer": "external_id:42"})
+    assert single.json()["properties"] == deepest
+    assert (await admin.get("/v1/customers/external_id:42/context")).status_code == 200
+
+
+async def test_properties_that_are_too_deep_are_pointed_at_and_refused_alone_in_a_batch(
+    admin: httpx.AsyncClient, service: Service
+) -> None:
+    for too_deep in ({"a": nested(16)}, {"flat": 1, "a": nested(17)}):
+        answer = await post(admin, VISIT | {"properties": too_deep})
+        assert (answer.status_code, answer.json()["code"]) == (422, "properties_too_deep")
+        assert [fault["pointer"] for fault in answer.json()["errors"]] == ["#/properties"]
+        body = (await batch(admin, [VISIT | {"id": "bad", "properties": too_deep}, VISIT])).json()
+        assert body["results"][0]["problem"]["code"] == "properties_too_deep"
+        assert body["results"][1]["status"] in ("stored", "duplicate")
+    assert await stored(service) == 1
+
+
+# --- what is counted -----------------------------------------------------------------------------------------------
+
+
+async def counted(client: httpx.AsyncClient) -> dict[tuple[str, str], int]:
+    """(kind, result) and how often."""
+    found = {}
+    for line in (await client.get("/metrics")).text.splitlines():
+        if matched := re.fullmatch(r'touchpoints_total{kind="(.*)",result="(.*)"} (.*)', line):
+            found[matched[1], matched[2]] = int(float(matched[3]))
+    return found
+
+
+async def test_what_is_refused_is_counted_by_kinds_that_exist(admin: httpx.AsyncClient) -> None:
+    await post(admin, VISIT)
+    await post(admin, VISIT | {"channel": "other"})  # id_reused: refused at the log
+    await post(admin, VISIT | {"id": "v2", "surprise": 1})
+    await post(admin, VISIT | {"kind": "purchase"})
+    await post(admin, VISIT | {"kind": "tier_changed"})
+    for kind in ("sneezed", "sneezed again", 7, ["visit"], None):
+        await post(admin, VISIT | {"kind": kind})
+    await post(admin, "[]")
+    await post(admin, "{")
+    expected = {
+        ("visit", "stored"): 1,
+        ("visit", "rejected"): 2,
+        ("purchase", "rejected"): 1,
+        ("tier_changed", "rejected"): 1,
+        ("unknown", "rejected"): 7,
+    }
+    assert await counted(admin) == expected
+    await batch(admin, [VISIT | {"id": "b"}, VISIT | {"id": ""}, VISIT | {"kind": "sneezed"}, "nonsense", 7])
+    lines = b'{"kind": "visit"}\n{"id": '
+    await admin.post("/v1/touchpoints/batch", content=lines, headers={"Content-Type": "application/x-ndjson"})
+    expected["visit", "stored"] += 1
+    expected["visit", "rejected"] += 2
+    expected["unknown", "rejected"] += 4
+    assert await counted(admin) == expected
 
 
 # --- batches -------------------------------------------------------------------------------------------------------

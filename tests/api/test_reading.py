@@ -64,6 +64,27 @@ async def test_a_touchpoint_comes_back_as_it_was_told(admin: httpx.AsyncClient) 
     assert (told["customer_id"], told["source"]) == (posted["customer_id"], "admin")
 
 
+async def test_the_order_that_a_touchpoint_names_is_shown_whatever_its_kind(admin: httpx.AsyncClient) -> None:
+    money = {"amount_minor": 4999, "currency": "EUR"}
+    kinds: dict[str, dict[str, Any]] = {
+        "purchase": money,
+        "delivered": {},
+        "support_contact": {},
+        "csat": {"properties": {"rating": 4}},
+        "refund": money,
+    }
+    for kind, members in kinds.items():
+        await post(admin, id=kind, kind=kind, order_id="A-1", **members)
+    for kind in kinds:
+        told = (await admin.get(f"/v1/touchpoints/{kind}", params={"customer": "external_id:42"})).json()
+        assert (told["order_id"], told["pending_match"]) == ("A-1", False), kind
+    for url in (TIMELINE, "/v1/touchpoints"):
+        rows = (await admin.get(url)).json()["data"]
+        assert [row["order_id"] for row in rows] == ["A-1"] * len(kinds)
+    context = (await admin.get("/v1/customers/external_id:42/context")).json()
+    assert [row["order_id"] for row in context["recent_touchpoints"]] == ["A-1"] * len(kinds)
+
+
 async def test_of_one_id_from_several_sources_your_own_comes_first_then_the_earliest(
     service: Service, admin: httpx.AsyncClient
 ) -> None:

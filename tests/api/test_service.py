@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.main import create_app
@@ -129,3 +129,12 @@ async def test_the_service_recovers_when_the_database_comes_back(
         )
         await session.execute(others)
     assert (await stranger.get("/readyz")).status_code == 200
+
+
+async def test_the_databases_url_may_say_how_to_encrypt(settings: Settings) -> None:
+    url = make_url(str(settings.database_url)).update_query_dict({"sslmode": "disable"})
+    app = create_app(settings.model_copy(update={"database_url": url.render_as_string(hide_password=False)}))
+    async with app.router.lifespan_context(app):
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://rapport.test")
+        assert (await client.get("/readyz")).status_code == 200
+        await client.aclose()

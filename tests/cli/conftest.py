@@ -100,8 +100,8 @@ def _start(command: tuple[str, ...], environment: Environment, folder: Path) -> 
         assert process.stdout is not None
         for line in process.stdout:
             printed += line
-            # The address is printed once it can be connected to; the panel ends with its lower edge.
-            if line.startswith(("Rapport: ", "╰")):
+            # The address is printed once it can be connected to; a first start ends with a command to try.
+            if line.startswith("Rapport: ") or " demo --url " in line:
                 break
     address = re.search(r"(http://\S+)/docs", printed)
     if address is None:

@@ -73,3 +73,12 @@ def test_a_customer_that_is_not_of_a_demo_is_left_alone(
     assert done.returncode == 2
     assert "is not of a demo" in done.stderr
     assert context(serving.url, serving.key, 1)["customer"]["name"] == "Somebody Real"
+
+
+def test_where_the_service_answers_may_come_from_the_environment(
+    rapport: Any, serve: Any, on_database: dict[str, str]
+) -> None:
+    serving = serve("--port", "0", env=on_database)
+    done = rapport("demo", *SMALL, env={"RAPPORT_URL": serving.url, "RAPPORT_KEY": serving.key})
+    assert done.returncode == 0, done.stderr
+    assert f"{serving.url}/docs" in done.stdout

@@ -1,14 +1,19 @@
 """`rapport keys` and `rapport migrate`, on a database of the test's own."""
 
+import asyncio
 import signal
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
+from app.api.keys import _NEW_KEY_EXAMPLES
+from app.cli.keys import _create_first
 from app.domain import keys
+from app.storage.database import connect_arguments
 from app.storage.migrate import head
 
 DatabaseServer = Any
@@ -101,3 +106,33 @@ def test_a_login_that_is_refused_is_one_line_without_its_password(
     assert done.returncode == 2
     assert done.stderr.startswith("rapport: the database refused the connection")
     assert "hunter2" not in done.stderr
+
+
+async def test_services_that_start_at_once_make_one_admin_key_together(
+    database_url: str, owner_url: str
+) -> None:
+    now = datetime.now(UTC)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    owner, watcher = [await asyncpg.connect(**connect_arguments(owner_url)) for _ in range(2)]
+    try:
+        async with owner.transaction():
+            # Keys can be read but none be added, until everybody who could find none has looked.
+            await owner.execute("LOCK TABLE api_keys IN SHARE MODE")
+            starts = [asyncio.create_task(_create_first(database_url, now)) for _ in range(4)]
+            async with asyncio.timeout(20):
+                while await watcher.fetchval(waiting) < len(starts):  # noqa: ASYNC110 - the server tells nobody
+                    await asyncio.sleep(0.02)
+        made = await asyncio.gather(*starts)
+    finally:
+        await owner.close()
+        await watcher.close()
+    assert len([key for key in made if key is not None]) == 1
+    assert await _create_first(database_url, now) is None
+
+
+def test_examples_give_a_publishable_key_a_source_of_its_own(rapport: Any) -> None:
+    shown = rapport("keys", "create", "--help").stdout
+    assert "--preset storefront --source shop-eu" in shown
+    assert "--preset publishable --source web" in shown
+    examples: Any = _NEW_KEY_EXAMPLES
+    assert examples["web page"]["source"] != examples["storefront"]["source"]

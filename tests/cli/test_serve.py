@@ -3,9 +3,13 @@
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +22,11 @@ import httpx
 import psutil  # type: ignore[import-untyped]  # comes with the embedded server, without types
 import pytest
 
+from app.cli.serve import _command
 from app.domain import keys
 from app.storage.database import connect_arguments
 
+ROOT = Path(__file__).parents[2]
 START_SECONDS = 30
 BODY = b'{"id": "evt-1", "customer": {"external_id": "42"}, "kind": "visit"}'
 
@@ -69,7 +75,7 @@ async def test_the_first_start_makes_a_key_and_later_starts_do_not(
 ) -> None:
     first = serve("--port", "0", env=on_database)
     assert keys.is_well_formed(first.key)
-    assert first.printed.count(first.key) == 1
+    assert [keys.is_well_formed(key) for key in re.findall(r"rap_sk_\w+", first.printed)] == [True, True]
     assert keys_answer(first.url, first.key) == 200
     assert await stored_hashes(on_database["RAPPORT_DATABASE_URL"]) == [
         hashlib.sha256(first.key.encode()).digest()
@@ -80,6 +86,40 @@ async def test_the_first_start_makes_a_key_and_later_starts_do_not(
     assert second.key is None
     assert keys_answer(second.url, first.key) == 200
     assert second.end(signal.SIGINT) == 0
+
+
+def test_what_the_first_start_prints_can_be_typed_as_it_stands(
+    serve: Any, on_database: dict[str, str], tmp_path: Path
+) -> None:
+    first = serve("--port", "0", env=on_database)
+    command = first.printed.splitlines()[-1]
+    assert "│" not in command
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAPPORT_")}
+    done = subprocess.run(
+        [*shlex.split(command), "--customers", "3"],
+        env=inherited | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, "3 customers" in done.stdout) == (0, True), done.stderr
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_a_command_is_said_as_it_was_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, is_installed: bool
+) -> None:
+    script = tmp_path / "a folder" / "rapport"
+    script.parent.mkdir()
+    if is_installed:
+        script.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(script), "serve"])
+    assert _command() == (f"'{script}'" if is_installed else "rapport")
+    monkeypatch.chdir(script.parent)
+    monkeypatch.setattr(sys, "argv", ["rapport", "serve"])
+    assert _command() == "rapport"
 
 
 async def test_an_admin_key_of_the_settings_is_used_and_no_other_is_made(

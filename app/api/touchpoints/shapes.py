@@ -117,11 +117,18 @@ class TouchpointIn(BaseModel):
     exchange_rate: Annotated[
         Rate | None, Field(description="Price of one unit of `currency` in the shop's currency.")
     ] = None
-    order_id: Name | None = None
+    order_id: Annotated[
+        Name | None,
+        Field(
+            description="Ties refunds and cancellations to their purchase; of other kinds it is kept and shown, except "
+            "of complaints, which are tied by their `complaint_id`: name the order in their `properties`."
+        ),
+    ] = None
     items: Annotated[list[Item], Field(max_length=500)] | None = None
     description: Annotated[str, Field(max_length=2000)] | None = None
     properties: Annotated[
-        dict[str, Any] | None, Field(description="What the kind needs, and anything else; at most 16 levels deep.")
+        dict[str, Any] | None,
+        Field(description="What the kind needs, and anything else; at most 16 levels deep."),
     ] = None
     source: Annotated[
         Name | None, Field(description="Needs an admin key; otherwise the key's own source.")
