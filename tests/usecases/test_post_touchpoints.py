@@ -230,7 +230,7 @@ async def test_a_writer_that_had_to_wait_for_the_lock_sees_what_was_written_mean
             return await record_touchpoints(connection, [entry, refund], shipped())
 
     async with store.hot_transaction() as connection:
-        first = await record_touchpoints(connection, [entry], shipped())
+        first: list[Any] = await record_touchpoints(connection, [entry], shipped())
         waiting = asyncio.create_task(late())
         await asyncio.sleep(0.2)
         assert not waiting.done()
