@@ -124,6 +124,12 @@ def _measure(metrics: Metrics, database: Database, lanes: Lanes) -> None:
         metrics.gauge(
             "database_connections", "Connections of the pool for single transactions.", "state", readings
         )
+    metrics.gauge(
+        "database_hot_connections",
+        "Bare connections of the write path and the context.",
+        "state",
+        {"in_use": database.hot_in_use, "idle": database.hot_idle},
+    )
     waiting = {str(lane): functools.partial(_waiting, lanes, lane) for lane in range(len(lanes.waiting))}
     metrics.gauge("lane_waiting", "Touchpoints that wait for their lane's writer.", "lane", waiting)
 

@@ -147,6 +147,14 @@ class Database:
             await pool
         return self._hot
 
+    def hot_in_use(self) -> int:
+        """Bare connections that somebody holds."""
+        return 0 if self._hot is None else self._hot.get_size() - self._hot.get_idle_size()
+
+    def hot_idle(self) -> int:
+        """Bare connections that wait for work."""
+        return 0 if self._hot is None else self._hot.get_idle_size()
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """A session in a transaction: committed when the block ends, rolled back when it raises.

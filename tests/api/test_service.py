@@ -106,6 +106,7 @@ async def test_metrics_count_requests_by_template_and_say_how_the_pool_is(
     assert 'http_request_seconds_count{method="DELETE",route="/v1/keys/{key_id}"} 1.0' in lines
     assert 'touchpoints_total{kind="purchase",result="stored"} 2.0' in lines
     assert 'database_connections{state="in_use"} 0.0' in lines
+    assert 'database_hot_connections{state="in_use"} 0.0' in lines
     assert 'lane_waiting{lane="0"} 0.0' in lines
     assert "ada" not in shown.text
 
