@@ -8,6 +8,8 @@ BIN := .venv/bin
 # Written last: an interrupted installation is done again, a finished one is not.
 INSTALLED := .venv/.installed
 ARGS ?=
+# Processes that run the tests; each starts a PostgreSQL of its own.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 
@@ -32,7 +34,7 @@ run: install ## Start Rapport with its embedded PostgreSQL (ARGS="--port 8080")
 
 .PHONY: test
 test: install ## Run the tests on a throw-away PostgreSQL (ARGS="-k refund")
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses $(WORKERS) $(ARGS)
 
 .PHONY: format
 format: install ## Format the code and fix what ruff can fix
