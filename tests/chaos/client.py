@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 12.0
 # Some leave before the answer can be there and come again at once, while their first request is still being written.
 IMPATIENT_SHARE, IMPATIENT_SECONDS = 0.06, (0.001, 0.03)
 BATCH_SHARE, BATCH_ITEMS = 0.2, (2, 6)
-TWICE_SHARE = 0.1
+TWICE_SHARE, TOGETHER_SHARE = 0.1, 0.1
 THINK_SECONDS = 0.04
 # Shorter than Retry-After asks for: a client that waits politely would miss the moments that matter.
 PAUSE_SECONDS = (0.02, 0.25)
@@ -112,6 +112,10 @@ class Client:
         elif way < BATCH_SHARE + TWICE_SHARE:
             event = self._new()
             await asyncio.gather(self._deliver(first, event), self._deliver(second, event))
+        elif way < BATCH_SHARE + TWICE_SHARE + TOGETHER_SHARE:
+            order, refund = self._script.order_and_refund()
+            self.events += order, refund
+            await asyncio.gather(self._deliver(first, order), self._deliver(second, refund))
         else:
             await self._deliver(first, self._new())
 

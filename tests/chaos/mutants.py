@@ -43,6 +43,13 @@ def _do_not_lock() -> None:
     recording._LOCK_AND_LOAD = recording._LOCK_AND_LOAD.replace("FOR UPDATE", "")
 
 
+def _do_not_look_again() -> None:
+    """Believe what was seen before the lock was had."""
+    recording._LOCK_AND_LOAD = recording._LOCK_AND_LOAD.replace(
+        "l.version IS DISTINCT FROM", "false AND l.version IS DISTINCT FROM"
+    )
+
+
 def _fail_together() -> None:
     async def write(self: GroupWriter[Any, Any], items: list[Any]) -> Sequence[Any]:
         try:
@@ -94,6 +101,7 @@ MUTANTS = {
         ),
     ),
     "no_lock": Mutant("without the row lock", _do_not_lock),
+    "no_second_look": Mutant("without a second look behind a lock that was waited for", _do_not_look_again),
     "no_bisection": Mutant("a group that fails together", _fail_together),
 }
 

@@ -64,14 +64,20 @@ class Script:
         self._awaited: list[tuple[dict[str, str], str]] = []
 
     def event(self) -> Event:
+        if self._awaited and self.chance.random() < 0.5:
+            return self._event("purchase", *self._awaited.pop())
+        (kind,) = self.chance.choices(list(KINDS), list(KINDS.values()))
+        return self._event(kind, self._customer())
+
+    def order_and_refund(self) -> tuple[Event, Event]:
+        """An order and its refund, to be sent at once: whichever is written second must know of the first."""
+        order = self._event("purchase", self._customer())
+        return order, self._event("refund", order.body["customer"], order.body["order_id"])
+
+    def _event(self, kind: str, customer: dict[str, str], *order_id: str) -> Event:
         self._count += 1
         body: dict[str, Any] = {"id": f"{self._prefix}-{self._count}"}
-        if self._awaited and self.chance.random() < 0.5:
-            customer, order_id = self._awaited.pop()
-            body |= self._purchase(customer, order_id)
-        else:
-            (kind,) = self.chance.choices(list(KINDS), list(KINDS.values()))
-            body |= getattr(self, f"_{kind}")(self._customer())
+        body |= getattr(self, f"_{kind}")(customer, *order_id)
         if self.chance.random() < SHARES["poison"]:
             body["description"] = POISON
         if self.chance.random() < 0.5:
@@ -98,9 +104,11 @@ class Script:
     def _visit(self, customer: dict[str, str]) -> dict[str, Any]:
         return {"kind": "visit", "customer": customer, "channel": "web"}
 
-    def _refund(self, customer: dict[str, str]) -> dict[str, Any]:
-        """Of an order that was sent before, or of one that comes later."""
-        if self._orders and self.chance.random() < SHARES["order_first"]:
+    def _refund(self, customer: dict[str, str], order_id: str | None = None) -> dict[str, Any]:
+        """Of this order, of one that was sent before, or of one that comes later."""
+        if order_id is not None:
+            pass
+        elif self._orders and self.chance.random() < SHARES["order_first"]:
             customer, order_id = self.chance.choice(self._orders[-20:])
         else:
             order_id = f"order-{self._prefix}-late-{self._count}"

@@ -34,10 +34,15 @@ def test_without_the_row_lock_states_are_not_those_of_their_logs(reports: dict[s
     assert any("the stored state is not that of the log" in what for what in findings.unproven)
 
 
+def test_without_a_second_look_a_refund_misses_the_order_it_waited_for(reports: dict[str, Report]) -> None:
+    findings = reports["no_second_look"].findings
+    assert any("the stored state is not that of the log" in what for what in findings.unproven)
+
+
 def test_a_group_that_fails_together_refuses_the_innocent(reports: dict[str, Report]) -> None:
     assert any("was answered 500" in what for what in reports["no_bisection"].findings.wrong)
 
 
 def test_every_mutant_takes_something_else_out() -> None:
     assert len({mutant.patch for mutant in MUTANTS.values()}) == len(MUTANTS)
-    assert {"commit_off", "no_key", "no_lock", "no_bisection"} <= MUTANTS.keys()
+    assert {"commit_off", "no_key", "no_lock", "no_second_look", "no_bisection"} <= MUTANTS.keys()
