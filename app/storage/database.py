@@ -140,8 +140,11 @@ class Database:
     async def hot(self) -> asyncpg.Pool:
         """The pool of bare connections, made on first use inside the running loop."""
         if self._hot is None:
+            # Every statement of the hot path is a look-up by key whose plan never depends on its arguments, and
+            # planning one of them anew costs several times its execution.
+            settings = self._arguments["server_settings"] | {"plan_cache_mode": "force_generic_plan"}
             pool = asyncpg.create_pool(
-                **self._arguments, min_size=0, max_size=self._hot_size, reset=_keep_session
+                **self._arguments | {"server_settings": settings}, min_size=0, max_size=self._hot_size, reset=_keep_session
             )
             self._hot = pool
             await pool
