@@ -19,6 +19,7 @@ from app.api import (
     keys,
     kinds,
     logs,
+    models,
     notes,
     openapi,
     problems,
@@ -29,13 +30,14 @@ from app.api.metrics import Metrics
 from app.api.middleware import Frame
 from app.api.templates import templates
 from app.api.touchpoints import posting, reading
-from app.domain.health import model
 from app.settings import Settings
 from app.storage.database import Database
+from app.usecases.fresh import keep_fresh, refresh_all
 from app.usecases.identities import Identities
 from app.usecases.keep_house import keep_keeping_house
 from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
+from app.usecases.models.active_model import ActiveModel
 
 # The busiest first: a request pays about 2 us for each route that it is compared with in vain.
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -47,6 +49,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     health.router,
     notes.router,
     kinds.router,
+    models.router,
     keys.router,
     service.router,
     docs.router,
@@ -85,7 +88,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     state.keyring = Keyring(
         state.database, None if settings.admin_key is None else settings.admin_key.get_secret_value()
     )
-    state.model = model.shipped()
+    state.model = ActiveModel(state.database)
+    state.fresh = (state.model,)
     state.metrics = metrics
     state.identities = Identities(
         state.database,
@@ -136,11 +140,14 @@ def _waiting(lanes: Lanes, lane: int) -> int:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Start what runs beside the requests; stop it in order, what callers wait for first, the database last."""
     state = app.state
+    # A database that is away now is asked again in a moment, as for everything else.
+    await refresh_all(state.fresh)
     state.identities.start()
     state.lanes.start()
     beside = (
         asyncio.create_task(state.keyring.keep_flushing()),
         asyncio.create_task(keep_keeping_house(state.database)),
+        asyncio.create_task(keep_fresh(state.fresh)),
     )
     try:
         yield

@@ -8,12 +8,12 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, Field
 
 from app.api.bodies import JSON
 from app.api.customers import Band, CustomerOut
-from app.api.deps import Config, Now, Store, requires
+from app.api.deps import Config, Now, Scoring, Store, requires
 from app.api.health import ValueOut, value_members
 from app.api.lean import LeanRoute
 from app.api.notes import NoteOut
@@ -289,11 +289,11 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 
 @router.get("", response_model=None, responses=_ANSWERS | problems(*NAMED_PROBLEMS))
 async def get_context(
-    request: Request,
     _caller: Annotated[Caller, requires("customers:read")],
     named: Named,
     database: Store,
     config: Config,
+    model: Scoring,
     now: Now,
     touchpoints: Annotated[
         int, Query(ge=0, le=MOST_TOUCHPOINTS, description="How many of the newest touchpoints to show.")
@@ -306,7 +306,6 @@ async def get_context(
     ] = None,
 ) -> Response:
     """Everything about one customer, for whoever is talking to them now: one call, one screen."""
-    model = request.app.state.model
     async with database.hot_reading() as connection:
         sealed = await read_context(connection, named, model, now, touchpoints=touchpoints)
     headers = {"ETag": _etag(sealed, form, model.version)}

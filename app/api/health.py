@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from app.api.customers import Band
-from app.api.deps import Config, Now, Store, requires
+from app.api.deps import Config, Now, Scoring, Store, requires
 from app.api.openapi import problems
 from app.api.references import NAMED_PROBLEMS, Named
 from app.api.times import QueryMoment
@@ -176,11 +176,11 @@ _TIME_PROBLEMS: Final = (
 
 @router.get("", responses=problems(*NAMED_PROBLEMS, *_TIME_PROBLEMS))
 async def get_health(
-    request: Request,
     _caller: Annotated[Caller, requires("customers:read")],
     named: Named,
     database: Store,
     config: Config,
+    model: Scoring,
     now: Now,
     as_of: Annotated[
         QueryMoment | None,
@@ -189,7 +189,6 @@ async def get_health(
     known_at: Annotated[QueryMoment | None, Query(description="Only what had been received by then.")] = None,
 ) -> HealthOut:
     """How healthy the relationship is, why, what would help; now, or as of any time in the past."""
-    model = request.app.state.model
     reading = await read_health(database, named, model, now, as_of=as_of, known_at=known_at)
     health = reading.health
     return HealthOut(

@@ -72,3 +72,19 @@ async def save(connection: asyncpg.Connection, states: Sequence[SavedState], sco
         [saved.score for saved in states],
         scored_at,
     )
+
+
+async def living_after(connection: asyncpg.Connection, after: UUID, limit: int) -> list[tuple[UUID, bytes]]:
+    """The stored states of the next customers in order, the merged and the erased left out. Reads only."""
+    rows = await connection.fetch(
+        """
+        SELECT customer_id, state
+        FROM customer_states
+        WHERE customer_id > $1 AND merged_into IS NULL AND erased_at IS NULL
+        ORDER BY customer_id
+        LIMIT $2
+        """,
+        after,
+        limit,
+    )
+    return [(row[0], row[1]) for row in rows]
