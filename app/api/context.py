@@ -213,7 +213,7 @@ def _note(note: Remark) -> dict[str, Any]:
     }
 
 
-def _members(context: Context, model: str, currency: str) -> dict[str, Any]:
+def _members(context: Context, model: str) -> dict[str, Any]:
     """The members of ContextOut, as JSON values."""
     health, answers = context.health, context.answers
     return {
@@ -228,7 +228,7 @@ def _members(context: Context, model: str, currency: str) -> dict[str, Any]:
             "model": model,
             "computed_at": wire_time(context.now),
         },
-        "value": value_members(context.p_alive, currency),
+        "value": value_members(context.value, context.currency),
         "loyalty": None,
         "open_complaints": [_complaint(complaint, context.now) for complaint in context.open_complaints],
         "feedback": {
@@ -307,14 +307,16 @@ async def get_context(
 ) -> Response:
     """Everything about one customer, for whoever is talking to them now: one call, one screen."""
     async with database.hot_reading() as connection:
-        sealed = await read_context(connection, named, model, now, touchpoints=touchpoints)
+        sealed = await read_context(
+            connection, named, model, now, touchpoints=touchpoints, currency=config.shop_currency
+        )
     headers = {"ETag": _etag(sealed, form, model.version)}
     if _is_known(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     if form == "markdown":
         return Response(markdown(sealed.context), headers=headers, media_type=MARKDOWN)
     body = json.dumps(
-        _members(sealed.context, model.version, config.shop_currency),
+        _members(sealed.context, model.version),
         ensure_ascii=False,
         check_circular=False,
         separators=(",", ":"),

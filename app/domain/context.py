@@ -11,6 +11,8 @@ from app.domain.descriptions import rated
 from app.domain.health import wording
 from app.domain.health.facts import SEVERITIES
 from app.domain.health.score import Health
+from app.domain.health.value import PURCHASES_DAYS, VALUE_DAYS, Value
+from app.domain.money import decimal_string
 
 SUMMARY_WORDS: Final = 80
 _NAME_WORDS: Final = 6
@@ -78,7 +80,10 @@ class Action(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One customer at `now`. `first_purchase_at` and `p_alive` are None before the first purchase."""
+    """One customer at `now`. `first_purchase_at` and `value` are None before the first purchase.
+
+    Amounts of `value` are in minor units of `currency`, the shop's.
+    """
 
     now: datetime
     customer: Customer
@@ -86,7 +91,8 @@ class Context:
     health: Health
     reasons: Sequence[str]
     red_flags: Sequence[str]
-    p_alive: float | None
+    value: Value | None
+    currency: str
     open_complaints: Sequence[OpenComplaint]
     answers: Mapping[str, Answer]
     recent: Sequence[RecentTouchpoint]
@@ -228,12 +234,21 @@ def _health_lines(context: Context) -> Iterator[str]:
     if health.score is not None:
         yield f"Score: {health.score} of 100, {_spoken(health.band)}"
         yield f"Coverage: {wording.percent(health.coverage)}, confidence: {wording.percent(health.confidence)}"
-    if context.p_alive is not None:
-        yield f"Probability of still being a customer (model): {wording.percent(context.p_alive)}"
+    yield from _value_lines(context.value, context.currency)
     if context.red_flags:
         yield f"Red flags: {', '.join(map(_spoken, context.red_flags))}"
     for reason in context.reasons:
         yield f"Reason: {escaped(reason)}"
+
+
+def _value_lines(value: Value | None, currency: str) -> Iterator[str]:
+    if value is None:
+        return
+    yield f"Probability of still being a customer (model): {wording.percent(value.p_alive)}"
+    yield f"Expected purchases in {PURCHASES_DAYS} days: {value.expected_purchases:.1f}"
+    if value.expected_value is not None:
+        amount = decimal_string(value.expected_value, currency)
+        yield f"Expected value in {VALUE_DAYS} days: {amount} {currency}"
 
 
 def _complaint_lines(context: Context) -> Iterator[str]:

@@ -9,10 +9,11 @@ from app.domain.context import Action, Context
 from app.domain.customers import Customer, not_found
 from app.domain.health.flags import red_flags
 from app.domain.health.model import Model
-from app.domain.health.outlook import p_alive
 from app.domain.health.score import score
 from app.domain.health.standing import level_reasons, next_best_actions
+from app.domain.health.value import value
 from app.domain.identifiers import Reference
+from app.domain.money import minor_per_major
 from app.domain.touchpoints import seconds
 from app.storage import contexts, identifiers
 from app.storage.contexts import Known
@@ -27,9 +28,18 @@ class SealedContext(NamedTuple):
 
 
 async def read_context(
-    connection: asyncpg.Connection, reference: Reference, model: Model, now: datetime, *, touchpoints: int
+    connection: asyncpg.Connection,
+    reference: Reference,
+    model: Model,
+    now: datetime,
+    *,
+    touchpoints: int,
+    currency: str,
 ) -> SealedContext:
-    """The customer as of `now`, with so many of their newest touchpoints. Raises what `find_customer` raises."""
+    """The customer as of `now`, with so many of their newest touchpoints; `currency` is the shop's.
+
+    Raises what `find_customer` raises.
+    """
     known = await _named(connection, reference, touchpoints)
     if known is None or known.merged_into is not None or known.erased_at is not None:
         # Not the plain case: the general look-up follows merges and knows what to say.
@@ -37,7 +47,7 @@ async def read_context(
         known = await contexts.load(connection, identity.customer_id, touchpoints)
     if known is None:
         raise not_found()
-    return SealedContext(_context(known, model, now), known.seal)
+    return SealedContext(_context(known, model, now, currency), known.seal)
 
 
 async def _named(connection: asyncpg.Connection, reference: Reference, touchpoints: int) -> Known | None:
@@ -49,7 +59,7 @@ async def _named(connection: asyncpg.Connection, reference: Reference, touchpoin
     return await contexts.load(connection, named.pop(), touchpoints) if len(named) == 1 else None
 
 
-def _context(known: Known, model: Model, now: datetime) -> Context:
+def _context(known: Known, model: Model, now: datetime, currency: str) -> Context:
     state, at = known.state, seconds(now)
     health = score(state, at, model)
     flags = red_flags(state, at, model)
@@ -73,7 +83,8 @@ def _context(known: Known, model: Model, now: datetime) -> Context:
         health=health,
         reasons=level_reasons(state, health, at, model),
         red_flags=flags,
-        p_alive=p_alive(state, at, model),
+        value=value(state, health, at, model, minor_per_major(currency)),
+        currency=currency,
         open_complaints=known.open_complaints,
         answers=known.answers,
         recent=known.recent,

@@ -12,16 +12,19 @@ import asyncpg
 
 from app.domain.descriptions import complaint_id_of
 from app.domain.health import evidence
+from app.domain.health.crossing import Change, next_fall
 from app.domain.health.explain import points_missed
 from app.domain.health.facts import SEVERITIES
 from app.domain.health.flags import red_flags
 from app.domain.health.history import fold
 from app.domain.health.model import Model
-from app.domain.health.outlook import Help, Opening, p_alive, rewound, what_would_help
+from app.domain.health.outlook import Help, Opening, rewound, what_would_help
 from app.domain.health.score import Health, score
 from app.domain.health.standing import level_reasons
 from app.domain.health.state import State
+from app.domain.health.value import Forecast, Value, forecast, value
 from app.domain.identifiers import Reference
+from app.domain.money import minor_per_major
 from app.domain.problems import Fault, Invalid
 from app.domain.touchpoints import CLOCK_TOLERANCE, EPOCH, seconds
 from app.storage import timeline
@@ -52,7 +55,9 @@ class HealthReading:
     reasons: list[str]
     red_flags: tuple[str, ...]
     what_would_help: list[Help]
-    p_alive: float | None
+    next_fall: Change | None
+    forecast: Forecast | None
+    value: Value | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +82,21 @@ async def read_health(
     model: Model,
     now: datetime,
     *,
+    currency: str,
     as_of: datetime | None = None,
     known_at: datetime | None = None,
 ) -> HealthReading:
     """Health now, from the stored state; with `as_of` or `known_at` as a fold of the log up to these times.
+
+    `currency` is the shop's, in whose minor units the value is told.
 
     Raises what `find_customer` raises, Invalid `in_the_future` or `before_1970`.
     """
     _check("as_of", as_of, now)
     _check("known_at", known_at, now)
     if as_of is None and known_at is None:
-        return await _current(database, reference, model, now)
-    return await _past(database, reference, model, as_of or now, known_at or END_OF_TIME)
+        return await _current(database, reference, model, now, currency)
+    return await _past(database, reference, model, as_of or now, known_at or END_OF_TIME, currency)
 
 
 def _check(name: str, moment: datetime | None, now: datetime) -> None:
@@ -112,7 +120,9 @@ async def _snapshot(
         yield connection, (await find_customer(connection, reference)).customer_id
 
 
-async def _current(database: Database, reference: Reference, model: Model, now: datetime) -> HealthReading:
+async def _current(
+    database: Database, reference: Reference, model: Model, now: datetime, currency: str
+) -> HealthReading:
     """From the stored state, and for the trend the same without what happened since."""
     async with _snapshot(database, reference) as (connection, customer_id):
         state = await timeline.state(connection, customer_id)
@@ -122,11 +132,11 @@ async def _current(database: Database, reference: Reference, model: Model, now: 
     if recent is not None:
         last = None if recent.last_purchase is None else recent.last_purchase.at
         before = rewound(state, recent.after, recent.before, last)
-    return _reading(customer_id, _Then(state, before), around, now, model)
+    return _reading(customer_id, _Then(state, before), around, now, model, currency)
 
 
 async def _past(
-    database: Database, reference: Reference, model: Model, at: datetime, known_until: datetime
+    database: Database, reference: Reference, model: Model, at: datetime, known_until: datetime, currency: str
 ) -> HealthReading:
     """From the log folded up to `at`, and up to 30 days before."""
     async with _snapshot(database, reference) as (connection, customer_id):
@@ -134,7 +144,7 @@ async def _past(
         around = await _around(connection, customer_id, at, known_until)
     # In a thread: a log of a hundred thousand facts takes a second, in which others want answers.
     then = await asyncio.to_thread(_folded, logged, at)
-    return _reading(customer_id, then, around, at, model)
+    return _reading(customer_id, then, around, at, model, currency)
 
 
 async def _around(
@@ -156,6 +166,7 @@ def _reading(
     around: _Around,
     moment: datetime,
     model: Model,
+    currency: str,
 ) -> HealthReading:
     state, at = then.state, seconds(moment)
     health = score(state, at, model)
@@ -176,7 +187,9 @@ def _reading(
         reasons=level_reasons(state, health, at, model),
         red_flags=flags,
         what_would_help=what_would_help(state, opened, at, model),
-        p_alive=p_alive(state, at, model),
+        next_fall=next_fall(state, at, model),
+        forecast=forecast(state, health, at, model),
+        value=value(state, health, at, model, minor_per_major(currency)),
     )
 
 

@@ -37,7 +37,9 @@ class Desk:
     async def read(self, touchpoints: int = 5, hours_later: int = 0) -> SealedContext:
         now = NOW + timedelta(hours=hours_later)
         async with self.store.hot_reading() as connection:
-            return await read_context(connection, ADA, shipped(), now, touchpoints=touchpoints)
+            return await read_context(
+                connection, ADA, shipped(), now, touchpoints=touchpoints, currency="EUR"
+            )
 
     async def note(self, text: str) -> None:
         async with self.store.hot_transaction() as connection:
@@ -155,7 +157,7 @@ async def test_reading_is_two_statements(desk: Desk) -> None:
     said: list[object] = []
     async with desk.store.hot_reading() as connection:
         with connection.query_logger(said.append):
-            await read_context(connection, ADA, shipped(), NOW, touchpoints=5)
+            await read_context(connection, ADA, shipped(), NOW, touchpoints=5, currency="EUR")
             await asyncio.sleep(0)  # the driver tells in the loop's next round
     assert len(said) == 2
 

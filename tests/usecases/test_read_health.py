@@ -39,7 +39,7 @@ class Log:
     async def health(
         self, reference: str = "external_id:42", *, now: datetime = NOW, **times: datetime
     ) -> HealthReading:
-        return await read_health(self._store, parse_reference(reference), MODEL, now, **times)
+        return await read_health(self._store, parse_reference(reference), MODEL, now, currency="EUR", **times)
 
 
 def history(seed: int, count: int = 60) -> list[Post]:
