@@ -29,7 +29,7 @@ from app.api.lean import Express, stops
 from app.api.metrics import Metrics
 from app.api.middleware import Frame
 from app.api.templates import templates
-from app.api.touchpoints import posting, reading
+from app.api.touchpoints import posting, reading, voiding
 from app.settings import Settings
 from app.storage.database import Database
 from app.usecases.fresh import keep_fresh, refresh_all
@@ -38,6 +38,7 @@ from app.usecases.keep_house import keep_keeping_house
 from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
 from app.usecases.models.active_model import ActiveModel
+from app.usecases.own_kinds import RememberedKinds
 
 # The busiest first: a request pays about 2 us for each route that it is compared with in vain.
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -48,6 +49,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     identifiers.router,
     health.router,
     notes.router,
+    voiding.router,
     kinds.router,
     models.router,
     keys.router,
@@ -89,7 +91,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         state.database, None if settings.admin_key is None else settings.admin_key.get_secret_value()
     )
     state.model = ActiveModel(state.database)
-    state.fresh = (state.model,)
+    state.own_kinds = RememberedKinds(state.database)
+    state.fresh = (state.model, state.own_kinds)
     state.metrics = metrics
     state.identities = Identities(
         state.database,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from app.api.bodies import JSON
 from app.api.customers import Band, CustomerOut
-from app.api.deps import Config, Now, Scoring, Store, requires
+from app.api.deps import Config, Kinds, Now, Scoring, Store, requires
 from app.api.health import ValueOut, value_members
 from app.api.lean import LeanRoute
 from app.api.notes import NoteOut
@@ -294,6 +294,7 @@ async def get_context(
     database: Store,
     config: Config,
     model: Scoring,
+    own_kinds: Kinds,
     now: Now,
     touchpoints: Annotated[
         int, Query(ge=0, le=MOST_TOUCHPOINTS, description="How many of the newest touchpoints to show.")
@@ -308,7 +309,13 @@ async def get_context(
     """Everything about one customer, for whoever is talking to them now: one call, one screen."""
     async with database.hot_reading() as connection:
         sealed = await read_context(
-            connection, named, model, now, touchpoints=touchpoints, currency=config.shop_currency
+            connection,
+            named,
+            model,
+            now,
+            touchpoints=touchpoints,
+            currency=config.shop_currency,
+            own_kinds=own_kinds,
         )
     headers = {"ETag": _etag(sealed, form, model.version)}
     if _is_known(if_none_match, headers["ETag"]):

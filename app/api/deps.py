@@ -1,4 +1,4 @@
-"""What a route may ask for, as type aliases: `Config`, `Now`, `Tx`, `Reader`, `Keys`, `Scoring`; and who is asking.
+"""What a route may ask for, as type aliases (`Config`, `Now`, `Tx`, `Reader`, `Keys`, ...), and who is asking.
 
     async def create_key(caller: Annotated[Caller, requires("admin")], tx: Tx, now: Now) -> ...
 
@@ -22,11 +22,13 @@ from app.api.templates import template
 from app.domain import keys
 from app.domain.health.model import Model
 from app.domain.keys import Caller
+from app.domain.kinds import OwnKinds
 from app.domain.problems import Forbidden, Unauthenticated
 from app.settings import Settings
 from app.storage.database import Database
 from app.usecases.keyring import Keyring
 from app.usecases.models.active_model import ActiveModel
+from app.usecases.own_kinds import RememberedKinds
 
 # --- what a route may ask for --------------------------------------------------------------------------------------
 
@@ -56,6 +58,16 @@ async def _scoring(request: Request) -> Model:
     return model.current
 
 
+async def _kind_memory(request: Request) -> RememberedKinds:
+    own_kinds: RememberedKinds = request.app.state.own_kinds
+    return own_kinds
+
+
+async def _own_kinds(request: Request) -> OwnKinds:
+    own_kinds: RememberedKinds = request.app.state.own_kinds
+    return own_kinds.current
+
+
 async def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -79,6 +91,10 @@ Scored = Annotated[ActiveModel, Depends(_active_model)]
 """What remembers which model scores."""
 Scoring = Annotated[Model, Depends(_scoring)]
 """The model that scores now; the same for everything that the request asks for."""
+KindMemory = Annotated[RememberedKinds, Depends(_kind_memory)]
+"""What remembers the shop's own kinds of touchpoint."""
+Kinds = Annotated[OwnKinds, Depends(_own_kinds)]
+"""The shop's own kinds of touchpoint."""
 Now = Annotated[datetime, Depends(_now)]
 """The time of the request, aware and in UTC; the same for everything that the request asks for."""
 Tx = Annotated[AsyncSession, Depends(transaction, scope="function")]

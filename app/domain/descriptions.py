@@ -34,14 +34,16 @@ def describe(
     currency: str | None = None,
     order_id: str | None = None,
     properties: Mapping[str, Any] = MappingProxyType({}),
+    label: str | None = None,
 ) -> str:
     """One short phrase: "Purchase of 49.99 EUR", "Complaint opened, high", "Answered NPS 9 of 10".
 
-    Of what callers sent only numbers, fixed words and the order's id are repeated.
+    `label` is what the shop calls a kind of its own. Of what callers sent only numbers, fixed words and the order's id
+    are repeated.
     """
     if kind == "order_cancelled" and order_id is not None:
         return f"Order {order_id} cancelled"
-    told = _OWN_WORDS[kind](properties) if kind in _OWN_WORDS else _labelled(kind, properties)
+    told = _OWN_WORDS[kind](properties) if kind in _OWN_WORDS else label or _labelled(kind, properties)
     amount = amount_of(amount_minor, currency)
     if amount is None:
         return told

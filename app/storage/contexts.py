@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from app.domain.descriptions import complaint_id_of, describe, order_id_of
 from app.domain.health.state import State
 from app.domain.ids import opaque_id
 from app.storage.timeline import OPEN_COMPLAINTS, PENDING
+from app.storage.touchpoints import standing
 
 NOTES: Final = 5
 
@@ -44,13 +46,13 @@ SELECT c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner, c.t
     FROM (
       SELECT t.*
       FROM touchpoints t
-      WHERE t.customer_id = $1
+      WHERE t.customer_id = $1 AND {standing("t")}
       ORDER BY t.occurred_at DESC, t.source DESC, t.id DESC, t.origin_customer_id DESC
       LIMIT $2
     ) t
   ) AS recent, (
     SELECT json_agg(json_build_array(o.thread, o.source, o.id, o.occurred_at, o.severity, o.description))
-    FROM ({OPEN_COMPLAINTS % ""}) o
+    FROM ({OPEN_COMPLAINTS}) o
   ) AS open_complaints, (
     SELECT json_agg(json_build_array(
       a.kind, a.source, a.id, a.occurred_at, a.properties -> 'rating', a.properties -> 'scale', a.properties -> 'text'
@@ -60,6 +62,7 @@ SELECT c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner, c.t
       SELECT t.kind, t.source, t.id, t.occurred_at, t.properties
       FROM touchpoints t
       WHERE t.customer_id = $1 AND t.kind = asked.kind AND t.kind IN ('nps', 'csat', 'ces', 'review')
+        AND {standing("t")}
       ORDER BY t.occurred_at DESC, t.source DESC, t.id DESC
       LIMIT 1
     ) a
@@ -89,8 +92,16 @@ class Known:
     seal: bytes
 
 
-async def load(connection: asyncpg.Connection, customer_id: UUID, touchpoints: int) -> Known | None:
-    """What is known of a customer, with so many of their newest touchpoints; None when there is no such customer."""
+async def load(
+    connection: asyncpg.Connection,
+    customer_id: UUID,
+    touchpoints: int,
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Known | None:
+    """What is known of a customer, with so many of their newest touchpoints; None when there is no such customer.
+
+    `labels` are those of the shop's own kinds.
+    """
     row = await connection.fetchrow(_CONTEXT, customer_id, touchpoints)
     if row is None:
         return None
@@ -116,7 +127,7 @@ async def load(connection: asyncpg.Connection, customer_id: UUID, touchpoints: i
         state=State.decode(row["state"]),
         open_complaints=[_complaint(*complaint) for complaint in _list(row["open_complaints"])],
         answers={answer[0]: _answer(*answer) for answer in _list(row["answers"])},
-        recent=[_recent(*touchpoint) for touchpoint in _list(row["recent"])],
+        recent=[_recent(labels, *touchpoint) for touchpoint in _list(row["recent"])],
         notes=[_remark(customer_id, *note) for note in _list(row["notes"])],
         seal=_seal(row),
     )
@@ -166,6 +177,7 @@ def _answer(
 
 
 def _recent(
+    labels: Mapping[str, str],
     source: str,
     id: str,  # noqa: A002 - a column's name
     kind: str,
@@ -181,7 +193,12 @@ def _recent(
 ) -> RecentTouchpoint:
     order_id = order_id_of(thread)
     told = description or describe(
-        kind, amount_minor=amount_minor, currency=currency, order_id=order_id, properties=properties or {}
+        kind,
+        amount_minor=amount_minor,
+        currency=currency,
+        order_id=order_id,
+        properties=properties or {},
+        label=labels.get(kind),
     )
     return RecentTouchpoint(
         source,

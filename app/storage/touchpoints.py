@@ -12,9 +12,24 @@ from app.domain.health.facts import Fact, fact_of
 from app.domain.recording import Stored
 from app.domain.touchpoints import Touchpoint, fact_key, seconds
 
-_FACT_COLUMNS = "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties::text"
+
+def standing(alias: str, known_until: str | None = None) -> str:
+    """The condition that the row `alias` of the log was not taken back, or not yet at `known_until` (a parameter)."""
+    known = "" if known_until is None else f" AND v.voided_at <= {known_until}"
+    return (
+        f"NOT EXISTS (SELECT FROM touchpoint_voids v WHERE v.customer_id = {alias}.customer_id"
+        f" AND v.source = {alias}.source AND v.id = {alias}.id"
+        f" AND v.origin_customer_id = {alias}.origin_customer_id{known})"
+    )
+
+
+_FACT_COLUMNS = (
+    "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.own_component, t.own_weight,"
+    " t.properties::text"
+)
 
 # Two look-ups in one statement: rows that have one of these ids, and rows that share a thread with one of the group.
+# What was voided is no part of its thread any more; its id stays taken.
 # OFFSET 0 keeps each look-up a look-up: flattened into a join, the planner prefers to read every row that these
 # customers ever had, and the cost of a write would grow with their history.
 _KNOWN = f"""
@@ -31,7 +46,7 @@ SELECT t.customer_id, false, {_FACT_COLUMNS}, NULL, NULL, NULL
 FROM unnest($4::uuid[], $5::text[]) AS wanted (customer_id, thread)
 CROSS JOIN LATERAL (
   SELECT * FROM touchpoints t
-  WHERE t.customer_id = wanted.customer_id AND t.thread = wanted.thread
+  WHERE t.customer_id = wanted.customer_id AND t.thread = wanted.thread AND {standing("t")}
   OFFSET 0
 ) t
 WHERE t.customer_id = ANY ($4::uuid[])
@@ -40,17 +55,18 @@ WHERE t.customer_id = ANY ($4::uuid[])
 _INSERT = """
 INSERT INTO touchpoints (
   customer_id, origin_customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
-  exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome
+  exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome, own_component, own_weight
 )
 SELECT customer_id, customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
-  exchange_rate, value_minor, thread, description, items::jsonb, properties::jsonb, body_sha256, outcome::json
+  exchange_rate, value_minor, thread, description, items::jsonb, properties::jsonb, body_sha256, outcome::json,
+  own_component, own_weight
 FROM unnest(
   $1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::bigint[],
   $9::text[], $10::numeric[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bytea[],
-  $17::text[]
+  $17::text[], $18::text[], $19::int[]
 ) AS new (
   customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency, exchange_rate,
-  value_minor, thread, description, items, properties, body_sha256, outcome
+  value_minor, thread, description, items, properties, body_sha256, outcome, own_component, own_weight
 )
 ON CONFLICT DO NOTHING
 """
@@ -105,6 +121,7 @@ def fact_of_row(row: Mapping[str, Any]) -> Fact:
         if thread is not None and thread.startswith("order:")
         else None,
         properties=json.loads(properties) if properties else {},
+        own=None if row["own_component"] is None else (row["own_component"], row["own_weight"]),
     )
 
 
@@ -134,6 +151,7 @@ def _values(customer_id: UUID, touchpoint: Touchpoint, outcome: str) -> tuple[An
         None if touchpoint.properties is None else _json(touchpoint.properties),
         touchpoint.body_sha256,
         outcome,
+        *(touchpoint.own or (None, None)),
     )
 
 

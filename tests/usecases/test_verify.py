@@ -11,6 +11,7 @@ import pytest
 from app.domain.health.state import EMPTY, State
 from app.domain.ids import uuid7
 from app.storage.database import Database, connect_arguments
+from app.storage.tables import APPEND_ONLY
 from app.usecases import verify as module
 from app.usecases.identities import Identities
 from app.usecases.lanes import Lanes
