@@ -213,14 +213,14 @@ def _refused(code: str, detail: str) -> Invalid:
     return Invalid(code, detail, errors=[Fault("#/query/as_of", code, detail)])
 
 
-_TIME_PROBLEMS: Final = (
+TIME_PROBLEMS: Final = (
     _refused("in_the_future", "as_of lies in the future."),
     _refused("before_1970", "as_of lies before 1970."),
     _refused("naive_time", "A time needs an offset, Z or +01:00"),
 )
 
 
-@router.get("", responses=problems(*NAMED_PROBLEMS, *_TIME_PROBLEMS))
+@router.get("", responses=problems(*NAMED_PROBLEMS, *TIME_PROBLEMS))
 async def get_health(
     _caller: Annotated[Caller, requires("customers:read")],
     named: Named,

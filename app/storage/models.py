@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from app.domain.health.versions import Gate, Publication
+from app.domain.health.versions import Gate
 from app.domain.ids import uuid7
 
 
@@ -212,9 +212,13 @@ async def save_backtest(
     )
 
 
-async def publications(connection: asyncpg.Connection) -> list[Publication]:
-    """Which version scored from when on, in order. Never empty: the migration publishes the first model."""
+async def publications(connection: asyncpg.Connection) -> list[tuple[datetime, dict[str, Any]]]:
+    """When which parameters began to score, in order."""
     rows = await connection.fetch(
-        "SELECT version, published_at FROM scoring_model_publications ORDER BY published_at, id"
+        """
+        SELECT p.published_at, m.parameters::text
+        FROM scoring_model_publications p JOIN scoring_models m ON m.version = p.version
+        ORDER BY p.published_at, p.id
+        """
     )
-    return [Publication(*row) for row in rows]
+    return [(row[0], json.loads(row[1])) for row in rows]

@@ -92,14 +92,15 @@ async def read_health(
 
     Raises what `find_customer` raises, Invalid `in_the_future` or `before_1970`.
     """
-    _check("as_of", as_of, now)
-    _check("known_at", known_at, now)
+    check_asked("as_of", as_of, now)
+    check_asked("known_at", known_at, now)
     if as_of is None and known_at is None:
         return await _current(database, reference, model, now, currency)
     return await _past(database, reference, model, as_of or now, known_at or END_OF_TIME, currency)
 
 
-def _check(name: str, moment: datetime | None, now: datetime) -> None:
+def check_asked(name: str, moment: datetime | None, now: datetime) -> None:
+    """Raises Invalid `in_the_future` or `before_1970` for a time in the query that cannot be asked about."""
     if moment is not None and moment > now + CLOCK_TOLERANCE:
         fault = Fault(f"#/query/{name}", "in_the_future", "more than 5 minutes ahead of the server's clock")
         raise Invalid("in_the_future", f"{name} lies in the future.", errors=[fault])
@@ -109,7 +110,7 @@ def _check(name: str, moment: datetime | None, now: datetime) -> None:
 
 
 @asynccontextmanager
-async def _snapshot(
+async def snapshot(
     database: Database, reference: Reference
 ) -> AsyncIterator[tuple[asyncpg.Connection, UUID]]:
     """The customer who is meant, as of one moment: what the log holds must be what the state was made of."""
@@ -124,7 +125,7 @@ async def _current(
     database: Database, reference: Reference, model: Model, now: datetime, currency: str
 ) -> HealthReading:
     """From the stored state, and for the trend the same without what happened since."""
-    async with _snapshot(database, reference) as (connection, customer_id):
+    async with snapshot(database, reference) as (connection, customer_id):
         state = await timeline.state(connection, customer_id)
         recent = await timeline.recent_facts(connection, customer_id, now - TREND, MOST_RECENT)
         around = await _around(connection, customer_id, END_OF_TIME, END_OF_TIME)
@@ -139,7 +140,7 @@ async def _past(
     database: Database, reference: Reference, model: Model, at: datetime, known_until: datetime, currency: str
 ) -> HealthReading:
     """From the log folded up to `at`, and up to 30 days before."""
-    async with _snapshot(database, reference) as (connection, customer_id):
+    async with snapshot(database, reference) as (connection, customer_id):
         logged = [row async for row in timeline.facts(connection, customer_id, at, known_until)]
         around = await _around(connection, customer_id, at, known_until)
     # In a thread: a log of a hundred thousand facts takes a second, in which others want answers.

@@ -1,9 +1,7 @@
-"""Versions of the scoring model: what may be proposed, what may be published, which one scored when."""
+"""Versions of the scoring model: what may be proposed, and what may be published."""
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -49,14 +47,6 @@ class Gate(NamedTuple):
 
     passed: bool
     reasons: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """From `at` on, `version` scored."""
-
-    version: str
-    at: datetime
 
 
 def completed(version: str, given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,9 +100,3 @@ def schema_differences(parameters: Mapping[str, Any]) -> list[str]:
             if wanted[name] != value
         ]
     return told
-
-
-def in_force(publications: Sequence[Publication], at: datetime) -> Publication:
-    """The publication that scored at `at`; `publications` are in order, and before the first it is the first."""
-    found = bisect_right(publications, at, key=lambda publication: publication.at)
-    return publications[max(0, found - 1)]
