@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from app.domain.health.facts import SCALES, scale_of
+from app.domain.health.model import BANDS
 from app.domain.kinds import KINDS
 from app.domain.money import decimal_string
 
@@ -90,6 +91,14 @@ def _mentioned(properties: Mapping[str, Any]) -> str:
     return f"Mentioned in public, sentiment {float(properties.get('sentiment') or 0):+.2f}"
 
 
+def _fell_or_rose(properties: Mapping[str, Any]) -> str:
+    before, after = properties.get("from"), properties.get("to")
+    if before not in BANDS or after not in BANDS:
+        return "Band changed"
+    verb = "Fell" if BANDS.index(before) < BANDS.index(after) else "Rose"
+    return f"{verb} from {before} to {after}".replace("_", " ")
+
+
 def _redeemed(properties: Mapping[str, Any]) -> str:
     points = properties.get("points")
     return "Points redeemed" if points is None else f"{points} points redeemed"
@@ -101,6 +110,7 @@ _OWN_WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = MappingPro
         "complaint_resolved": _resolved,
         "social_mention": _mentioned,
         "points_redeemed": _redeemed,
+        "band_changed": _fell_or_rose,
         **{kind: _answered(kind) for kind in SCALES},
     }
 )

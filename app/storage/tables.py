@@ -70,6 +70,10 @@ customer_states = Table(
     Column("band", Text, nullable=False, server_default=text("'unknown'")),
     Column("score", Double),
     Column("scored_at", TIME),
+    # The version of the model that scored, and until when the band surely holds if nothing happens (NULL: for ever, or
+    # nothing is known). A time that still holds is kept by a write, so that most writes stay off the index (HOT).
+    Column("scored_by", Text),
+    Column("band_until", TIME),
     # Goes up when an identifier leaves the customer, so that caches of identifiers can be checked under the row lock.
     Column("identity_revision", Integer, nullable=False, server_default=text("0")),
     Column("merged_into", UUID),
@@ -80,6 +84,14 @@ customer_states = Table(
     postgresql_with={"fillfactor": 60},
 )
 Index("ix_customer_states_band", customer_states.c.band, customer_states.c.customer_id)
+# What a sweep looks for: who is due, and who was scored by another model.
+Index(
+    "ix_customer_states_due",
+    customer_states.c.scored_by,
+    customer_states.c.band_until,
+    customer_states.c.customer_id,
+    postgresql_where=customer_states.c.scored_by.is_not(None),
+)
 
 customer_identifiers = Table(
     "customer_identifiers",

@@ -12,7 +12,8 @@ from app.domain.problems import Unavailable
 from app.storage.database import Database
 from app.usecases.group_writer import GroupWriter
 from app.usecases.models.active_model import ActiveModel
-from app.usecases.record_touchpoints import Entry, LostRace, Outcome, record_touchpoints
+from app.usecases.record_touchpoints import Entry, Outcome, record_touchpoints
+from app.usecases.write_rows import LostRace
 
 
 class Lanes:

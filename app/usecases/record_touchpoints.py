@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
@@ -9,10 +10,12 @@ import asyncpg
 
 from app.domain.health.model import Model
 from app.domain.problems import Conflict, NotFound, Problem
-from app.domain.recording import CustomerLog, Recorded, record, record_untold, settle
+from app.domain.recording import CustomerLog, Recorded, catch_up, record, record_untold, settle
+from app.domain.silence import SOURCE, Crossing, crossings, draw, is_due
 from app.domain.touchpoints import Touchpoint
 from app.storage import states, touchpoints
 from app.storage.states import LockedState, SavedState
+from app.usecases.write_rows import write_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,7 @@ class Rerouted:
 
 
 Outcome: TypeAlias = Recorded | Rerouted | Problem
-
-
-class LostRace(Exception):
-    """A row stood in the log that the locked read had not shown: somebody wrote without the lock."""
+Overtaken: TypeAlias = dict[UUID, tuple[datetime, list[Crossing]]]
 
 
 async def record_touchpoints(
@@ -57,10 +57,13 @@ async def record_touchpoints(
     if not open_entries:
         return [no for no in refused if no is not None]
     logs = {
-        customer_id: CustomerLog(customer_id, locked[customer_id].state)
+        customer_id: CustomerLog(customer_id, locked[customer_id].state, drawn=locked[customer_id].drawn)
         for customer_id in {entry.customer_id for entry in open_entries}
     }
-    await _load(connection, open_entries, logs)
+    overtaken = _overtaken(open_entries, logs, model)
+    await _load(connection, open_entries, logs, overtaken)
+    for customer_id, (now, missed) in overtaken.items():
+        catch_up(logs[customer_id], missed, now, model)
     outcomes = [
         _decide(logs[entry.customer_id], entry, model) if no is None else no
         for entry, no in zip(entries, refused, strict=True)
@@ -81,10 +84,32 @@ def _refusal(entry: Entry, locked: LockedState | None) -> Outcome | None:
     return None
 
 
+def _overtaken(entries: Sequence[Entry], logs: dict[UUID, CustomerLog], model: Model) -> Overtaken:
+    """Whose band changed in silence since the last sweep: a touchpoint that is faster than the next one tells it."""
+    overtaken: Overtaken = {}
+    looked: set[UUID] = set()
+    for entry in entries:
+        if entry.customer_id in looked:
+            continue
+        looked.add(entry.customer_id)
+        log, now = logs[entry.customer_id], entry.touchpoint.received_at
+        if log.drawn is not None and is_due(log.drawn, now, model):
+            missed = crossings(log.state, log.drawn, now, model)
+            if missed:
+                overtaken[entry.customer_id] = now, missed
+    return overtaken
+
+
 async def _load(
-    connection: asyncpg.Connection, entries: Sequence[Entry], logs: dict[UUID, CustomerLog]
+    connection: asyncpg.Connection,
+    entries: Sequence[Entry],
+    logs: dict[UUID, CustomerLog],
+    overtaken: Overtaken,
 ) -> None:
     keys = {(e.customer_id, e.touchpoint.source, e.touchpoint.id) for e in entries}
+    keys |= {
+        (customer, SOURCE, one.touchpoint.id) for customer, (_, missed) in overtaken.items() for one in missed
+    }
     threads = {
         (e.customer_id, e.touchpoint.fact.thread) for e in entries if e.touchpoint.fact.thread is not None
     }
@@ -111,17 +136,12 @@ async def _save(connection: asyncpg.Connection, logs: dict[UUID, CustomerLog], m
         return
     for log in changed.values():
         settle(log, model)
-    rows = [(customer_id, *row) for customer_id, log in changed.items() for row in log.fresh]
-    added = await touchpoints.insert(
-        connection, [(customer, point, kept.outcome) for customer, point, kept in rows]
-    )
-    if added != len(rows):
-        raise LostRace
-    newest = max(point.received_at for _, point, _ in rows)
-    await states.save(connection, [_saved(customer_id, log) for customer_id, log in changed.items()], newest)
+    await write_rows(connection, changed.values())
+    await states.save(connection, [_saved(log, model) for log in changed.values()])
 
 
-def _saved(customer_id: UUID, log: CustomerLog) -> SavedState:
+def _saved(log: CustomerLog, model: Model) -> SavedState:
     if log.health is None:
         raise AssertionError("a log with new rows was not settled")
-    return SavedState(customer_id, log.state, log.health.band, log.health.score_exact)
+    scored_at = log.fresh[-1][0].received_at
+    return SavedState(log.customer_id, log.state, draw(log.state, log.health, scored_at, model, log.drawn))

@@ -14,11 +14,13 @@ from app.domain.health.threads import pending, voided
 from app.domain.identifiers import Reference
 from app.domain.kinds import KINDS, reserved_kind
 from app.domain.recording import outcome_json
+from app.domain.silence import draw
 from app.domain.touchpoints import seconds, touchpoint_not_found
 from app.storage import states, timeline, voids
 from app.storage.states import SavedState
 from app.storage.timeline import Logged, Void
 from app.usecases.lock_customer import lock_customer
+from app.usecases.tell_silence import tell_silence
 
 
 class Voided(NamedTuple):
@@ -59,7 +61,9 @@ async def void_touchpoint(
     before, after = score(locked.state, at, model), score(state, at, model)
     void = Void(now, by, reason, json.loads(outcome_json(before, after, why, model)))
     await voids.mark(connection, row, now, by, reason, void.outcome)
-    await states.save(connection, [SavedState(locked.customer_id, state, after.band, after.score_exact)], now)
+    await tell_silence(connection, [locked], model, now)
+    drawn = draw(state, after, now, model, locked.drawn)
+    await states.save(connection, [SavedState(locked.customer_id, state, drawn)])
     return Voided(row, void)
 
 

@@ -1,7 +1,7 @@
 """Scoring models, own kinds, voids, overrides and sentiments
 
 Revision ID: 20261122c
-Revises: 20261122a
+Revises: 20261122b
 """
 
 import json
@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "20261122c"
-down_revision = "20261122a"
+down_revision = "20261122b"
 branch_labels = None
 depends_on = None
 
