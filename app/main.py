@@ -40,6 +40,7 @@ from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
+from app.usecases.sweep_bands import keep_sweeping
 
 # The busiest first: a request pays about 2 us for each route that it is compared with in vain.
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -149,11 +150,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await refresh_all(state.fresh)
     state.identities.start()
     state.lanes.start()
-    beside = (
+    beside = [
         asyncio.create_task(state.keyring.keep_flushing()),
         asyncio.create_task(keep_keeping_house(state.database)),
         asyncio.create_task(keep_fresh(state.fresh)),
-    )
+    ]
+    pause = state.settings.sweep_seconds
+    if pause:
+        sweeping = keep_sweeping(state.database, state.model, pause, state.metrics.swept)
+        beside.append(asyncio.create_task(sweeping))
     try:
         yield
     finally:

@@ -125,6 +125,28 @@ def verify(
     raise typer.Exit(work.verify(as_json=as_json))
 
 
+@app.command(
+    epilog=_examples(
+        "rapport worker",
+        "rapport worker --once     one sweep, for a timer of your own",
+    )
+)
+def worker(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Sweep once, say what was done, and leave.")] = False,
+) -> None:
+    """Draw the bands of customers anew who fall, or recover, while nothing happens.
+
+    `rapport serve` does this itself every RAPPORT_SWEEP_SECONDS. Run a worker
+    beside it, or several, when you want the services to answer requests alone:
+    set RAPPORT_SWEEP_SECONDS=0 there. A worker may be killed at any moment; nothing
+    is lost or told twice. SIGTERM or Ctrl+C stops it.
+    """
+    from app.cli import worker as work  # noqa: PLC0415 - loads the database; --help need not
+
+    work.work(once=once)
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
