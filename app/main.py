@@ -23,6 +23,7 @@ from app.api import (
     models,
     notes,
     openapi,
+    opinions,
     problems,
     service,
 )
@@ -51,6 +52,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     identifiers.router,
     health.router,
     history.router,
+    opinions.router,
     notes.router,
     voiding.router,
     kinds.router,

@@ -18,6 +18,7 @@ from app.api.health import ValueOut, value_members
 from app.api.lean import LeanRoute
 from app.api.notes import NoteOut
 from app.api.openapi import problems
+from app.api.opinions import OverrideOut, SentimentOut
 from app.api.references import NAMED_PROBLEMS, Named
 from app.api.times import wire_time
 from app.domain.context import Answer, Context, OpenComplaint, RecentTouchpoint, Remark, markdown, summary
@@ -26,6 +27,7 @@ from app.domain.descriptions import amount_of
 from app.domain.health.facts import scale_of
 from app.domain.health.weights import DAY_SECONDS
 from app.domain.keys import Caller
+from app.domain.opinions import Override, Sentiment
 from app.usecases.read_context import SealedContext, read_context
 
 router = APIRouter(prefix="/v1/customers/{customer}/context", tags=["customers"], route_class=LeanRoute)
@@ -46,6 +48,8 @@ class ContextHealth(BaseModel):
     confidence: float
     reasons: list[str]
     red_flags: list[str]
+    override: Annotated[OverrideOut | None, Field(description="A score set by hand, until it expires.")]
+    sentiment: Annotated[SentimentOut | None, Field(description="How an agent found the customer.")]
     model: str
     computed_at: datetime
 
@@ -160,6 +164,29 @@ def _customer(customer: Customer) -> dict[str, Any]:
     }
 
 
+def _override(override: Override | None) -> dict[str, Any] | None:
+    if override is None:
+        return None
+    return {
+        "score": override.score,
+        "reason": override.reason,
+        "until": wire_time(override.until),
+        "set_by": override.set_by,
+        "set_at": wire_time(override.set_at),
+    }
+
+
+def _sentiment(sentiment: Sentiment | None) -> dict[str, Any] | None:
+    if sentiment is None:
+        return None
+    return {
+        "sentiment": sentiment.sentiment,
+        "note": sentiment.note,
+        "set_by": sentiment.set_by,
+        "set_at": wire_time(sentiment.set_at),
+    }
+
+
 def _complaint(complaint: OpenComplaint, now: datetime) -> dict[str, Any]:
     return {
         "complaint_id": complaint.complaint_id,
@@ -225,6 +252,8 @@ def _members(context: Context, model: str) -> dict[str, Any]:
             "confidence": health.confidence,
             "reasons": context.reasons,
             "red_flags": context.red_flags,
+            "override": _override(context.override),
+            "sentiment": _sentiment(context.sentiment),
             "model": model,
             "computed_at": wire_time(context.now),
         },
@@ -255,6 +284,8 @@ def _etag(sealed: SealedContext, form: str, model: str) -> str:
         context.health.score,
         context.health.band,
         context.red_flags,
+        # Of an override the tables say all but whether it has expired.
+        context.override is None,
         [action for action, _ in context.actions],
     )
     digest = hashlib.blake2b(f"{seen}{form}{model}".encode(), key=sealed.seal, digest_size=12)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from app.api.customers import Band
 from app.api.deps import Config, Now, Scoring, Store, requires
 from app.api.openapi import problems
+from app.api.opinions import OverrideOut, SentimentOut, override_shown, sentiment_shown
 from app.api.references import NAMED_PROBLEMS, Named
 from app.api.times import QueryMoment
 from app.domain.health.crossing import Change
@@ -114,14 +115,6 @@ class ForecastOut(BaseModel):
     expected_purchases: Annotated[float, Field(description="How many purchases on average.")]
 
 
-class OverrideOut(BaseModel):
-    """A score that somebody set by hand; shown beside the computed one."""
-
-    score: int
-    reason: str
-    until: datetime
-
-
 class NextFall(BaseModel):
     """When the score falls into a lower band if nothing happens."""
 
@@ -146,7 +139,15 @@ class HealthOut(BaseModel):
     components: Annotated[list[ComponentOut], Field(description="Always all ten, in this order.")]
     reasons: list[str]
     red_flags: list[str]
-    override: OverrideOut | None
+    data_flags: Annotated[
+        list[Literal["without_value"]],
+        Field(
+            description="`without_value`: touchpoints in another currency came without an `exchange_rate`; they count, "
+            "and their money does not."
+        ),
+    ]
+    override: Annotated[OverrideOut | None, Field(description="A score set by hand, until it expires.")]
+    sentiment: Annotated[SentimentOut | None, Field(description="How an agent found the customer.")]
     next_fall: NextFall | None
     what_would_help: Annotated[list[HelpOut], Field(description="The largest gain first.")]
     forecast: Annotated[ForecastOut | None, Field(description="null before the first purchase.")]
@@ -241,7 +242,7 @@ async def get_health(
     reading = await read_health(
         database, named, model, now, currency=config.shop_currency, as_of=as_of, known_at=known_at
     )
-    health = reading.health
+    health, beside = reading.health, reading.beside
     return HealthOut(
         customer_id=reading.customer_id,
         score=health.score,
@@ -254,7 +255,9 @@ async def get_health(
         components=_components(reading),
         reasons=reading.reasons,
         red_flags=list(reading.red_flags),
-        override=None,
+        data_flags=["without_value"] if beside.without_value else [],
+        override=None if beside.override is None else override_shown(beside.override),
+        sentiment=None if beside.sentiment is None else sentiment_shown(beside.sentiment),
         next_fall=_fall(reading.next_fall),
         what_would_help=[HelpOut(**help_._asdict()) for help_ in reading.what_would_help],
         forecast=_forecast(reading.forecast, horizon_days),

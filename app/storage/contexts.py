@@ -16,6 +16,7 @@ from app.domain.customers import HeldIdentifier, Profile
 from app.domain.descriptions import complaint_id_of, describe, order_id_of
 from app.domain.health.state import State
 from app.domain.ids import opaque_id
+from app.domain.opinions import Override, Sentiment
 from app.storage.timeline import OPEN_COMPLAINTS, PENDING
 from app.storage.touchpoints import standing
 
@@ -66,7 +67,15 @@ SELECT c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner, c.t
       ORDER BY t.occurred_at DESC, t.source DESC, t.id DESC
       LIMIT 1
     ) a
-  ) AS answers
+  ) AS answers, (
+    SELECT json_build_array(o.score, o.reason, o.until, o.set_by, o.set_at)
+    FROM health_overrides o
+    WHERE o.customer_id = $1
+  ) AS override, (
+    SELECT json_build_array(y.sentiment, y.note, y.set_by, y.set_at)
+    FROM health_sentiments y
+    WHERE y.customer_id = $1
+  ) AS sentiment
 FROM customers c JOIN customer_states s ON s.customer_id = c.id
 WHERE c.id = $1 AND s.customer_id = $1
 """  # noqa: S608 - constants of this package
@@ -89,6 +98,8 @@ class Known:
     answers: Mapping[str, Answer]
     recent: list[RecentTouchpoint]
     notes: list[Remark]
+    override: Override | None
+    sentiment: Sentiment | None
     seal: bytes
 
 
@@ -129,13 +140,16 @@ async def load(
         answers={answer[0]: _answer(*answer) for answer in _list(row["answers"])},
         recent=[_recent(labels, *touchpoint) for touchpoint in _list(row["recent"])],
         notes=[_remark(customer_id, *note) for note in _list(row["notes"])],
+        override=_override(*_list(row["override"])) if row["override"] else None,
+        sentiment=_sentiment(*_list(row["sentiment"])) if row["sentiment"] else None,
         seal=_seal(row),
     )
 
 
 def _seal(row: asyncpg.Record) -> bytes:
     """A digest of the row: of its state, its revision (which stands for the profile), and the lists as they came."""
-    lists = (row["identifiers"], row["notes"], row["recent"], row["open_complaints"], row["answers"])
+    names = ("identifiers", "notes", "recent", "open_complaints", "answers", "override", "sentiment")
+    lists = [row[name] for name in names]
     said = "\0".join([str(row["revision"]), *[text or "" for text in lists]])
     return hashlib.blake2b(row["state"] + said.encode(), digest_size=16).digest()
 
@@ -213,6 +227,14 @@ def _recent(
         delta,
         pending_match,
     )
+
+
+def _override(score: int, reason: str, until: str, set_by: str, set_at: str) -> Override:
+    return Override(score, reason, _utc(until), set_by, _utc(set_at))
+
+
+def _sentiment(sentiment: str, note: str | None, set_by: str, set_at: str) -> Sentiment:
+    return Sentiment(sentiment, note, set_by, _utc(set_at))
 
 
 def _remark(customer_id: UUID, note_id: str, text: str, author: str, created_at: str) -> Remark:

@@ -98,4 +98,6 @@ def _context(known: Known, model: Model, now: datetime, currency: str) -> Contex
         recent=known.recent,
         actions=[Action(*action) for action in next_best_actions(state, health, flags, at, model)],
         notes=known.notes,
+        override=known.override if known.override is not None and known.override.holds_at(now) else None,
+        sentiment=known.sentiment,
     )

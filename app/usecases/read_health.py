@@ -27,8 +27,9 @@ from app.domain.identifiers import Reference
 from app.domain.money import minor_per_major
 from app.domain.problems import Fault, Invalid
 from app.domain.touchpoints import CLOCK_TOLERANCE, EPOCH, seconds
-from app.storage import timeline
+from app.storage import opinions, timeline
 from app.storage.database import Database
+from app.storage.opinions import Beside
 from app.storage.timeline import END_OF_TIME, LoggedFact, OpenComplaint
 from app.usecases.find_customer import find_customer
 
@@ -58,6 +59,7 @@ class HealthReading:
     next_fall: Change | None
     forecast: Forecast | None
     value: Value | None
+    beside: Beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,11 @@ class _Then:
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """What the log shows beside the state: the newest facts, and the complaints that are open."""
+    """What there is beside the state: the newest facts, the complaints that are open, and what people say."""
 
     latest: Sequence[LoggedFact]
     openings: Sequence[OpenComplaint]
+    beside: Beside
 
 
 async def read_health(
@@ -152,7 +155,8 @@ async def _around(
     connection: asyncpg.Connection, customer_id: UUID, until: datetime, known_until: datetime
 ) -> _Around:
     latest = await timeline.latest_facts(connection, customer_id, TOP_AMONG, until, known_until)
-    return _Around(latest, await timeline.open_complaints(connection, customer_id, until, known_until))
+    openings = await timeline.open_complaints(connection, customer_id, until, known_until)
+    return _Around(latest, openings, await opinions.beside(connection, customer_id))
 
 
 def _folded(logged: Sequence[LoggedFact], at: datetime) -> _Then:
@@ -191,6 +195,7 @@ def _reading(
         next_fall=next_fall(state, at, model),
         forecast=forecast(state, health, at, model),
         value=value(state, health, at, model, minor_per_major(currency)),
+        beside=around.beside.at(moment),
     )
 
 
