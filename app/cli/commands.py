@@ -147,6 +147,32 @@ def worker(
     work.work(once=once)
 
 
+@app.command(
+    "replay-state",
+    epilog=_examples("rapport replay-state --dry-run", "rapport replay-state"),
+)
+def replay_state(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; say which states would differ.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin again instead of going on after a stop.")
+    ] = False,
+) -> None:
+    """Compute every customer's state again from the log.
+
+    Needed after a release that changes half-lives or resolutions, which are part of
+    the stored states, and the cure when `rapport verify` finds a state that is not
+    that of its log. Safe beside a running service, and at any moment of a stop: run
+    it again, and it goes on where it ended. Exit code 1: a log could not be read, or
+    with --dry-run, something would change.
+    """
+    from app.cli import replay_state as work  # noqa: PLC0415 - loads the database; --help need not
+
+    raise typer.Exit(work.replay_state(dry_run=dry_run, restart=restart))
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
