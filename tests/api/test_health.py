@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from app.domain.health.model import BANDS, COMPONENTS
+from app.usecases.sweep_bands import sweep_bands
 from tests.api.conftest import Service
 
 URL = "/v1/customers/external_id:42/health"
@@ -77,6 +78,25 @@ async def test_it_says_when_the_band_falls_if_nothing_happens(admin: httpx.Async
     at = datetime.fromisoformat(fall["at"])
     assert datetime.fromisoformat(told["computed_at"]) < at
     assert (at.second, at.microsecond) == (0, 0)
+
+
+@pytest.mark.usefixtures("ada")
+async def test_what_silence_does_is_a_touchpoint_and_moves_the_customer_in_lists(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    promised = (await admin.get(URL)).json()["next_fall"]
+    state = service.app.state
+    later = datetime.now(UTC) + timedelta(days=700)
+    assert (await sweep_bands(state.database, state.model.current, later)).changed == 1
+
+    timeline = (await admin.get("/v1/customers/external_id:42/timeline?kind=band_changed")).json()["data"]
+    first, last = timeline[-1], timeline[0]
+    assert (first["source"], first["occurred_at"]) == ("rapport", promised["at"])
+    assert first["properties"]["to"] == promised["band"]
+    assert first["description"].startswith("Fell from ")
+    assert first["health_delta"] < 0
+    listed = (await admin.get("/v1/customers", params={"band": last["properties"]["to"]})).json()["data"]
+    assert [customer["identifiers"]["external_id"] for customer in listed] == ["42"]
 
 
 @pytest.mark.usefixtures("ada")
