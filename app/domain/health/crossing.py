@@ -10,7 +10,7 @@ from math import inf, log
 from typing import Final, NamedTuple
 
 from app.domain.health.curve import Curve, Sides, chance_term, curve_of, rhythm_term, sides
-from app.domain.health.model import BANDS, Model
+from app.domain.health.model import BANDS, COMPONENTS, Model
 from app.domain.health.score import Health, complaints_term, score, usual_gap_days
 from app.domain.health.state import State
 from app.domain.health.weights import DAY_SECONDS
@@ -20,6 +20,9 @@ HORIZON_SECONDS: Final = 730 * DAY_SECONDS
 MINUTE_SECONDS: Final = 60
 
 _LOG_2: Final = log(2)
+_RHYTHM, _CONTACTS, _SATISFACTION = (
+    COMPONENTS.index(name) for name in ("rhythm", "contacts", "satisfaction")
+)
 # Log-odds: far more than the rounding of the bounds, far less than a thousandth of a point.
 _ROUNDING: Final = 1e-9
 # A curve that grazes an edge splits intervals for ever. After so many, a crossing by less than that is overlooked: a
@@ -88,8 +91,9 @@ def _certifier(
     state: State, health: Health, now: int, model: Model, low: float, high: float
 ) -> Callable[[float], bool]:
     """Whether the log-odds surely stay within the edges from `now` to a later time (inf: for ever)."""
-    rises = state.con30 or state.c180 or state.sn180 < 0 or (state.r240 and not state.n)
-    if not rises:
+    contacts, answers = health.terms[_CONTACTS] or 0.0, health.terms[_SATISFACTION] or 0.0
+    # Penalties that there are may fade. With purchases known, a refund weighs the same for ever.
+    if not (state.c180 or contacts < 0 or answers < 0 or (state.r240 and not state.n)):
         least = low + _ROUNDING
         if low == -inf:
             return lambda _later: True
@@ -119,7 +123,7 @@ def _fall(state: State, health: Health, now: int, model: Model) -> Callable[[flo
     # d ln|s w/(s w + pseudo)| is at most d ln w, and the term at most w_satisfaction.
     if state.sn180:
         slope += model.w_satisfaction / 180
-    first, last, rhythm = state.t_first, state.t_last, health.terms[1]
+    first, last, rhythm = state.t_first, state.t_last, health.terms[_RHYTHM]
     if first is None or last is None or rhythm is None:
         return lambda later: slope * _LOG_2 * (later - now) / DAY_SECONDS
     slope += model.b_n15 / 15 + model.b_n60 / 60 + model.b_n240 / 240 + model.b_value / 120
