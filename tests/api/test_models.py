@@ -311,6 +311,15 @@ async def test_a_simulation_refuses_what_cannot_hold(admin: httpx.AsyncClient) -
     assert answer.json()["errors"][0]["pointer"] == "#/model/scale"
 
 
+@pytest.mark.usefixtures("fitting")
+async def test_a_backtest_is_kept_with_its_gate(admin: httpx.AsyncClient) -> None:
+    await propose(admin)
+    told = (await admin.post(f"{MODELS}/2/backtest", json={"horizon_days": 30})).json()
+    assert told["gate"] == {"passed": True, "reasons": []}
+    assert (told["backtest"]["horizon_days"], told["backtest"]["models"]) == (30, ["2", "2026.1"])
+    assert (await admin.get(f"{MODELS}/2")).json() == told
+
+
 async def test_without_the_extra_a_backtest_says_so(
     admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
