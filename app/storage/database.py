@@ -143,9 +143,8 @@ class Database:
             # Every statement of the hot path is a look-up by key whose plan never depends on its arguments, and
             # planning one of them anew costs several times its execution.
             settings = self._arguments["server_settings"] | {"plan_cache_mode": "force_generic_plan"}
-            pool = asyncpg.create_pool(
-                **self._arguments | {"server_settings": settings}, min_size=0, max_size=self._hot_size, reset=_keep_session
-            )
+            arguments = self._arguments | {"server_settings": settings}
+            pool = asyncpg.create_pool(**arguments, min_size=0, max_size=self._hot_size, reset=_keep_session)
             self._hot = pool
             await pool
         return self._hot
