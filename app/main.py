@@ -8,7 +8,6 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import QueuePool
-from starlette.middleware import Middleware
 
 from app.api import (
     context,
@@ -24,9 +23,9 @@ from app.api import (
     problems,
     service,
 )
-from app.api.lean import Express, stops
+from app.api.lean import stops
 from app.api.metrics import Metrics
-from app.api.middleware import Frame
+from app.api.middleware import FramedApp
 from app.api.templates import templates
 from app.api.touchpoints import posting, reading
 from app.domain.health import model
@@ -36,6 +35,7 @@ from app.usecases.identities import Identities
 from app.usecases.keep_house import keep_keeping_house
 from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
+from app.usecases.read_context import Contexts
 
 # The busiest first: a request pays about 2 us for each route that it is compared with in vain.
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -57,7 +57,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     """The service. Connects to nothing until it is started; a `database` that is given stays open in the end."""
     logs.configure(settings.log_level)
     metrics = Metrics()
-    app = openapi.DocumentedApp(
+    app = FramedApp(
+        metrics,
         title=openapi.TITLE,
         summary=openapi.SUMMARY,
         description=openapi.DESCRIPTION,
@@ -65,7 +66,6 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         openapi_tags=openapi.TAGS,
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
-        middleware=[Middleware(Frame, metrics=metrics), Middleware(Express)],
         redirect_slashes=False,
         # Served by docs.py, from our own files.
         openapi_url=None,
@@ -93,6 +93,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,
     )
+    state.contexts = Contexts(state.database, state.identities, queue_limit=settings.lane_queue)
     state.lanes = Lanes(
         state.database,
         state.model,
@@ -110,8 +111,8 @@ def _open(settings: Settings) -> Database:
     return Database(
         settings.database_url,
         pool_size=settings.pool_size,
-        # One for each lane, and as many for reads of the context and identifiers.
-        hot_size=settings.lanes + settings.pool_size,
+        # The lanes, the identifiers and the context have connections of their own.
+        hot_size=settings.pool_size,
         wait_seconds=settings.pool_wait_seconds,
         statement_timeout_seconds=settings.statement_timeout_seconds,
     )
@@ -128,7 +129,7 @@ def _measure(metrics: Metrics, database: Database, lanes: Lanes) -> None:
         "database_hot_connections",
         "Bare connections of the write path and the context.",
         "state",
-        {"in_use": database.hot_in_use, "idle": database.hot_idle},
+        {"kept": database.seats_open, "in_use": database.hot_in_use, "idle": database.hot_idle},
     )
     waiting = {str(lane): functools.partial(_waiting, lanes, lane) for lane in range(len(lanes.waiting))}
     metrics.gauge("lane_waiting", "Touchpoints that wait for their lane's writer.", "lane", waiting)
@@ -143,6 +144,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Start what runs beside the requests; stop it in order, what callers wait for first, the database last."""
     state = app.state
     state.identities.start()
+    state.contexts.start()
     state.lanes.start()
     beside = (
         asyncio.create_task(state.keyring.keep_flushing()),
@@ -154,6 +156,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         # References first: whoever is looked up goes on to a lane.
         await state.identities.drain()
         await state.lanes.drain()
+        await state.contexts.drain()
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)

@@ -6,6 +6,7 @@ objects and asks for coroutine dependencies, parameters and the request. Its arg
 is made once, and Express finds it before the router does.
 """
 
+import functools
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -79,7 +80,10 @@ class Stop:
     plan: "_Plan"
 
 
-@dataclass(frozen=True, slots=True)
+_NOTHING: Final = ""
+
+
+@dataclass(frozen=True)
 class _Plan:
     """One coroutine function and how to come by each of its arguments."""
 
@@ -94,12 +98,25 @@ class _Plan:
     query_defaults: dict[str, Any]
     header_defaults: dict[str, Any]
 
+    @functools.cached_property
+    def shortcut(self) -> str | None:
+        """The name under which the call takes the request when it takes nothing else; _NOTHING when not even that."""
+        if self.constants or self.needs or self.path or self.query or self.headers:
+            return None
+        return _NOTHING if self.request_name is None else self.request_name
+
     async def run(self, request: Request) -> Any:
         arguments = dict(self.constants)
         if self.request_name is not None:
             arguments[self.request_name] = request
         for name, need in self.needs:
-            arguments[name] = await need.run(request)
+            # Most needs are asked for nothing but the request; walking a plan for them costs more than they do.
+            if need.shortcut is _NOTHING:
+                arguments[name] = await need.call()
+            elif need.shortcut is not None:
+                arguments[name] = await need.call(**{need.shortcut: request})
+            else:
+                arguments[name] = await need.run(request)
         if self.path:
             arguments |= _read(self.path, request.path_params)
         if self.query:

@@ -8,15 +8,18 @@ import random
 import re
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import logs
 from app.api.bodies import check_url
+from app.api.lean import Express
 from app.api.logs import Trace
 from app.api.metrics import Metrics
+from app.api.openapi import DocumentedApp
 from app.api.problems import answer
 from app.api.templates import template
 
@@ -38,6 +41,26 @@ _SECURITY: Final = (
 )
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, traceparent"
+
+
+class FramedApp(DocumentedApp):
+    """The application inside our frame, and the lean routes before everything else that it is made of.
+
+    FastAPI's own layers (last-resort errors, telemetry, body limit) wrap each request and each message of its answer;
+    the frame does what the lean routes need of them.
+    """
+
+    def __init__(self, metrics: Metrics, **options: Any) -> None:
+        super().__init__(**options)
+        self._metrics = metrics
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """What a request goes through; made once."""
+        stack = super().build_middleware_stack()
+        # It would answer what nobody foresaw with plain text, before the frame could with a problem document.
+        if isinstance(stack, ServerErrorMiddleware):
+            stack = stack.app
+        return Frame(Express(stack), self._metrics)
 
 
 class Frame:

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from app.domain.problems import Fault, Invalid
@@ -27,8 +27,7 @@ _UUID_LENGTH = 36
 _REFERENCE_FORMS = "A customer is named by its UUID or as type:value, for example external_id:42."
 
 
-@dataclass(frozen=True, slots=True)
-class Identifier:
+class Identifier(NamedTuple):
     """A name that another system has for a customer. `value` is as sent; two are the same when type and `key` are."""
 
     type: str
@@ -36,8 +35,7 @@ class Identifier:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """Who is meant: a customer by our own id, or whoever holds any of the identifiers.
 
     Both together mean this very customer, who goes by these identifiers too.

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from app.domain.health.explain import reasons
@@ -36,15 +36,18 @@ class Stored:
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """The answer for one touchpoint: stored now, or known already (`duplicate`)."""
+class Recorded(NamedTuple):
+    """The answer for one touchpoint: stored now, or known already (`duplicate`).
+
+    `identity_revision` is the customer's at that moment: while it stays, the identifiers that led here lead here.
+    """
 
     customer_id: UUID
     touchpoint: Touchpoint
     stored: Stored
     duplicate: bool
     pending_match: bool
+    identity_revision: int
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ class CustomerLog:
 
     customer_id: UUID
     state: State
+    identity_revision: int = 0
     known: dict[tuple[str, str], Stored] = field(default_factory=dict)
     threads: dict[str, list[Fact]] = field(default_factory=dict)
     fresh: list[tuple[Touchpoint, Stored]] = field(default_factory=list)
@@ -72,9 +76,7 @@ class CustomerLog:
             return None
         if stored.body_sha256 != touchpoint.body_sha256:
             raise Conflict("id_reused", "This id was used before with another body.")
-        return Recorded(
-            self.customer_id, touchpoint, stored, duplicate=True, pending_match=self.waits(touchpoint.fact)
-        )
+        return self._recorded(touchpoint, stored, duplicate=True)
 
     def add(self, fact: Fact) -> None:
         """Fold a new fact into the state, with what it changes for the facts of its thread."""
@@ -100,9 +102,11 @@ class CustomerLog:
         stored = Stored(touchpoint.body_sha256, touchpoint.occurred_at, touchpoint.received_at, outcome)
         self.known[touchpoint.source, touchpoint.id] = stored
         self.fresh.append((touchpoint, stored))
-        return Recorded(
-            self.customer_id, touchpoint, stored, duplicate=False, pending_match=self.waits(touchpoint.fact)
-        )
+        return self._recorded(touchpoint, stored, duplicate=False)
+
+    def _recorded(self, touchpoint: Touchpoint, stored: Stored, *, duplicate: bool) -> Recorded:
+        waits = self.waits(touchpoint.fact)
+        return Recorded(self.customer_id, touchpoint, stored, duplicate, waits, self.identity_revision)
 
     def health_before(self, state: State, now: int, model: Model) -> Health:
         """The health of `state` at `now`; a fact that follows another within the second need not score it again."""

@@ -1,10 +1,9 @@
 """A touchpoint: one fact about a customer, checked and ready for the log."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.domain import kinds
 from app.domain.health.facts import Fact, fact_of, order_thread
@@ -15,8 +14,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Touchpoint:
+class Touchpoint(NamedTuple):
     """What one row of the log says, before its outcome is known.
 
     Times are aware, in UTC, to the microsecond. `value_minor` is the amount in minor units of the shop's currency, None

@@ -1,11 +1,10 @@
-"""What is known of one customer, in one statement: the support view is asked for with every call that comes in."""
+"""What is known of customers, of many in one statement: the support view is asked for with every call that comes in."""
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -15,24 +14,26 @@ from app.domain.customers import HeldIdentifier, Profile
 from app.domain.descriptions import complaint_id_of, describe, order_id_of
 from app.domain.health.state import State
 from app.domain.ids import opaque_id
+from app.storage.states import holds
 from app.storage.timeline import OPEN_COMPLAINTS, PENDING
 
 NOTES: Final = 5
 
 # Lists come as JSON arrays of arrays. Each is a range of one index of this customer's, so that what is read does not
-# grow with the log. The answers' kinds are repeated as constants because only constants prove the partial index.
-_CONTEXT: Final = f"""
-SELECT c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner, c.traits, c.created_at, c.updated_at,
-  c.revision, s.state, s.merged_into, s.erased_at, (
+# grow with the log, and what the state knows to be empty is not looked for. The answers' kinds are repeated as
+# constants because only constants prove the partial index. OFFSET 0 keeps each look-up a look-up (touchpoints.py).
+_CONTEXTS: Final = f"""
+SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner,
+  c.traits, c.created_at, c.updated_at, c.revision, s.state, s.identity_revision, s.merged_into, s.erased_at, (
     SELECT json_agg(json_build_array(i.type, i.value, i.created_at) ORDER BY i.created_at, i.type, i.value_key)
     FROM customer_identifiers i
-    WHERE i.customer_id = $1
+    WHERE i.customer_id = c.id
   ) AS identifiers, (
     SELECT json_agg(json_build_array(n.id, n.text, n.author, n.created_at))
     FROM (
       SELECT n.id, n.text, n.author, n.created_at
       FROM customer_notes n
-      WHERE n.customer_id = $1
+      WHERE n.customer_id = c.id
       ORDER BY n.id DESC
       LIMIT {NOTES}
     ) n
@@ -44,36 +45,45 @@ SELECT c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner, c.t
     FROM (
       SELECT t.*
       FROM touchpoints t
-      WHERE t.customer_id = $1
+      WHERE t.customer_id = c.id
       ORDER BY t.occurred_at DESC, t.source DESC, t.id DESC, t.origin_customer_id DESC
-      LIMIT $2
+      LIMIT asked.recent
     ) t
-  ) AS recent, (
+  ) AS recent, CASE WHEN {holds("open_sev")} THEN (
     SELECT json_agg(json_build_array(o.thread, o.source, o.id, o.occurred_at, o.severity, o.description))
-    FROM ({OPEN_COMPLAINTS % ""}) o
-  ) AS open_complaints, (
+    FROM ({OPEN_COMPLAINTS % ("c.id", "")}) o
+  ) END AS open_complaints, CASE WHEN {holds("sd180")} THEN (
     SELECT json_agg(json_build_array(
       a.kind, a.source, a.id, a.occurred_at, a.properties -> 'rating', a.properties -> 'scale', a.properties -> 'text'
     ))
-    FROM (VALUES ('nps'), ('csat'), ('ces'), ('review')) AS asked (kind)
+    FROM (VALUES ('nps'), ('csat'), ('ces'), ('review')) AS answer (kind)
     CROSS JOIN LATERAL (
       SELECT t.kind, t.source, t.id, t.occurred_at, t.properties
       FROM touchpoints t
-      WHERE t.customer_id = $1 AND t.kind = asked.kind AND t.kind IN ('nps', 'csat', 'ces', 'review')
+      WHERE t.customer_id = c.id AND t.kind = answer.kind AND t.kind IN ('nps', 'csat', 'ces', 'review')
       ORDER BY t.occurred_at DESC, t.source DESC, t.id DESC
       LIMIT 1
     ) a
-  ) AS answers
-FROM customers c JOIN customer_states s ON s.customer_id = c.id
-WHERE c.id = $1 AND s.customer_id = $1
+  ) END AS answers
+FROM unnest($1::uuid[], $2::bigint[]) AS asked (customer_id, recent)
+CROSS JOIN LATERAL (SELECT * FROM customers c WHERE c.id = asked.customer_id OFFSET 0) c
+CROSS JOIN LATERAL (SELECT * FROM customer_states s WHERE s.customer_id = asked.customer_id OFFSET 0) s
+WHERE c.id = ANY ($1::uuid[]) AND s.customer_id = ANY ($1::uuid[])
 """  # noqa: S608 - constants of this package
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Asked(NamedTuple):
+    """One customer, and how many of their newest touchpoints."""
+
+    customer_id: UUID
+    touchpoints: int
+
+
+class Known(NamedTuple):
     """What the tables hold about one customer. `seal` changes when any of it does."""
 
     customer_id: UUID
+    identity_revision: int
     merged_into: UUID | None
     erased_at: datetime | None
     profile: Profile
@@ -89,13 +99,21 @@ class Known:
     seal: bytes
 
 
-async def load(connection: asyncpg.Connection, customer_id: UUID, touchpoints: int) -> Known | None:
-    """What is known of a customer, with so many of their newest touchpoints; None when there is no such customer."""
-    row = await connection.fetchrow(_CONTEXT, customer_id, touchpoints)
-    if row is None:
-        return None
+async def load(connection: asyncpg.Connection, asked: Collection[Asked]) -> dict[Asked, Known]:
+    """What is known of each; who does not exist is missing."""
+    if not asked:
+        return {}
+    rows = await connection.fetch(
+        _CONTEXTS, [one.customer_id for one in asked], [one.touchpoints for one in asked]
+    )
+    return {Asked(row["customer_id"], row["wanted"]): _known(row) for row in rows}
+
+
+def _known(row: asyncpg.Record) -> Known:
+    customer_id = row["customer_id"]
     return Known(
         customer_id=customer_id,
+        identity_revision=row["identity_revision"],
         merged_into=row["merged_into"],
         erased_at=row["erased_at"],
         profile=Profile(

@@ -10,7 +10,7 @@ import asyncpg
 
 from app.domain.customers import Customer, HeldIdentifier, Profile, not_found
 from app.domain.health.state import State
-from app.storage.states import LockedState
+from app.storage.states import StateRow
 
 # --- identity: what resolving a reference asks ----------------------------------------------------------------------
 
@@ -23,7 +23,7 @@ class Identity(NamedTuple):
     merged_into: UUID | None
     erased_at: datetime | None
 
-    def holds_for(self, locked: LockedState) -> bool:
+    def holds_for(self, locked: StateRow) -> bool:
         """Whether nothing of this changed until the row was locked."""
         return self == (locked.customer_id, locked.identity_revision, locked.merged_into, locked.erased_at)
 

@@ -6,8 +6,9 @@ asyncpg) serves the write path and the context read, where SQLAlchemy's 0.1 ms a
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import TracebackType
 from typing import Any
 
 import asyncpg
@@ -101,6 +102,40 @@ async def _keep_session(_connection: asyncpg.Connection) -> None:
     """Nothing to reset: no statement of ours changes a session, and RESET ALL would cost a round trip a request."""
 
 
+class Seat:
+    """A bare connection that one task keeps for itself, outside any transaction: opened when it is first asked for, and
+    given up when the server was lost or did not answer, so that the next one to ask gets a good one.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[asyncpg.Connection]]) -> None:
+        self._connect = connect
+        self._connection: asyncpg.Connection | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection is kept."""
+        return self._connection is not None and not self._connection.is_closed()
+
+    async def __aenter__(self) -> asyncpg.Connection:
+        """The connection. Errors come as asyncpg raises them."""
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connect()
+        return self._connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Keep the connection unless it may be in the middle of something."""
+        if error is not None and (not isinstance(error, Exception) or is_away(error)):
+            self.leave()
+
+    def leave(self) -> None:
+        """Close at once."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
 class Database:
     """One PostgreSQL. Opening it connects to nothing: a service may start while its database is still away."""
 
@@ -125,6 +160,11 @@ class Database:
         self._wait_seconds = wait_seconds
         self._hot_size = hot_size
         self._hot: asyncpg.Pool | None = None
+        self._seats: list[Seat] = []
+        # Every statement of the hot path is a look-up by key whose plan never depends on its arguments, and planning
+        # one of them anew costs several times its execution.
+        settings = self._arguments["server_settings"] | {"plan_cache_mode": "force_generic_plan"}
+        self._hot_arguments = self._arguments | {"server_settings": settings}
         self.engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
@@ -140,14 +180,25 @@ class Database:
     async def hot(self) -> asyncpg.Pool:
         """The pool of bare connections, made on first use inside the running loop."""
         if self._hot is None:
-            # Every statement of the hot path is a look-up by key whose plan never depends on its arguments, and
-            # planning one of them anew costs several times its execution.
-            settings = self._arguments["server_settings"] | {"plan_cache_mode": "force_generic_plan"}
-            arguments = self._arguments | {"server_settings": settings}
-            pool = asyncpg.create_pool(**arguments, min_size=0, max_size=self._hot_size, reset=_keep_session)
+            pool = asyncpg.create_pool(
+                **self._hot_arguments, min_size=0, max_size=self._hot_size, reset=_keep_session
+            )
             self._hot = pool
             await pool
         return self._hot
+
+    def seat(self) -> Seat:
+        """A bare connection for one task alone; closed with the database."""
+        seat = Seat(self._connect_hot)
+        self._seats.append(seat)
+        return seat
+
+    async def _connect_hot(self) -> asyncpg.Connection:
+        return await asyncpg.connect(**self._hot_arguments)
+
+    def seats_open(self) -> int:
+        """Bare connections that their tasks keep."""
+        return sum(seat.is_open for seat in self._seats)
 
     def hot_in_use(self) -> int:
         """Bare connections that somebody holds."""
@@ -192,6 +243,8 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection, waiting for those in use no longer than a statement may take."""
+        for seat in self._seats:
+            seat.leave()
         if self._hot is not None:
             try:
                 async with asyncio.timeout(self._wait_seconds):

@@ -1,82 +1,139 @@
-"""The write path's two statements: lock what a group needs and load it, write what became of it.
+"""The write path's statements: load what a group needs, write what became of it.
 
-A round trip costs as much as the work of a dozen rows, so each of the two is one statement (docs/performance.md).
+A round trip costs as much as the work of a dozen rows, so a group that meets no other writer takes two statements and
+no transaction around them: `load` reads one snapshot, `write_unchanged` locks the customers' rows and writes everything
+if none of them was rewritten since, else nothing (docs/adr/0009-look-then-write-unchanged.md). A group that does meet
+another writer takes `lock`, `load` and `write` in one transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from app.domain.touchpoints import Touchpoint
 from app.storage import states, touchpoints
-from app.storage.states import LockedState, SavedState
+from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import KnownRow, Wanted
 
-# The look-ups see what was committed when the statement began, which may be before a row that had to be waited for was
-# changed. Its new version has another xmin than the one that the statement's own snapshot shows: `overtaken`.
-_LOCK_AND_LOAD = f"""
-WITH locked AS MATERIALIZED (
-  SELECT customer_id, state, identity_revision, merged_into, erased_at, xmin::text AS version
-  FROM customer_states
-  WHERE customer_id = ANY ($6::uuid[])
-  ORDER BY customer_id
-  FOR UPDATE
-)
-SELECT l.customer_id, NULL::boolean AS by_id, NULL AS source, NULL AS id, NULL AS kind,
+# The parts are told apart by their first column: a state row, a row of the log found by its id, one found by its
+# thread, an identifier that the customer holds.
+_LOAD = f"""
+SELECT 0 AS part, s.customer_id, NULL AS source, NULL AS id, NULL AS kind,
   NULL::timestamptz AS occurred_at, NULL::bigint AS value_minor, NULL AS thread, NULL AS properties,
   NULL::timestamptz AS received_at, NULL::bytea AS body_sha256, NULL AS outcome,
-  l.state, l.identity_revision, l.merged_into, l.erased_at,
-  l.version IS DISTINCT FROM (
-    SELECT s.xmin::text FROM customer_states s WHERE s.customer_id = l.customer_id
-  ) AS overtaken
-FROM locked l
+  s.state, s.identity_revision, s.merged_into, s.erased_at, s.xmin::text AS version
+FROM customer_states s
+WHERE s.customer_id = ANY ($1::uuid[])
 UNION ALL
-SELECT known.*, NULL::bytea, NULL::integer, NULL::uuid, NULL::timestamptz, NULL::boolean
-FROM ({touchpoints.KNOWN}) AS known
+SELECT known.*, NULL, NULL, NULL, NULL, NULL
+FROM ({touchpoints.known(2)}) AS known
+UNION ALL
+SELECT 3, held.customer_id, held.type, held.value_key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+  NULL, NULL, NULL, NULL, NULL
+FROM unnest($7::uuid[], $8::text[], $9::text[]) AS claimed (customer_id, type, value_key)
+CROSS JOIN LATERAL (
+  SELECT * FROM customer_identifiers i
+  WHERE i.customer_id = claimed.customer_id AND i.type = claimed.type AND i.value_key = claimed.value_key
+  OFFSET 0
+) held
+WHERE held.customer_id = ANY ($7::uuid[])
 """  # noqa: S608 - only this package's constants go in
 
-# Both parts run to their end whatever the outer query reads.
+# Both parts of a writing statement run to their end whatever the outer query reads.
 _WRITE = f"""
-WITH logged AS ({touchpoints.INSERT} RETURNING true),
+WITH logged AS ({touchpoints.insert()} RETURNING true),
 saved AS ({states.save_from(18)} RETURNING true)
 SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
 """  # noqa: S608 - only this package's constants go in
 
+# Every writer of a customer's log rewrites the state row, so a row whose version (xmin) is the one that was read stands
+# for everything that was read. Locked in customer order, like everywhere; a wait ends with the newest version in hand.
+# No ON CONFLICT: a row that stands in the way although nothing changed must undo the whole statement.
+_WRITE_UNCHANGED = f"""
+WITH locked AS MATERIALIZED (
+  SELECT customer_id, xmin::text AS version
+  FROM customer_states
+  WHERE customer_id = ANY ($18::uuid[])
+  ORDER BY customer_id
+  FOR UPDATE
+), unchanged AS MATERIALIZED (
+  SELECT count(*) = cardinality($18::uuid[]) AS yes
+  FROM locked JOIN unnest($18::uuid[], $23::text[]) AS seen (customer_id, version) USING (customer_id, version)
+), logged AS ({touchpoints.insert("(SELECT yes FROM unchanged)")} RETURNING true
+), saved AS ({states.save_from(18)} AND (SELECT yes FROM unchanged) RETURNING true
+)
+SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
+"""  # noqa: S608 - only this package's constants go in
+
+
+class Loaded(NamedTuple):
+    """What a group found: its customers' state rows (missing: no such customer), the log rows that concern it, and
+    which of the identifiers it asked for are held by the customer they were asked of: (customer_id, type, value_key).
+    """
+
+    states: Mapping[UUID, StateRow]
+    known: Sequence[KnownRow]
+    held: frozenset[tuple[UUID, str, str]]
+
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a group found: the locked rows of its customers (missing: no such customer) and the log rows it concerns."""
+class Written:
+    """What a group writes: (customer_id, touchpoint, outcome) of each new row, and the states that come of them."""
 
-    locked: dict[UUID, LockedState]
-    known: list[KnownRow]
+    rows: Sequence[tuple[UUID, Touchpoint, str]]
+    states: Sequence[SavedState]
+    scored_at: datetime
 
+    def arguments(self) -> tuple[object, ...]:
+        """The first 22 arguments of both writing statements."""
+        return *touchpoints.columns(self.rows), *states.columns(self.states), self.scored_at
 
-async def lock_and_load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
-    """Lock the customers of a group until the transaction ends, and load what their log knows of it.
-
-    Rows are locked in customer order: two writers that share customers wait for each other, and never in a circle.
-    """
-    rows = await connection.fetch(_LOCK_AND_LOAD, *wanted.arguments(), wanted.customer_ids())
-    locked = [row for row in rows if row["by_id"] is None]
-    if any(row["overtaken"] for row in locked):
-        known = await touchpoints.load_known(connection, wanted)
-    else:
-        known = [touchpoints.known_row(row) for row in rows if row["by_id"] is not None]
-    return Loaded({row["customer_id"]: states.locked_state(row) for row in locked}, known)
+    def is_whole(self, counts: Mapping[str, int]) -> bool:
+        """Whether every row and every state was taken."""
+        return (counts["logged"], counts["saved"]) == (len(self.rows), len(self.states))
 
 
-async def write(
-    connection: asyncpg.Connection,
-    rows: Sequence[tuple[UUID, Touchpoint, str]],
-    saved: Sequence[SavedState],
-    scored_at: datetime,
-) -> bool:
-    """Add (customer_id, touchpoint, outcome) to the log and save the states of the locked customers.
+async def lock(connection: asyncpg.Connection, wanted: Wanted) -> None:
+    """Lock the customers of a group until the transaction ends, in customer order: nobody waits in a circle."""
+    await states.lock(connection, wanted.customer_ids())
+
+
+async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
+    """What is known of the customers of a group and of what it brings, in one snapshot."""
+    found: dict[UUID, StateRow] = {}
+    known: list[KnownRow] = []
+    held: list[tuple[UUID, str, str]] = []
+    for row in await connection.fetch(_LOAD, wanted.customer_ids(), *wanted.arguments()):
+        part = row[0]
+        if part == 0:
+            found[row[1]] = states.state_row(row)
+        elif part == 3:  # noqa: PLR2004 - see _LOAD
+            held.append((row[1], row[2], row[3]))
+        else:
+            known.append(touchpoints.known_row(row))
+    return Loaded(found, known, frozenset(held))
+
+
+async def write(connection: asyncpg.Connection, written: Written) -> bool:
+    """Write what became of locked customers.
 
     False when a row or a state was not taken: somebody wrote without the lock, and the transaction must not commit.
     """
-    counts = await connection.fetchrow(_WRITE, *touchpoints.columns(rows), *states.columns(saved), scored_at)
-    return (counts["logged"], counts["saved"]) == (len(rows), len(saved))
+    return written.is_whole(await connection.fetchrow(_WRITE, *written.arguments()))
+
+
+async def write_unchanged(connection: asyncpg.Connection, written: Written, seen: Mapping[UUID, str]) -> bool:
+    """Write what became of customers whose state rows still have the version in `seen`, outside any transaction.
+
+    False when one of them changed meanwhile: then nothing is written.
+    """
+    versions = [seen[saved.customer_id] for saved in written.states]
+    try:
+        counts = await connection.fetchrow(_WRITE_UNCHANGED, *written.arguments(), versions)
+    except asyncpg.UniqueViolationError:
+        return False
+    return written.is_whole(counts)

@@ -1,9 +1,8 @@
 """The state row of each customer: the lock that every writer takes first, and the score's integers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -12,12 +11,18 @@ from app.domain.health.state import State
 
 # Rows are locked in customer order: two writers that share customers wait for each other, and never in a circle.
 _LOCK = """
-SELECT customer_id, state, identity_revision, merged_into, erased_at
+SELECT customer_id, state, identity_revision, merged_into, erased_at, xmin::text AS version
 FROM customer_states
 WHERE customer_id = ANY ($1::uuid[])
 ORDER BY customer_id
 FOR UPDATE
 """
+
+
+def holds(member: str, column: str = "s.state") -> str:
+    """SQL that says whether a member of a stored state is other than 0: its bit in the mask (State.encode)."""
+    bit = State._fields.index(member)
+    return f"get_byte({column}, {1 + bit // 8}) & {1 << bit % 8} <> 0"
 
 
 def save_from(first: int) -> str:
@@ -32,19 +37,21 @@ WHERE s.customer_id = new.customer_id AND s.customer_id = ANY (${ids}::uuid[])
 """  # noqa: S608 - numbers of arguments
 
 
-@dataclass(frozen=True, slots=True)
-class LockedState:
-    """What a writer finds under the lock; a cached identity of another `identity_revision` is not to be trusted."""
+class StateRow(NamedTuple):
+    """A state row; a cached identity of another `identity_revision` is not to be trusted.
+
+    `version` is another one after every change of the row; empty where nobody asked for it.
+    """
 
     customer_id: UUID
     state: State
     identity_revision: int
     merged_into: UUID | None
     erased_at: datetime | None
+    version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SavedState:
+class SavedState(NamedTuple):
     """A state and what lists show of it."""
 
     customer_id: UUID
@@ -53,20 +60,21 @@ class SavedState:
     score: float | None
 
 
-async def lock(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> dict[UUID, LockedState]:
+async def lock(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> dict[UUID, StateRow]:
     """Lock these customers' rows until the transaction ends; those that do not exist are missing from the answer."""
     rows = await connection.fetch(_LOCK, customer_ids)
-    return {row["customer_id"]: locked_state(row) for row in rows}
+    return {row["customer_id"]: state_row(row) for row in rows}
 
 
-def locked_state(row: Mapping[str, Any]) -> LockedState:
-    """A locked row."""
-    return LockedState(
+def state_row(row: Mapping[str, Any]) -> StateRow:
+    """A row with the columns of StateRow."""
+    return StateRow(
         row["customer_id"],
         State.decode(row["state"]),
         row["identity_revision"],
         row["merged_into"],
         row["erased_at"],
+        row["version"],
     )
 
 

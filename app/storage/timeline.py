@@ -126,12 +126,12 @@ FROM (
     row_number() OVER (PARTITION BY t.thread, t.kind ORDER BY {_turn("t")}) AS nth,
     count(*) FILTER (WHERE t.kind = 'complaint_resolved') OVER (PARTITION BY t.thread) AS resolved
   FROM touchpoints t
-  WHERE t.customer_id = $1 AND t.kind IN ('complaint_opened', 'complaint_resolved') %s
+  WHERE t.customer_id = %s AND t.kind IN ('complaint_opened', 'complaint_resolved') %s
 ) c
 WHERE c.kind = 'complaint_opened' AND c.nth > c.resolved
 ORDER BY c.occurred_at, c.source, c.id
 LIMIT 50"""  # noqa: S608 - constants of this module
-"""The openings of customer $1 that no resolution answers, the oldest first; %s takes another condition on `t`."""
+"""A customer's openings that no resolution answers, the oldest first; %s take the customer and a condition on `t`."""
 
 # --- touchpoints ----------------------------------------------------------------------------------------------------
 
@@ -379,7 +379,10 @@ class OpenComplaint(NamedTuple):
     description: str | None
 
 
-_OPEN_COMPLAINTS_AS_OF: Final = OPEN_COMPLAINTS % "AND t.occurred_at <= $2 AND t.received_at <= $3"
+_OPEN_COMPLAINTS_AS_OF: Final = OPEN_COMPLAINTS % (
+    "$1",
+    "AND t.occurred_at <= $2 AND t.received_at <= $3",
+)
 
 
 async def open_complaints(

@@ -2,11 +2,8 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
-
-import asyncpg
 
 from app.domain.health.facts import THREADED, Fact, fact_of
 from app.domain.recording import Stored
@@ -19,31 +16,47 @@ _FACT_COLUMNS = (
     "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties::text AS properties"
 )
 
-# Two look-ups in one statement: rows that have one of these ids, and rows that are tied to one of the group.
-# OFFSET 0 keeps each look-up a look-up: flattened into a join, the planner prefers to read every row that these
-# customers ever had, and the cost of a write would grow with their history.
-KNOWN: Final = f"""
-SELECT t.customer_id, true AS by_id, {_FACT_COLUMNS}, t.received_at, t.body_sha256,
+
+def known(first: int) -> str:
+    """Two look-ups: rows that have one of these ids (part 1), and rows that are tied to one of the group (part 2).
+
+    The five arguments begin at number `first`: Wanted.arguments() gives them.
+    """
+    ids, sources, names, owners, threads = range(first, first + 5)
+    # OFFSET 0 keeps each look-up a look-up: flattened into a join, the planner prefers to read every row that these
+    # customers ever had, and the cost of a write would grow with their history.
+    return f"""
+SELECT 1 AS part, t.customer_id, {_FACT_COLUMNS}, t.received_at, t.body_sha256,
   t.outcome::text AS outcome
-FROM unnest($1::uuid[], $2::text[], $3::text[]) AS wanted (customer_id, source, id)
+FROM unnest(${ids}::uuid[], ${sources}::text[], ${names}::text[]) AS wanted (customer_id, source, id)
 CROSS JOIN LATERAL (
   SELECT * FROM touchpoints t
   WHERE t.customer_id = wanted.customer_id AND t.source = wanted.source AND t.id = wanted.id
   OFFSET 0
 ) t
-WHERE t.customer_id = ANY ($1::uuid[])
+WHERE t.customer_id = ANY (${ids}::uuid[])
 UNION ALL
-SELECT t.customer_id, false, {_FACT_COLUMNS}, NULL, NULL, NULL
-FROM unnest($4::uuid[], $5::text[]) AS wanted (customer_id, thread)
+SELECT 2, t.customer_id, {_FACT_COLUMNS}, NULL, NULL, NULL
+FROM unnest(${owners}::uuid[], ${threads}::text[]) AS wanted (customer_id, thread)
 CROSS JOIN LATERAL (
   SELECT * FROM touchpoints t
   WHERE t.customer_id = wanted.customer_id AND t.thread = wanted.thread AND {TIED}
   OFFSET 0
 ) t
-WHERE t.customer_id = ANY ($4::uuid[])
-"""  # noqa: S608 - only this module's constants go in
+WHERE t.customer_id = ANY (${owners}::uuid[])
+"""  # noqa: S608 - numbers of arguments, and this module's constants
 
-INSERT: Final = """
+
+def insert(only_if: str | None = None) -> str:
+    """The INSERT of new rows, its arguments are the first seventeen; a row that is there already is left alone.
+
+    With `only_if`, an SQL condition, all rows go in or, where it is false or one is there already, none.
+    """
+    ending = "ON CONFLICT DO NOTHING" if only_if is None else f"WHERE {only_if}"
+    return f"{_INSERT}{ending}"
+
+
+_INSERT: Final = """
 INSERT INTO touchpoints (
   customer_id, origin_customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
   exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome
@@ -58,12 +71,10 @@ FROM unnest(
   customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency, exchange_rate,
   value_minor, thread, description, items, properties, body_sha256, outcome
 )
-ON CONFLICT DO NOTHING
 """
 
 
-@dataclass(frozen=True, slots=True)
-class KnownRow:
+class KnownRow(NamedTuple):
     """A row that concerns a group: found by its id (then with what a retry needs), or as a member of a thread."""
 
     customer_id: UUID
@@ -73,33 +84,32 @@ class KnownRow:
     stored: Stored | None
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a group asks of the log: (customer_id, source, id) of its touchpoints, (customer_id, thread) of some."""
+class Wanted(NamedTuple):
+    """What a group asks: (customer_id, source, id) of its touchpoints, (customer_id, thread) of some of them, and
+    (customer_id, type, value_key) of identifiers that were looked up just now and must still lead to the customer.
+    """
 
     keys: Sequence[tuple[UUID, str, str]]
     threads: Sequence[tuple[UUID, str]]
+    claimed: Sequence[tuple[UUID, str, str]]
 
     def customer_ids(self) -> list[UUID]:
         """Each customer once, in the order in which their rows are locked."""
         return sorted({customer_id for customer_id, _, _ in self.keys})
 
     def arguments(self) -> tuple[list[Any], ...]:
-        """The five arguments of KNOWN."""
-        ids, sources, names = zip(*self.keys, strict=True) if self.keys else ((), (), ())
-        owners, threads = zip(*self.threads, strict=True) if self.threads else ((), ())
-        return list(ids), list(sources), list(names), list(owners), list(threads)
+        """The five arguments of `known`, and those of the identifiers."""
+        return *_unzip(self.keys, 3), *_unzip(self.threads, 2), *_unzip(self.claimed, 3)
 
 
-async def load_known(connection: asyncpg.Connection, wanted: Wanted) -> list[KnownRow]:
-    """The rows of the log that concern a group, as of now."""
-    return [known_row(row) for row in await connection.fetch(KNOWN, *wanted.arguments())]
+def _unzip(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
 def known_row(row: Mapping[str, Any]) -> KnownRow:
-    """A row of KNOWN."""
+    """A row of `known`."""
     stored = None
-    if row["by_id"]:
+    if row["part"] == 1:
         stored = Stored(row["body_sha256"], row["occurred_at"], row["received_at"], row["outcome"])
     return KnownRow(row["customer_id"], row["source"], row["id"], fact_of_row(row), stored)
 

@@ -1,26 +1,39 @@
 """Who is meant, fast: a bounded memory of identifiers in front of the look-up, which concurrent callers share.
 
-What is remembered is a hint. It carries the customer's identity_revision, and the write path compares that under the
-row lock: a stale hint costs one more look-up and never a wrong customer (docs/adr/0003-lanes.md).
+What is remembered is a hint. It carries the customer's identity_revision, and whoever reads or writes for the customer
+compares that with the customer's row: a stale hint costs one more look-up and never a wrong customer
+(docs/adr/0003-lanes.md). What was looked up just now is a hint too, without a revision: the write path asks the
+customer's own row whether it holds the identifiers, which costs less than another look-up.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from app.domain.identifiers import Reference
+from app.domain.identifiers import Identifier, Reference
+from app.storage import identifiers
 from app.storage.database import Database
-from app.storage.identifiers import Key
 from app.usecases.group_writer import GroupWriter
 from app.usecases.resolve_customers import Resolution, Resolved, resolve
 
+_REVISION_BYTES = 8
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+
+class _Question(NamedTuple):
     reference: Reference
     now: datetime
     may_add_identifiers: bool
+    thoroughly: bool
+
+
+class Found(NamedTuple):
+    """The customer who holds all identifiers of a reference, who therefore exists: not asked is whether still, and
+    whether they were merged or erased. `identity_revision` is None when they were looked up just now.
+    """
+
+    customer_id: UUID
+    identity_revision: int | None
 
 
 class Identities:
@@ -29,8 +42,10 @@ class Identities:
     def __init__(self, database: Database, *, remembered: int, queue_limit: int, group_limit: int) -> None:
         self._database = database
         self._remembered = remembered
-        self._hints: dict[Key, tuple[UUID, int]] = {}
-        self._lookups = GroupWriter[_Question, Resolution](self._resolve, queue_limit, group_limit)
+        # One string to its customer's 16 bytes and revision: a quarter of what tuples of objects would take.
+        self._hints: dict[str, bytes] = {}
+        self._seat = database.seat()
+        self._lookups = GroupWriter[_Question, Found | Resolution](self._resolve, queue_limit, group_limit)
 
     def start(self) -> None:
         """Begin to look up; needs a running loop."""
@@ -41,60 +56,86 @@ class Identities:
         await self._lookups.drain()
 
     async def resolve(
-        self, references: Sequence[Reference], now: datetime, *, may_add_identifiers: bool = True
-    ) -> list[Resolution | BaseException]:
+        self,
+        references: Sequence[Reference],
+        now: datetime,
+        *,
+        may_add_identifiers: bool = True,
+        thoroughly: bool = False,
+    ) -> list[Found | Resolution | BaseException]:
         """Who each reference means, creating customers that are new; one answer each, in order.
 
-        An exception stands for a reference that could not be looked up. Raises Unavailable as GroupWriter.submit does.
+        `thoroughly`, after a first answer was no good, takes no hint and follows merges. An exception stands for a
+        reference that could not be looked up. Raises Unavailable as GroupWriter.submit does.
         """
-        answers = [self._hinted(reference) for reference in references]
+        answers: list[Found | Resolution | BaseException | None] = [
+            None if thoroughly else self.hinted(reference) for reference in references
+        ]
         unknown = [index for index, answer in enumerate(answers) if answer is None]
         if unknown:
             found = await self._lookups.submit(
-                [_Question(references[index], now, may_add_identifiers) for index in unknown]
+                [_Question(references[index], now, may_add_identifiers, thoroughly) for index in unknown]
             )
             for index, answer in zip(unknown, found, strict=True):
                 answers[index] = answer
                 if isinstance(answer, Resolved):
-                    self._remember(references[index], answer)
+                    self.remember(references[index], answer.customer_id, answer.identity_revision)
         return [answer for answer in answers if answer is not None]
 
-    def forget(self, reference: Reference) -> None:
-        """Drop what is remembered of a reference that turned out to be stale."""
-        for identifier in reference.identifiers:
-            self._hints.pop((identifier.type, identifier.key), None)
-
-    def _hinted(self, reference: Reference) -> Resolution | BaseException | None:
+    def hinted(self, reference: Reference) -> Found | None:
+        """The customer that all identifiers of a reference are remembered for, or None."""
         if reference.customer_id is not None:
-            # Whether that customer exists shows when its row is locked.
-            return Resolved(reference.customer_id, 0, created=False)
+            # Whether that customer exists shows when its row is read.
+            return Found(reference.customer_id, None)
         hint = None
         for identifier in reference.identifiers:
-            found = self._hints.get((identifier.type, identifier.key))
+            found = self._hints.get(_name(identifier))
             if found is None or (hint is not None and found != hint):
                 return None
             hint = found
-        return None if hint is None else Resolved(hint[0], hint[1], created=False)
+        if hint is None:
+            return None
+        return Found(UUID(bytes=hint[:-_REVISION_BYTES]), int.from_bytes(hint[-_REVISION_BYTES:]))
 
-    def _remember(self, reference: Reference, answer: Resolved) -> None:
+    def remember(self, reference: Reference, customer_id: UUID, identity_revision: int) -> None:
+        """All identifiers of `reference` led to this customer while it had this revision."""
+        hint = customer_id.bytes + identity_revision.to_bytes(_REVISION_BYTES)
         for identifier in reference.identifiers:
-            self._hints[identifier.type, identifier.key] = (answer.customer_id, answer.identity_revision)
+            self._hints[_name(identifier)] = hint
         while len(self._hints) > self._remembered:
             # The oldest goes, used or not: exact recency would cost every hit a write.
             del self._hints[next(iter(self._hints))]
 
-    async def _resolve(self, questions: list[_Question]) -> list[Resolution]:
-        answers: dict[int, Resolution] = {}
-        for may_add in (True, False):
-            asked = [
-                index for index, question in enumerate(questions) if question.may_add_identifiers is may_add
-            ]
+    def forget(self, reference: Reference) -> None:
+        """Drop what is remembered of a reference that turned out to be stale."""
+        for identifier in reference.identifiers:
+            self._hints.pop(_name(identifier), None)
+
+    async def _resolve(self, questions: list[_Question]) -> list[Found | Resolution]:
+        """One statement while every identifier is held by one customer; what is new takes the long way."""
+        keys = {(each.type, each.key) for question in questions for each in question.reference.identifiers}
+        async with self._seat as connection:
+            holders = await identifiers.holders(connection, keys)
+        answers: dict[int, Found | Resolution] = {}
+        others: dict[bool, list[int]] = {True: [], False: []}
+        for index, question in enumerate(questions):
+            named = {holders.get((each.type, each.key)) for each in question.reference.identifiers}
+            holder = named.pop() if len(named) == 1 else None
+            if holder is None or question.thoroughly:
+                others[question.may_add_identifiers].append(index)
+            else:
+                answers[index] = Found(holder, None)
+        for may_add, asked in others.items():
             if asked:
-                found = await resolve(
+                resolved = await resolve(
                     self._database,
                     [questions[index].reference for index in asked],
                     questions[asked[0]].now,
                     may_add_identifiers=may_add,
                 )
-                answers |= zip(asked, found, strict=True)
+                answers |= zip(asked, resolved, strict=True)
         return [answers[index] for index in range(len(questions))]
+
+
+def _name(identifier: Identifier) -> str:
+    return f"{identifier.type}:{identifier.key}"

@@ -1,18 +1,19 @@
 """The write path's lanes: each customer belongs to one lane, each lane has one writer that shares its commits.
 
 Two writers of one process never meet on a row, and a hot customer is one row per group. Other processes may hold the
-same lane: record_touchpoints locks rows in customer order, so they take turns (docs/adr/0003-lanes.md).
+same lane: rows are locked in customer order, so they take turns (docs/adr/0003-lanes.md).
 """
 
 import asyncio
+import functools
 from collections.abc import Sequence
 
 from app.domain.health.model import Model
 from app.domain.ids import lane_of
 from app.domain.problems import Unavailable
-from app.storage.database import Database
+from app.storage.database import Database, Seat
 from app.usecases.group_writer import GroupWriter
-from app.usecases.record_touchpoints import Entry, LostRace, Outcome, record_touchpoints
+from app.usecases.record_touchpoints import Entry, LostRace, Outcome, record_group
 
 
 class Lanes:
@@ -21,10 +22,15 @@ class Lanes:
     def __init__(
         self, database: Database, model: Model, *, lanes: int, queue_limit: int, group_limit: int
     ) -> None:
-        self._database = database
         self._model = model
+        # Each writer keeps a connection: there is always one for the next group, and none to ask a pool for.
         self._lanes = [
-            GroupWriter[Entry, Outcome](self._record, queue_limit, group_limit, retry_on=(LostRace,))
+            GroupWriter[Entry, Outcome](
+                functools.partial(self._record, database.seat()),
+                queue_limit,
+                group_limit,
+                retry_on=(LostRace,),
+            )
             for _ in range(lanes)
         ]
 
@@ -71,6 +77,6 @@ class Lanes:
         except Unavailable as full:
             return [full] * len(entries)
 
-    async def _record(self, entries: list[Entry]) -> list[Outcome]:
-        async with self._database.hot_transaction() as connection:
-            return await record_touchpoints(connection, entries, self._model)
+    async def _record(self, seat: Seat, entries: list[Entry]) -> list[Outcome]:
+        async with seat as connection:
+            return await record_group(connection, entries, self._model)

@@ -1,22 +1,20 @@
 """From what a caller posted to what became of it: look up who is meant, then record, each sharing its transactions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from app.domain.identifiers import Reference
 from app.domain.problems import Unavailable
 from app.domain.recording import Recorded
 from app.domain.touchpoints import Touchpoint
-from app.usecases.identities import Identities
+from app.usecases.identities import Found, Identities
 from app.usecases.lanes import Lanes
 from app.usecases.record_touchpoints import Entry, Rerouted
-from app.usecases.resolve_customers import Resolved
+from app.usecases.resolve_customers import Resolution, Resolved
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
+class Post(NamedTuple):
     """A touchpoint and who it is about. `told`: answer with the effect on health."""
 
     reference: Reference
@@ -38,10 +36,14 @@ async def post_touchpoints(
     Posts for one customer keep their order; nothing is stored for a post whose answer is a problem.
     """
     answers: list[Posted | None] = [None] * len(posts)
-    waiting = list(range(len(posts)))
-    for _ in range(LOOKUPS):
+    waiting: Sequence[int] = range(len(posts))
+    for attempt in range(LOOKUPS):
         entries = await _entries(
-            identities, [posts[index] for index in waiting], now, may_add_identifiers=may_add_identifiers
+            identities,
+            [posts[index] for index in waiting],
+            now,
+            may_add_identifiers=may_add_identifiers,
+            thoroughly=attempt > 0,
         )
         known = [entry for entry in entries if isinstance(entry, Entry)]
         outcomes = iter(await lanes.record(known) if known else ())
@@ -51,8 +53,10 @@ async def post_touchpoints(
             if isinstance(outcome, Rerouted):
                 identities.forget(posts[index].reference)
                 rerouted.append(index)
-            else:
-                answers[index] = outcome
+                continue
+            answers[index] = outcome
+            if isinstance(outcome, Recorded) and isinstance(entry, Entry) and entry.claimed:
+                identities.remember(posts[index].reference, outcome.customer_id, outcome.identity_revision)
         waiting = rerouted
         if not waiting:
             break
@@ -60,25 +64,23 @@ async def post_touchpoints(
 
 
 async def _entries(
-    identities: Identities, posts: Sequence[Post], now: datetime, *, may_add_identifiers: bool
+    identities: Identities, posts: Sequence[Post], now: datetime, **how: bool
 ) -> list[Entry | BaseException]:
     try:
-        resolutions = await identities.resolve(
-            [post.reference for post in posts], now, may_add_identifiers=may_add_identifiers
-        )
+        resolutions = await identities.resolve([post.reference for post in posts], now, **how)
     except Unavailable as problem:
         return [problem] * len(posts)
-    return [
-        _entry(post, resolution) if isinstance(resolution, Resolved) else resolution
-        for post, resolution in zip(posts, resolutions, strict=True)
-    ]
+    return [_entry(post, resolution) for post, resolution in zip(posts, resolutions, strict=True)]
 
 
-def _entry(post: Post, resolution: Resolved) -> Entry:
-    by_name = post.reference.customer_id is None
-    return Entry(
-        resolution.customer_id, post.touchpoint, post.told, resolution.identity_revision if by_name else None
-    )
+def _entry(post: Post, resolution: Found | Resolution | BaseException) -> Entry | BaseException:
+    if not isinstance(resolution, Found | Resolved):
+        return resolution
+    customer_id, revision = resolution.customer_id, resolution.identity_revision
+    if post.reference.customer_id is not None:
+        return Entry(customer_id, post.touchpoint, post.told)
+    claimed = [(each.type, each.key) for each in post.reference.identifiers] if revision is None else ()
+    return Entry(customer_id, post.touchpoint, post.told, revision, claimed)
 
 
 def _busy() -> Unavailable:

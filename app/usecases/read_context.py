@@ -1,9 +1,13 @@
-"""Everything about one customer for whoever is talking to them now: two statements, whatever the log holds."""
+"""Everything about one customer for whoever is talking to them now: two statements, whatever the log holds.
 
+Callers who ask at the same time share the statements, as writers share their commits (group_writer.py): most of what a
+read costs the database is asking, not finding.
+"""
+
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
-
-import asyncpg
+from typing import Final, NamedTuple
+from uuid import UUID
 
 from app.domain.context import Action, Context
 from app.domain.customers import Customer, not_found
@@ -12,11 +16,18 @@ from app.domain.health.model import Model
 from app.domain.health.outlook import p_alive
 from app.domain.health.score import score
 from app.domain.health.standing import level_reasons, next_best_actions
-from app.domain.identifiers import Reference
+from app.domain.identifiers import Reference, identifier
 from app.domain.touchpoints import seconds
 from app.storage import contexts, identifiers
-from app.storage.contexts import Known
+from app.storage.contexts import Asked, Known
+from app.storage.database import Database
+from app.storage.identifiers import Key
 from app.usecases.find_customer import find_customer
+from app.usecases.group_writer import GroupWriter
+from app.usecases.identities import Found, Identities
+
+GROUP: Final = 64
+"""Customers in one statement: beyond it the last would wait for the first longer than asking costs."""
 
 
 class SealedContext(NamedTuple):
@@ -26,36 +37,113 @@ class SealedContext(NamedTuple):
     seal: bytes
 
 
-async def read_context(
-    connection: asyncpg.Connection,
-    reference: Reference,
-    model: Model,
-    now: datetime,
-    *,
-    touchpoints: int,
-    currency: str,
-) -> SealedContext:
-    """The customer as of `now`, with so many of their newest touchpoints, and sums in the shop's `currency`.
-
-    Raises what `find_customer` raises.
-    """
-    known = await _named(connection, reference, touchpoints)
-    if known is None or known.merged_into is not None or known.erased_at is not None:
-        # Not the plain case: the general look-up follows merges and knows what to say.
-        identity = await find_customer(connection, reference)
-        known = await contexts.load(connection, identity.customer_id, touchpoints)
-    if known is None:
-        raise not_found()
-    return SealedContext(_context(known, model, now, currency), known.seal)
+class _Question(NamedTuple):
+    reference: Reference
+    touchpoints: int
 
 
-async def _named(connection: asyncpg.Connection, reference: Reference, touchpoints: int) -> Known | None:
-    """Who is meant when the reference names exactly one customer."""
-    keys = {(identifier.type, identifier.key) for identifier in reference.identifiers}
-    named = set((await identifiers.holders(connection, keys)).values())
-    if reference.customer_id is not None:
-        named.add(reference.customer_id)
-    return await contexts.load(connection, named.pop(), touchpoints) if len(named) == 1 else None
+class _Nothing:
+    """The plain way found nobody, or somebody of whom more must be asked."""
+
+
+_NOTHING: Final = _Nothing()
+
+
+class Contexts:
+    """What is known of customers, for the readers of one process."""
+
+    def __init__(self, database: Database, identities: Identities, *, queue_limit: int) -> None:
+        self._database = database
+        self._identities = identities
+        self._seat = database.seat()
+        self._reads = GroupWriter[_Question, Known | _Nothing](self._load, queue_limit, GROUP)
+
+    def start(self) -> None:
+        """Begin to read; needs a running loop."""
+        self._reads.start()
+
+    async def drain(self) -> None:
+        """Answer all that is queued, then stop."""
+        await self._reads.drain()
+
+    async def read(
+        self, reference: Reference, model: Model, now: datetime, *, touchpoints: int, currency: str
+    ) -> SealedContext:
+        """The customer as of `now`, with so many of their newest touchpoints, and sums in the shop's `currency`.
+
+        Raises what `find_customer` raises, and Unavailable as GroupWriter.submit does.
+        """
+        (known,) = await self._reads.submit([_Question(reference, touchpoints)])
+        if isinstance(known, BaseException):
+            raise known
+        if isinstance(known, _Nothing):
+            known = await self._load_thoroughly(reference, touchpoints)
+        return SealedContext(_context(known, model, now, currency), known.seal)
+
+    async def _load(self, questions: list[_Question]) -> Sequence[Known | _Nothing]:
+        """At most two statements: who is meant by those that no hint knows, and what is known of them all."""
+        hints = [self._identities.hinted(question.reference) for question in questions]
+        async with self._seat as connection:
+            holders = await identifiers.holders(
+                connection,
+                {
+                    (each.type, each.key)
+                    for question, hint in zip(questions, hints, strict=True)
+                    if hint is None
+                    for each in question.reference.identifiers
+                },
+            )
+            named = [
+                hint or _holder(question.reference, holders)
+                for question, hint in zip(questions, hints, strict=True)
+            ]
+            asked = [
+                None if who is None else Asked(who.customer_id, question.touchpoints)
+                for question, who in zip(questions, named, strict=True)
+            ]
+            found = await contexts.load(connection, {one for one in asked if one is not None})
+        return [
+            _NOTHING
+            if who is None or one is None or one not in found
+            else self._trusted(question.reference, who, found[one])
+            for question, who, one in zip(questions, named, asked, strict=True)
+        ]
+
+    def _trusted(self, reference: Reference, who: Found, known: Known) -> Known | _Nothing:
+        if known.merged_into is not None or known.erased_at is not None:
+            return _NOTHING
+        if who.identity_revision is None:
+            if reference.identifiers and all(
+                _holds(known, each.type, each.key) for each in reference.identifiers
+            ):
+                self._identities.remember(reference, known.customer_id, known.identity_revision)
+        elif who.identity_revision != known.identity_revision:
+            self._identities.forget(reference)
+            return _NOTHING
+        return known
+
+    async def _load_thoroughly(self, reference: Reference, touchpoints: int) -> Known:
+        """By the general look-up, which follows merges and knows what to say."""
+        async with self._database.hot_reading() as connection:
+            identity = await find_customer(connection, reference)
+            asked = Asked(identity.customer_id, touchpoints)
+            known = (await contexts.load(connection, [asked])).get(asked)
+        if known is None:
+            raise not_found()
+        return known
+
+
+def _holder(reference: Reference, holders: Mapping[Key, UUID]) -> Found | None:
+    named = {holders.get((each.type, each.key)) for each in reference.identifiers}
+    holder = named.pop() if len(named) == 1 else None
+    return None if holder is None else Found(holder, None)
+
+
+def _holds(known: Known, kind: str, key: str) -> bool:
+    """Whether the customer's own row, read in the same moment as their revision, has the identifier."""
+    return any(
+        held.type == kind and identifier(kind, held.value, "#").key == key for held in known.identifiers
+    )
 
 
 def _context(known: Known, model: Model, now: datetime, currency: str) -> Context:

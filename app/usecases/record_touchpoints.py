@@ -1,8 +1,7 @@
 """The one door into the log: a list of touchpoints in, one outcome each, a constant number of statements."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -11,27 +10,28 @@ from app.domain.health.model import Model
 from app.domain.problems import Conflict, NotFound, Problem
 from app.domain.recording import CustomerLog, Recorded, record, record_untold, settle
 from app.domain.touchpoints import Touchpoint
-from app.storage.recording import Loaded, lock_and_load, write
-from app.storage.states import LockedState, SavedState
+from app.storage.identifiers import Key
+from app.storage.recording import Loaded, Written, load, lock, write, write_unchanged
+from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import Wanted
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A touchpoint for a customer. `told`: the caller waits for the effect on health (a single post).
 
-    `identity_revision` is the one under which a cache took the identifier for this customer; None when the caller
-    named the customer itself.
+    Who named the customer by identifiers says why these mean this customer: `identity_revision` is the one under which
+    a cache took them for it, or `claimed` are the identifiers as they were looked up just now. The row of the customer
+    decides whether that still holds. Both are empty when the caller named the customer itself.
     """
 
     customer_id: UUID
     touchpoint: Touchpoint
     told: bool = True
     identity_revision: int | None = None
+    claimed: Sequence[Key] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Rerouted:
+class Rerouted(NamedTuple):
     """Nothing was stored: the customer is another one by now. Look the reference up again (`to`: the survivor)."""
 
     to: UUID | None = None
@@ -52,15 +52,41 @@ async def record_touchpoints(
     Runs inside the caller's transaction, whose commit makes it true. What is wrong with one entry (`id_reused`,
     `customer_not_found`, `erased`) is its outcome and no one else's. Raises LostRace, and what the database raises.
     """
-    loaded = await lock_and_load(connection, _wanted(entries))
-    refused = [_refusal(entry, loaded.locked.get(entry.customer_id)) for entry in entries]
-    logs = _logs(loaded)
-    outcomes = [
-        _decide(logs[entry.customer_id], entry, model) if no is None else no
-        for entry, no in zip(entries, refused, strict=True)
-    ]
-    await _write(connection, logs, model)
+    wanted = _wanted(entries)
+    await lock(connection, wanted)
+    _, outcomes, written = _decided(entries, await load(connection, wanted), model)
+    if written is not None and not await write(connection, written):
+        raise LostRace
     return outcomes
+
+
+async def record_group(
+    connection: asyncpg.Connection, entries: Sequence[Entry], model: Model
+) -> list[Outcome]:
+    """The same for one who is in no transaction: two statements while nobody else writes for these customers.
+
+    What was read is written if it still stands, else it is all done again under the lock.
+    """
+    loaded, outcomes, written = _decided(entries, await load(connection, _wanted(entries)), model)
+    if written is None:
+        return outcomes
+    seen = {customer_id: row.version for customer_id, row in loaded.states.items()}
+    if await write_unchanged(connection, written, seen):
+        return outcomes
+    async with connection.transaction():
+        return await record_touchpoints(connection, entries, model)
+
+
+def _decided(
+    entries: Sequence[Entry], loaded: Loaded, model: Model
+) -> tuple[Loaded, list[Outcome], Written | None]:
+    """What becomes of each entry, and what is to be written for it to be true: nothing when nothing is new."""
+    logs = _logs(loaded)
+    outcomes: list[Outcome] = []
+    for entry in entries:
+        refused = _refusal(entry, loaded)
+        outcomes.append(_decide(logs[entry.customer_id], entry, model) if refused is None else refused)
+    return loaded, outcomes, _written([log for log in logs.values() if log.fresh], model)
 
 
 def _wanted(entries: Sequence[Entry]) -> Wanted:
@@ -68,12 +94,14 @@ def _wanted(entries: Sequence[Entry]) -> Wanted:
     threads = {
         (e.customer_id, e.touchpoint.fact.thread) for e in entries if e.touchpoint.fact.thread is not None
     }
-    return Wanted(list(keys), list(threads))
+    claimed = {(e.customer_id, kind, value) for e in entries for kind, value in e.claimed}
+    return Wanted(list(keys), list(threads), list(claimed))
 
 
 def _logs(loaded: Loaded) -> dict[UUID, CustomerLog]:
     logs = {
-        customer_id: CustomerLog(customer_id, locked.state) for customer_id, locked in loaded.locked.items()
+        customer_id: CustomerLog(customer_id, row.state, row.identity_revision)
+        for customer_id, row in loaded.states.items()
     }
     for row in loaded.known:
         log = logs[row.customer_id]
@@ -84,14 +112,17 @@ def _logs(loaded: Loaded) -> dict[UUID, CustomerLog]:
     return logs
 
 
-def _refusal(entry: Entry, locked: LockedState | None) -> Outcome | None:
-    if locked is None:
+def _refusal(entry: Entry, loaded: Loaded) -> Outcome | None:
+    row: StateRow | None = loaded.states.get(entry.customer_id)
+    if row is None:
         return NotFound("customer_not_found", "There is no such customer.")
-    if locked.erased_at is not None:
+    if row.erased_at is not None:
         return Conflict("erased", "This customer was erased; nothing may be written any more.")
-    if locked.merged_into is not None:
-        return Rerouted(locked.merged_into)
-    if entry.identity_revision is not None and entry.identity_revision != locked.identity_revision:
+    if row.merged_into is not None:
+        return Rerouted(row.merged_into)
+    if entry.identity_revision is not None and entry.identity_revision != row.identity_revision:
+        return Rerouted()
+    if any((entry.customer_id, kind, value) not in loaded.held for kind, value in entry.claimed):
         return Rerouted()
     return None
 
@@ -105,17 +136,15 @@ def _decide(log: CustomerLog, entry: Entry, model: Model) -> Outcome:
         return problem
 
 
-async def _write(connection: asyncpg.Connection, logs: dict[UUID, CustomerLog], model: Model) -> None:
-    changed = [log for log in logs.values() if log.fresh]
+def _written(changed: Sequence[CustomerLog], model: Model) -> Written | None:
     if not changed:
-        return
+        return None
     for log in changed:
         settle(log, model)
     # After all are settled: a run's last row gets its outcome then.
     rows = [(log.customer_id, point, kept.outcome) for log in changed for point, kept in log.fresh]
     newest = max(point.received_at for _, point, _ in rows)
-    if not await write(connection, rows, [_saved(log) for log in changed], newest):
-        raise LostRace
+    return Written(rows, [_saved(log) for log in changed], newest)
 
 
 def _saved(log: CustomerLog) -> SavedState:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -36,8 +36,7 @@ class Raced(Exception):
     """A concurrent transaction changed what the decision rested on. Roll back and resolve again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """The customer who is meant. `created` only for the reference that created them.
 
     `identity_revision` is what it was when the reference was looked up: while it stays the same under the lock of the

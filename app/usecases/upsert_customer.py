@@ -10,7 +10,7 @@ from app.domain.customers import Customer, changed
 from app.domain.identifiers import Reference
 from app.domain.problems import Problem
 from app.storage import customers, states
-from app.storage.states import LockedState
+from app.storage.states import StateRow
 from app.usecases.resolve_customers import Raced, Resolved, resolve_customers, until_settled
 
 
@@ -43,7 +43,7 @@ async def upsert_customer(
     return customer, resolved.created
 
 
-def _still_means(resolved: Resolved, locked: LockedState | None) -> bool:
+def _still_means(resolved: Resolved, locked: StateRow | None) -> bool:
     return (
         locked is not None
         and locked.identity_revision == resolved.identity_revision

@@ -6,14 +6,14 @@
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
 
 from app.cli import serve
-from app.storage import recording, touchpoints
-from app.storage.database import Database
+from app.storage import recording, states, touchpoints
+from app.storage.database import Database, Seat
 from app.storage.touchpoints import KnownRow
 from app.usecases.group_writer import GroupWriter
 from app.usecases.lanes import Lanes
@@ -34,19 +34,20 @@ def _do_not_look_for_known_ids() -> None:
     known_row = touchpoints.known_row
 
     def blind(row: Any) -> KnownRow:
-        return replace(known_row(row), stored=None)
+        return known_row(row)._replace(stored=None)
 
     touchpoints.known_row = blind
 
 
 def _do_not_lock() -> None:
-    recording._LOCK_AND_LOAD = recording._LOCK_AND_LOAD.replace("FOR UPDATE", "")
+    states._LOCK = states._LOCK.replace("FOR UPDATE", "")
+    recording._WRITE_UNCHANGED = recording._WRITE_UNCHANGED.replace("FOR UPDATE", "")
 
 
-def _do_not_look_again() -> None:
-    """Believe what was seen before the lock was had."""
-    recording._LOCK_AND_LOAD = recording._LOCK_AND_LOAD.replace(
-        "l.version IS DISTINCT FROM", "false AND l.version IS DISTINCT FROM"
+def _do_not_check() -> None:
+    """Believe that what was read still stands when it is written."""
+    recording._WRITE_UNCHANGED = recording._WRITE_UNCHANGED.replace(
+        "count(*) = cardinality($18::uuid[])", "count(*) >= 0"
     )
 
 
@@ -63,15 +64,17 @@ def _fail_together() -> None:
 def _answer_before_commit() -> None:
     ending: set[asyncio.Task[Any]] = set()
 
-    async def end(transaction: Any) -> None:
+    async def end(connection: Any, transaction: Any) -> None:
         await asyncio.sleep(0.05)
-        await transaction.__aexit__(None, None, None)
+        await transaction.commit()
+        await connection.close()
 
-    async def record(self: Lanes, entries: list[Entry]) -> list[Outcome]:
-        transaction = self._database.hot_transaction()
-        connection = await transaction.__aenter__()
+    async def record(self: Lanes, seat: Seat, entries: list[Entry]) -> list[Outcome]:
+        connection = await seat._connect()
+        transaction = connection.transaction()
+        await transaction.start()
         outcomes = await record_touchpoints(connection, entries, self._model)
-        task = asyncio.create_task(end(transaction))
+        task = asyncio.create_task(end(connection, transaction))
         ending.add(task)
         task.add_done_callback(ending.discard)
         return outcomes
@@ -101,7 +104,7 @@ MUTANTS = {
         ),
     ),
     "no_lock": Mutant("without the row lock", _do_not_lock),
-    "no_second_look": Mutant("without a second look behind a lock that was waited for", _do_not_look_again),
+    "no_check": Mutant("without a look whether what was read still stands", _do_not_check),
     "no_bisection": Mutant("a group that fails together", _fail_together),
 }
 

@@ -72,7 +72,7 @@ def context(typed: str = "typed", **members: Any) -> Context:
 
 
 def test_the_summary_says_who_how_why_what_is_open_and_what_to_do() -> None:
-    known = replace(score(EMPTY, 0, MODEL), score_exact=49.2, band="cooling", coverage=0.8)
+    known = score(EMPTY, 0, MODEL)._replace(score_exact=49.2, band="cooling", coverage=0.8)
     assert summary(context("Ada Lovelace", health=known)) == (
         "Ada Lovelace, customer since 2026-08-12. Health is 49 of 100, cooling, with 80 % of the evidence. "
         "Bought 3 times, last 40 days ago: +24.2 points. Spent 140.00 EUR so far: +7.6 points. "

@@ -1,7 +1,6 @@
 """Whatever comes in whatever groups, the log of one customer ends in the same state, and every answer stays true."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -92,7 +91,7 @@ def test_a_retry_gets_the_first_answer_and_another_body_is_refused() -> None:
     assert again.duplicate
     assert again.stored is first.stored
     with pytest.raises(Conflict) as caught:
-        record(log, replace(touchpoint("1"), body_sha256=bytes(32)), MODEL)
+        record(log, touchpoint("1")._replace(body_sha256=bytes(32)), MODEL)
     assert caught.value.code == "id_reused"
     assert len(log.fresh) == 1
 

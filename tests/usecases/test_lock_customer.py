@@ -8,7 +8,7 @@ import pytest
 from app.domain.identifiers import Identifier, Reference, parse_body_reference
 from app.domain.problems import NotFound
 from app.storage.database import Database
-from app.storage.states import LockedState
+from app.storage.states import StateRow
 from app.usecases.add_identifier import add_identifier
 from app.usecases.lock_customer import lock_customer
 from app.usecases.remove_identifier import remove_identifier
@@ -26,7 +26,7 @@ async def made(database: Database, **identifiers: str) -> UUID:
     return resolution.customer_id
 
 
-async def locked_in_a_transaction_of_its_own(database: Database, reference: Reference) -> LockedState:
+async def locked_in_a_transaction_of_its_own(database: Database, reference: Reference) -> StateRow:
     async with database.hot_transaction() as connection:
         return await lock_customer(connection, reference)
 

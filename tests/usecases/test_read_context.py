@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -13,33 +14,33 @@ from app.usecases.add_note import add_note
 from app.usecases.identities import Identities
 from app.usecases.lanes import Lanes
 from app.usecases.post_touchpoints import Post, post_touchpoints
-from app.usecases.read_context import SealedContext, read_context
+from app.usecases.read_context import Contexts, SealedContext
 from tests.usecases.posts import NOW, post
 
 ADA = parse_reference("external_id:42")
 
 
 @pytest.fixture
-def desk(store: Database, lanes: Lanes, identities: Identities) -> "Desk":
-    return Desk(store, lanes, identities)
+async def desk(store: Database, lanes: Lanes, identities: Identities) -> AsyncIterator["Desk"]:
+    contexts = Contexts(store, identities, queue_limit=100)
+    contexts.start()
+    yield Desk(store, lanes, identities, contexts)
+    await contexts.drain()
 
 
 class Desk:
     """Somebody who posts and reads about external_id:42."""
 
-    def __init__(self, store: Database, lanes: Lanes, identities: Identities) -> None:
-        self.store, self._lanes, self._identities = store, lanes, identities
+    def __init__(self, store: Database, lanes: Lanes, identities: Identities, contexts: Contexts) -> None:
+        self.store, self._lanes, self.identities, self.contexts = store, lanes, identities, contexts
 
     async def add(self, *posts: Post) -> None:
-        answers = await post_touchpoints(self._identities, self._lanes, posts, NOW, may_add_identifiers=True)
+        answers = await post_touchpoints(self.identities, self._lanes, posts, NOW, may_add_identifiers=True)
         assert not [answer for answer in answers if isinstance(answer, BaseException)]
 
     async def read(self, touchpoints: int = 5, hours_later: int = 0) -> SealedContext:
         now = NOW + timedelta(hours=hours_later)
-        async with self.store.hot_reading() as connection:
-            return await read_context(
-                connection, ADA, shipped(), now, touchpoints=touchpoints, currency="EUR"
-            )
+        return await self.contexts.read(ADA, shipped(), now, touchpoints=touchpoints, currency="EUR")
 
     async def note(self, text: str) -> None:
         async with self.store.hot_transaction() as connection:
@@ -154,12 +155,17 @@ async def test_everything_is_as_of_now(desk: Desk) -> None:
 
 async def test_reading_is_two_statements(desk: Desk) -> None:
     await desk.add(post("p"))
+    await desk.read()
     said: list[object] = []
-    async with desk.store.hot_reading() as connection:
+    async with desk.contexts._seat as connection:
         with connection.query_logger(said.append):
-            await read_context(connection, ADA, shipped(), NOW, touchpoints=5, currency="EUR")
+            desk.identities.forget(ADA)
+            await desk.read()
             await asyncio.sleep(0)  # the driver tells in the loop's next round
-    assert len(said) == 2
+            assert len(said) == 2
+            await asyncio.gather(*(desk.read() for _ in range(20)))
+            await asyncio.sleep(0)
+    assert len(said) == 3
 
 
 async def test_nobody_has_no_context(desk: Desk) -> None:

@@ -1,5 +1,4 @@
 import random
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -106,7 +105,7 @@ async def test_what_was_not_yet_known_can_be_left_out(log: Log) -> None:
         "c", kind="complaint_opened", days_ago=5, properties={"complaint_id": "c", "severity": "high"}
     )
     arrived = NOW + timedelta(hours=1)
-    await log.add(replace(late, touchpoint=replace(late.touchpoint, received_at=arrived)))
+    await log.add(late._replace(touchpoint=late.touchpoint._replace(received_at=arrived)))
     later = NOW + timedelta(hours=2)
     assert (await log.health(now=later, as_of=NOW)).red_flags == ("complaint_open",)
     assert (await log.health(now=later, as_of=NOW, known_at=NOW)).red_flags == ()

@@ -1,9 +1,8 @@
 """Why the score moved, exactly: what each component did, what it could still do, and the same in words."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.domain.health import wording
 from app.domain.health.facts import SEVERITIES, Fact, fact_of
@@ -59,7 +58,7 @@ def delta(before: Health, after: Health, model: Model) -> tuple[float, ...]:
 
 def gain(state: State, health: Health, addition: State, now: int, model: Model) -> float:
     """Points by which `health`, of `state` at `now`, would change if `addition` (what facts would add) came in."""
-    return _exact(score(state.plus(addition), now, model)) - _exact(health)
+    return exact(score(state.plus(addition), now, model)) - exact(health)
 
 
 def purchase_now(state: State, now: int) -> State:
@@ -86,7 +85,7 @@ def points_missed(state: State, health: Health, now: int, model: Model) -> tuple
         best = best.plus(contribution((step,)))
     reachable = list(score(state.plus(best), now, model).terms)
     reachable[_REFUNDS] = reachable[_COMPLAINTS] = reachable[_CONTACTS] = 0.0
-    start = _exact(health)
+    start = exact(health)
     return tuple(
         max(0.0, points(health.log_odds - (term or 0.0) + (top or 0.0), model.scale) - start)
         for term, top in zip(health.terms, reachable, strict=True)
@@ -119,8 +118,7 @@ def reasons(
     return told
 
 
-@dataclass(frozen=True, slots=True)
-class _Event:
+class _Event(NamedTuple):
     fact: Fact
     thread: Sequence[Fact]
     was: State
@@ -130,7 +128,8 @@ class _Event:
     model: Model
 
 
-def _exact(health: Health) -> float:
+def exact(health: Health) -> float:
+    """The unrounded score; without evidence the neutral 50."""
     return BASE if health.score_exact is None else health.score_exact
 
 

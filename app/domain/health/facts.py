@@ -1,10 +1,9 @@
 """One touchpoint as the score sees it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import floor, isfinite
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 SEVERITIES: Final = MappingProxyType({"low": 500, "medium": 1000, "high": 1500, "critical": 2000})
 """Severity of a complaint in thousandths."""
@@ -52,8 +51,7 @@ SCALES: Final = MappingProxyType({"nps": (0, 10), "csat": (1, 5), "ces": (1, 7),
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """What one touchpoint means to the score. Built by `fact_of`, which knows the kinds.
 
     `at` is whole seconds since 1970; `id` is unique for the customer and only breaks ties between facts of one second;

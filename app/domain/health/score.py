@@ -3,14 +3,13 @@
 Formulae and numbers: docs, health, "Settled definitions". Missing evidence is None and counts 0, never a penalty.
 """
 
-from dataclasses import dataclass
 from math import exp, log, log1p
-from typing import Final
+from typing import Final, NamedTuple
 
 from app.domain.health.mbg import purchase_probability
-from app.domain.health.model import BANDS, Model
+from app.domain.health.model import BANDS, COMPONENTS, Model
 from app.domain.health.state import State
-from app.domain.health.weights import DAY_SECONDS, read
+from app.domain.health.weights import DAY_SECONDS, read, weight
 
 BASE: Final = 50.0
 """Points of a customer whose known facts weigh nothing either way."""
@@ -18,12 +17,12 @@ BASE: Final = 50.0
 _WEEK_SECONDS: Final = 7 * DAY_SECONDS
 _HALF_DAY_IN_WEEKS: Final = 0.5 / 7
 _LOG_2: Final = log(2)
+_SATISFACTION, _ADVOCACY = COMPONENTS.index("satisfaction"), COMPONENTS.index("advocacy")
 NEGLIGIBLE: Final = 1e-6
 """Log-odds so small that a quotient of two differences has lost its digits; its limit is exact to 1e-12 there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """Where one customer stands at one time.
 
     `score_exact` (0 to 100) is None without evidence, `purchase_probability` (0 to 1, in the model's horizon) without
@@ -55,8 +54,7 @@ class Health:
 
 def score(state: State, now: int, model: Model) -> Health:
     """The health of `state` at `now` (seconds since 1970); a time before the last purchase reads as that purchase."""
-    t_last = state.t_last
-    at = now if t_last is None or t_last <= now else t_last
+    at = _readable(state, now)
     n240 = read(state.n240, at, 240)
     c180 = read(state.c180, at, 180)
     sd180 = read(state.sd180, at, 180) / 1000
@@ -67,10 +65,35 @@ def score(state: State, now: int, model: Model) -> Health:
         _contacts(state, at, model),
         _satisfaction(state, at, sd180, model),
         model.w_engagement * log1p(read(state.eng30, at, 30) / 1000) if state.eng30 else None,
-        model.w_advocacy * log1p(read(state.adv365, at, 365) / 1000) if state.adv365 else None,
+        _advocacy(state, at, model),
         model.w_loyalty * log1p(read(state.loy180, at, 180) / 1000) if state.loy180 else None,
     )
     return _health(state.n, terms, n240 + sd180 + c180, model)
+
+
+def with_answer(state: State, health: Health, now: int, answer: int, model: Model) -> float:
+    """The exact score if an answer of `answer` (thousandths of [-1, 1]) came in at `now`; `health` is of `state` then.
+
+    Answers move one term alone, so the others need not be worked out again.
+    """
+    at, one = _readable(state, now), weight(now, 180)
+    answered = state._replace(sn180=state.sn180 + answer * one, sd180=state.sd180 + 1000 * one)
+    sd180 = read(answered.sd180, at, 180) / 1000
+    return _with_term(health, _SATISFACTION, _satisfaction(answered, at, sd180, model), model)
+
+
+def with_referral(state: State, health: Health, now: int, model: Model) -> float:
+    """The exact score if the customer referred somebody at `now`; `health` is of `state` then."""
+    referred = state._replace(adv365=state.adv365 + 1000 * weight(now, 365))
+    return _with_term(health, _ADVOCACY, _advocacy(referred, _readable(state, now), model), model)
+
+
+def _readable(state: State, now: int) -> int:
+    return now if state.t_last is None or state.t_last <= now else state.t_last
+
+
+def _with_term(health: Health, index: int, term: float | None, model: Model) -> float:
+    return points(health.log_odds - (health.terms[index] or 0.0) + (term or 0.0), model.scale)
 
 
 def points(log_odds: float, scale: float) -> float:
@@ -188,6 +211,10 @@ def _contacts(state: State, at: int, model: Model) -> float | None:
         return None
     paid = read(state.con30, at, 30) - model.contact_free
     return -min(model.contact_max, model.w_contact * paid) if paid > 0 else 0.0
+
+
+def _advocacy(state: State, at: int, model: Model) -> float | None:
+    return model.w_advocacy * log1p(read(state.adv365, at, 365) / 1000) if state.adv365 else None
 
 
 def _satisfaction(state: State, at: int, sd180: float, model: Model) -> float | None:

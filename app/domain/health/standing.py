@@ -5,13 +5,11 @@ from types import MappingProxyType
 from typing import Final
 
 from app.domain.health import wording
-from app.domain.health.explain import VISIBLE, gain, purchase_now
-from app.domain.health.facts import fact_of
+from app.domain.health.explain import VISIBLE, exact, gain, purchase_now
 from app.domain.health.model import COMPONENTS, Model
 from app.domain.health.resolution import RESOLUTION
-from app.domain.health.score import Health, complaint_factor
+from app.domain.health.score import Health, complaint_factor, with_answer, with_referral
 from app.domain.health.state import State
-from app.domain.health.threads import contribution
 from app.domain.health.weights import read, weight
 from app.domain.money import decimal_string
 
@@ -90,13 +88,13 @@ def _why_win_back(state: State, health: Health, now: int, model: Model) -> str:
 
 
 def _why_ask(state: State, health: Health, now: int, model: Model) -> str:
-    answer = contribution((fact_of("csat", now, "", properties={"rating": 5}),))
     asked = "No answer in recent months" if state.sd180 else "Never answered a survey"
-    return f"{asked}; a top answer would add {wording.points(gain(state, health, answer, now, model))}"
+    top = with_answer(state, health, now, 1000, model) - exact(health)
+    return f"{asked}; a top answer would add {wording.points(top)}"
 
 
 def _why_thank(state: State, health: Health, now: int, model: Model) -> str:
-    referral = gain(state, health, contribution((fact_of("referral", now, ""),)), now, model)
+    referral = with_referral(state, health, now, model) - exact(health)
     referred = "has not referred a friend lately" if state.adv365 else "has never referred a friend"
     return f"Bought {wording.times(state.n)} and {referred}; a referral would add {wording.points(referral)}"
 

@@ -1,7 +1,6 @@
 """Explanations: figures that add up, and sentences that a support agent can read out."""
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,7 +55,7 @@ def test_the_points_of_a_change_add_up_to_the_whole_change(
 def test_a_change_that_cancels_out_is_still_split() -> None:
     before = score(fold([fact_of("referral", END, "a"), fact_of("visit", END, "b")]), END, MODEL)
     engagement, advocacy = before.terms[7:9]
-    after = replace(before, terms=(*before.terms[:7], advocacy, engagement, before.terms[9]))
+    after = before._replace(terms=(*before.terms[:7], advocacy, engagement, before.terms[9]))
     moved = delta(before, after, MODEL)
     assert moved[7] == -moved[8] > 1
     assert delta(before, before, MODEL) == (0.0,) * 10
@@ -199,7 +198,7 @@ def test_what_was_spent_is_told_in_the_money_of_the_shop(currency: str, spent: s
     bought = buy(-3, "1", amount=6999, order_id="A")
     refund = fact_of("refund", END, "2", amount=2000, order_id="A")
     for facts, told in (
-        ([replace(bought, amount=4999)], f"Spent {spent} so far: "),
+        ([bought._replace(amount=4999)], f"Spent {spent} so far: "),
         ([bought, refund], f"Spent {spent} net of refunds: "),
     ):
         state = fold(facts)

@@ -155,7 +155,7 @@ def test_a_refund_never_raises_and_never_reaches_beyond_refunds_and_value(
 def test_shifting_a_whole_life_moves_its_score_by_next_to_nothing(
     facts: list[Fact], at: int, shift: int
 ) -> None:
-    shifted = [replace(fact, at=fact.at + shift) for fact in facts]
+    shifted = [fact._replace(at=fact.at + shift) for fact in facts]
     assert points(shifted, at + shift) == pytest.approx(points(facts, at), abs=0.02)
 
 
@@ -223,10 +223,10 @@ def test_the_lowest_band_reaches_down_to_0() -> None:
 
 @given(st.floats(0, 100))
 def test_a_score_is_rounded_half_up(exact: float) -> None:
-    health = replace(score(EMPTY, NOW, MODEL), score_exact=exact)
+    health = score(EMPTY, NOW, MODEL)._replace(score_exact=exact)
     assert health.score is not None
     assert -0.5 < health.score - exact <= 0.5
-    assert replace(health, score_exact=72.5).score == 73
+    assert health._replace(score_exact=72.5).score == 73
 
 
 def test_a_customer_who_buys_has_evidence_on_refunds_too() -> None:
