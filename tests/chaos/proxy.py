@@ -1,7 +1,8 @@
 """Between the service and PostgreSQL, on a socket of its own: cuts a connection around COMMIT, and nothing else.
 
-Understands of the protocol (PostgreSQL documentation, "Message Formats") where a message ends and which one is a simple
-query that begins with COMMIT; everything passes through unchanged.
+Understands of the protocol (PostgreSQL documentation, "Message Formats") where a message ends and which one commits: a
+simple query that begins with COMMIT, or, outside BEGIN, the Sync behind a statement that writes to the log. Everything
+passes through unchanged.
 """
 
 import asyncio
@@ -20,7 +21,9 @@ COMMIT_LOST = "COMMIT withheld"
 KINDS = {ANSWER_LOST: 0.7, BOTH_LOST: 0.2, COMMIT_LOST: 0.1}
 
 _PROTOCOL_3 = 3
-_COMMITTED = b"COMMIT\x00"
+# ReadyForQuery, idle: whatever was begun is done.
+_COMMITTED = b"Z\x00\x00\x00\x05I"
+_WRITES = b"INSERT INTO touchpoints"
 _CHUNK = 65536
 
 
@@ -63,10 +66,11 @@ class Proxy:
     ) -> None:
         """Pass the client's messages on, up to the COMMIT at which this connection is cut."""
         await _pass_start(reader, upstream)
+        said = _Said()
         while True:
             head = await reader.readexactly(5)
             body = await reader.readexactly(int.from_bytes(head[1:]) - 4)
-            kind = self._cut() if head[:1] == b"Q" and body.startswith(b"COMMIT") else None
+            kind = self._cut() if said.commits(head[:1], body) else None
             if kind is not None:
                 link.withhold = True
             if kind != COMMIT_LOST:
@@ -85,6 +89,31 @@ class Proxy:
         if self.made.total() == self._cuts:
             self.finished.set()
         return kind
+
+
+class _Said:
+    """What a client has said so far, as far as it tells which of its messages commits."""
+
+    def __init__(self) -> None:
+        self._in_transaction = False
+        self._writing_statements: set[bytes] = set()
+        self._writing = False
+
+    def commits(self, kind: bytes, body: bytes) -> bool:
+        if kind == b"Q":
+            self._in_transaction = body.startswith(b"BEGIN")
+            return body.startswith(b"COMMIT")
+        if kind == b"P":
+            name, query, _ = body.split(b"\0", 2)
+            if _WRITES in query:
+                self._writing_statements.add(name)
+        elif kind == b"B":
+            _portal, name, _ = body.split(b"\0", 2)
+            self._writing = name in self._writing_statements
+        elif kind == b"S":
+            committing, self._writing = self._writing and not self._in_transaction, False
+            return committing
+        return False
 
 
 class _Link:
