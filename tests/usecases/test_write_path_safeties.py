@@ -11,6 +11,7 @@ import pytest
 from app.domain.health.history import fold
 from app.domain.health.model import shipped
 from app.domain.health.state import State
+from app.domain.identifiers import parse_reference
 from app.storage import recording, states
 from app.storage.database import Database
 from app.storage.states import SavedState
@@ -19,21 +20,25 @@ from app.usecases.identities import Identities
 from app.usecases.lanes import Lanes
 from app.usecases.post_touchpoints import Post, post_touchpoints
 from app.usecases.record_touchpoints import Entry, record_group, record_touchpoints
-from app.usecases.resolve_customers import resolve
+from app.usecases.resolve_customers import Resolved, resolve
 from tests.usecases.posts import NOW, post
 
 ORDER = post("order", order_id="A")
 REFUND = post("refund", kind="refund", order_id="A")
 
 
-async def overlapping(store: Database, first: Post, second: Post, *, in_a_group: bool) -> State:
-    """The state after `second` was begun while `first` was written and not yet committed."""
-    (found,) = await resolve(store, [first.reference], NOW)
-    customer_id = found.customer_id  # type: ignore[union-attr]  # a new customer is no problem
+async def overlapping(store: Database, first: Post, second: Post, *, group_of: int) -> State:
+    """The state after `second` was begun while `first` was written and not yet committed.
+
+    `group_of`: how many customers the second one's group is about; 0 for a writer with a transaction of its own.
+    """
+    others = [parse_reference(f"external_id:other-{number}") for number in range(group_of - 1)]
+    found = await resolve(store, [first.reference, *others], NOW)
+    customer_id, *beside = [one.customer_id for one in found if isinstance(one, Resolved)]
 
     async def late() -> None:
-        entries = [Entry(customer_id, second.touchpoint)]
-        if in_a_group:
+        entries = [Entry(one, second.touchpoint) for one in (customer_id, *beside)]
+        if group_of:
             async with store.hot_reading() as connection:
                 await record_group(connection, entries, shipped())
         else:
@@ -46,28 +51,39 @@ async def overlapping(store: Database, first: Post, second: Post, *, in_a_group:
         await asyncio.sleep(0.3)
     await waiting
     async with store.hot_reading() as connection:
-        return State.decode(await connection.fetchval("SELECT state FROM customer_states"))
+        stored = await connection.fetchval(
+            "SELECT state FROM customer_states WHERE customer_id = $1", customer_id
+        )
+    return State.decode(stored)
 
 
 TRUE_STATE = fold([ORDER.touchpoint.fact, REFUND.touchpoint.fact])
 
 
-@pytest.mark.parametrize("in_a_group", [True, False])
-async def test_two_writers_of_one_customer_take_turns(store: Database, *, in_a_group: bool) -> None:
-    assert await overlapping(store, ORDER, REFUND, in_a_group=in_a_group) == TRUE_STATE
+@pytest.mark.parametrize("group_of", [0, 1, 2])
+async def test_two_writers_of_one_customer_take_turns(store: Database, group_of: int) -> None:
+    assert await overlapping(store, ORDER, REFUND, group_of=group_of) == TRUE_STATE
 
 
 @pytest.mark.parametrize(
-    "module, statement, safety, without",
+    "group_of, module, statement, safety, without",
     [
-        (states, "_LOCK", "FOR UPDATE", ""),
-        (recording, "_WRITE_UNCHANGED", "FOR UPDATE", ""),
-        (recording, "_WRITE_UNCHANGED", "count(*) = cardinality($18::uuid[])", "count(*) >= 0"),
+        (0, states, "_LOCK", "FOR UPDATE", ""),
+        (
+            1,
+            recording,
+            "_WRITE_UNCHANGED_ONE",
+            "AND s.xmin::text = ANY ($23::text[])",
+            "AND $23::text[] <> '{}'",
+        ),
+        (2, recording, "_WRITE_UNCHANGED", "FOR UPDATE", ""),
+        (2, recording, "_WRITE_UNCHANGED", "count(*) = cardinality($18::uuid[])", "count(*) >= 0"),
     ],
 )
 async def test_without_the_lock_or_the_look_at_the_version_they_bend_the_state(
     store: Database,
     monkeypatch: pytest.MonkeyPatch,
+    group_of: int,
     module: ModuleType,
     statement: str,
     safety: str,
@@ -76,7 +92,7 @@ async def test_without_the_lock_or_the_look_at_the_version_they_bend_the_state(
     safe = getattr(module, statement)
     assert safety in safe
     monkeypatch.setattr(module, statement, safe.replace(safety, without))
-    assert await overlapping(store, ORDER, REFUND, in_a_group=module is recording) != TRUE_STATE
+    assert await overlapping(store, ORDER, REFUND, group_of=group_of) != TRUE_STATE
 
 
 async def test_a_row_that_stands_in_the_way_undoes_the_whole_group(store: Database) -> None:
