@@ -16,7 +16,8 @@ from pydantic import TypeAdapter
 
 from app.api import deps
 from app.api.bodies import BODY_BYTES, JSON, Reading
-from app.api.problems import INTERNAL_ERROR, MEDIA_TYPE, document, status_of
+from app.api.problem_document import MEDIA_TYPE, document
+from app.api.problems import INTERNAL_ERROR, status_of
 from app.domain.keys import SCOPES
 from app.domain.problems import (
     Conflict,

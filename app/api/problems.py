@@ -16,12 +16,11 @@ from pydantic_core import core_schema, from_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.api import logs
+from app.api.problem_document import MEDIA_TYPE, document
 from app.domain import problems as domain
 from app.domain.problems import Fault, Invalid, Malformed, NotFound, Problem
 from app.storage import database
 
-MEDIA_TYPE: Final = "application/problem+json"
 MOST_BYTES: Final = 4096
 MOST_FAULTS: Final = 20
 
@@ -51,32 +50,6 @@ log = structlog.get_logger()
 def status_of(problem: Problem) -> int:
     """The HTTP status of a problem: that of its kind."""
     return next(STATUS[kind] for kind in type(problem).__mro__ if kind in STATUS)
-
-
-def document(
-    status: int,
-    code: str,
-    detail: str,
-    errors: Sequence[Fault] = (),
-    members: Mapping[str, Any] | None = None,
-    trace_id: str | None = None,
-) -> dict[str, Any]:
-    """The members of a problem document. `instance` is the trace, never the URL: a URL may hold an e-mail address."""
-    trace = logs.trace_id() if trace_id is None else trace_id
-    return {
-        **(members or {}),
-        "type": f"urn:rapport:problem:{code}",
-        "title": code.replace("_", " ").capitalize(),
-        "status": status,
-        "detail": detail,
-        "instance": f"urn:trace:{trace}",
-        "code": code,
-        "message": detail,
-        "errors": [
-            {"pointer": fault.pointer, "code": fault.code, "detail": fault.detail} for fault in errors
-        ],
-        "trace_id": trace,
-    }
 
 
 def _encode(body: dict[str, Any]) -> bytes:

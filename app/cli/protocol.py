@@ -9,14 +9,16 @@ import asyncio
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.api.problems import MEDIA_TYPE, document
+from app.api.problem_document import MEDIA_TYPE, document
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +34,7 @@ class Bounds:
 class BoundedConfig(uvicorn.Config):
     """uvicorn's configuration and our bounds; it travels to worker processes as a whole."""
 
-    def __init__(self, app: FastAPI | str, bounds: Bounds, **options: Any) -> None:
+    def __init__(self, app: "FastAPI | str", bounds: Bounds, **options: Any) -> None:
         super().__init__(app, http=BoundedProtocol, **options)
         self.bounds = bounds
 

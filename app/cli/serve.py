@@ -1,25 +1,20 @@
 """`rapport serve`: a database that runs and is migrated, a key on the first start, and uvicorn in front of it."""
 
-import gc
 import math
 import os
 import shlex
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EADDRINUSE
-from multiprocessing import parent_process
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import uvicorn
-from fastapi import FastAPI
 from rich.console import Console
 from rich.panel import Panel
 from uvicorn.config import STARTUP_FAILURE
@@ -30,8 +25,11 @@ from app.cli.failure import Failure
 from app.cli.keys import create_first_admin_key
 from app.cli.migrate import bring_up_to_date
 from app.cli.protocol import BoundedConfig, Bounds
-from app.main import create_app
 from app.settings import Settings
+from app.storage.database import sqlstate
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 BACKLOG = 2048
 # Longer than load balancers keep an idle connection (60 s is usual): whoever closes first must not be us, or a request
@@ -43,7 +41,10 @@ WORKER_ANSWER_SECONDS = 30
 PORT_PATIENCE_SECONDS = 2.0
 PORT_RETRY_SECONDS = 0.2
 HIGHEST_PORT = 65535
-GARBAGE_THRESHOLDS = (20_000, 20, 50)
+# A recovery takes seconds, and hours when it follows a base backup: then somebody is watching it anyway.
+RECOVERY_PATIENCE_SECONDS = 30.0
+RECOVERY_RETRY_SECONDS = 0.1
+CANNOT_CONNECT_NOW = "57P03"
 
 
 def serve(host: str, port: int, workers: int) -> None:
@@ -53,12 +54,27 @@ def serve(host: str, port: int, workers: int) -> None:
     settings = environment.load_settings()
     # The port comes first: when it is taken, nothing has been started yet.
     with _bound(host, port) as listener, environment.database(settings) as urls:
-        bring_up_to_date(urls.owner)
+        _when_it_recovered(urls.owner)
         settings = settings.model_copy(update={"database_url": urls.app})
         key = create_first_admin_key(settings)
         _listen(listener, host)
         _announce(listener, key)
         _run(listener, settings, workers)
+
+
+def _when_it_recovered(owner_url: str) -> None:
+    """Migrate. A server that is replaying its log after a crash will take connections in a moment: it is waited for."""
+    deadline = time.monotonic() + RECOVERY_PATIENCE_SECONDS
+    while True:
+        try:
+            bring_up_to_date(owner_url)
+        except Failure as failure:
+            cause = failure.__cause__
+            if cause is None or sqlstate(cause) != CANNOT_CONNECT_NOW or time.monotonic() >= deadline:
+                raise
+            time.sleep(RECOVERY_RETRY_SECONDS)
+        else:
+            return
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -159,16 +175,16 @@ def _run(listener: socket.socket, settings: Settings, workers: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _signal, _frame: None)
     if workers == 1:
-        app = create_app(settings)
-        _calm_the_collector()
-        _run_here(uvicorn.Server(_configuration(app, settings)), listener)
+        from app.cli import process  # noqa: PLC0415 - the service itself: a supervisor has no use for it
+
+        _run_here(uvicorn.Server(_configuration(process.application(settings), settings)), listener)
     else:
         # Workers read the settings from the environment, like any process; the embedded server's URL goes with it.
         os.environ["RAPPORT_DATABASE_URL"] = str(settings.database_url)
-        _supervise(Multiprocess(_configuration("app.cli.serve:worker", settings, workers), [listener]))
+        _supervise(Multiprocess(_configuration("app.cli.process:worker", settings, workers), [listener]))
 
 
-def _configuration(app: FastAPI | str, settings: Settings, workers: int = 1) -> uvicorn.Config:
+def _configuration(app: "FastAPI | str", settings: Settings, workers: int = 1) -> uvicorn.Config:
     return BoundedConfig(
         app,
         bounds=Bounds(settings.max_connections, settings.request_timeout_seconds),
@@ -199,30 +215,3 @@ def _supervise(supervisor: Multiprocess) -> None:
     supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         raise Failure("a worker did not start: the log above says why")
-
-
-def worker() -> FastAPI:
-    """The application of one worker process, which ends with its supervisor, however that ended."""
-    supervisor = parent_process()
-    if supervisor is not None:
-        threading.Thread(target=_follow, args=(supervisor,), daemon=True).start()
-    app = create_app(environment.load_settings())
-    _calm_the_collector()
-    return app
-
-
-def _calm_the_collector() -> None:
-    """Look for reference cycles less often, and never again among what the start has made.
-
-    A group of 500 makes tens of thousands of objects that die with it. By default CPython would walk them, and now and
-    then the whole heap, every 700: an eighth of the process' time (docs/performance.md).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
-
-
-def _follow(supervisor: BaseProcess) -> None:
-    # A supervisor that was killed says nothing to its workers: they would keep the port, and nobody would stop them.
-    supervisor.join()
-    os.kill(os.getpid(), signal.SIGTERM)

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app.cli import serve
+from app.cli import process
 from app.storage import recording, states, touchpoints
 from app.storage.database import Database, Seat
 from app.storage.touchpoints import KnownRow
@@ -115,4 +115,4 @@ MUTANTS = {
 def worker() -> FastAPI:
     """The application of one worker of a mutant."""
     MUTANTS[os.environ["RAPPORT_CHAOS_MUTANT"]].patch()
-    return serve.worker()
+    return process.worker()

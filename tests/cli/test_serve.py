@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,7 +23,8 @@ import httpx
 import psutil  # type: ignore[import-untyped]  # comes with the embedded server, without types
 import pytest
 
-from app.cli.serve import _command
+from app.cli.failure import Failure
+from app.cli.serve import _command, _when_it_recovered
 from app.domain import keys
 from app.storage.database import connect_arguments
 
@@ -271,3 +273,27 @@ def test_an_environment_that_cannot_work_is_one_line(
     assert len(done.stderr.splitlines()) == 1
     assert says in done.stderr
     assert "secret" not in done.stderr
+
+
+def test_a_database_that_is_recovering_is_waited_for() -> None:
+    """By the words of the protocol: three times "the database system is starting up", then another refusal."""
+    refusals = [b"57P03"] * 3 + [b"28000"]
+    heard = []
+
+    def refuse(listener: socket.socket) -> None:
+        for code in refusals:
+            client, _ = listener.accept()
+            with client:
+                heard.append(client.recv(1024))
+                fields = b"SFATAL\0VFATAL\0C" + code + b"\0Mnot now\0\0"
+                client.sendall(b"E" + (4 + len(fields)).to_bytes(4) + fields)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse, args=(listener,))
+        thread.start()
+        port = listener.getsockname()[1]
+        url = f"postgresql://somebody@127.0.0.1:{port}/shop?sslmode=disable"
+        with pytest.raises(Failure, match="refused the connection"):
+            _when_it_recovered(url)
+        thread.join()
+    assert len(heard) == len(refusals)

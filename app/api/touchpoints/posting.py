@@ -13,7 +13,7 @@ from app.api.bodies import JSON, NDJSON, RawBody, Shape, raw_body
 from app.api.deps import Config, Now, requires
 from app.api.lean import LeanRoute
 from app.api.openapi import problems
-from app.api.problems import document as problem_document
+from app.api.problem_document import document as problem_document
 from app.api.problems import status_of
 from app.api.times import wire_time
 from app.api.touchpoints.documents import (

@@ -1,0 +1,54 @@
+"""One process that answers requests: the only one, or one of the workers that a supervisor keeps.
+
+Kept apart from serve.py so that a worker loads nothing that only the start of the service needs, and the supervisor
+nothing that only workers need: both are waited for when a service is restarted.
+"""
+
+import gc
+import os
+import signal
+import threading
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
+
+from fastapi import FastAPI
+
+from app.main import create_app
+from app.settings import Settings
+
+GARBAGE_THRESHOLDS = (20_000, 20, 50)
+
+
+def worker() -> FastAPI:
+    """The application of one worker process, which ends with its supervisor, however that ended.
+
+    The settings have been checked by the supervisor, whose environment this is.
+    """
+    supervisor = parent_process()
+    if supervisor is not None:
+        threading.Thread(target=_follow, args=(supervisor,), daemon=True).start()
+    return application(Settings())
+
+
+def application(settings: Settings) -> FastAPI:
+    """The service, and a process that is set up for it."""
+    app = create_app(settings)
+    _calm_the_collector()
+    return app
+
+
+def _calm_the_collector() -> None:
+    """Look for reference cycles less often, and never again among what the start has made.
+
+    A group of 500 makes tens of thousands of objects that die with it. By default CPython would walk them, and now and
+    then the whole heap, every 700: an eighth of the process' time (docs/performance.md).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
+
+
+def _follow(supervisor: BaseProcess) -> None:
+    # A supervisor that was killed says nothing to its workers: they would keep the port, and nobody would stop them.
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)
