@@ -21,27 +21,47 @@ from app.storage.touchpoints import KnownRow, Wanted
 
 # The parts are told apart by their first column: a state row, a row of the log found by its id, one found by its
 # thread, an identifier that the customer holds.
-_LOAD = f"""
+_STATES = """
 SELECT 0 AS part, s.customer_id, NULL AS source, NULL AS id, NULL AS kind,
   NULL::timestamptz AS occurred_at, NULL::bigint AS value_minor, NULL AS thread, NULL AS properties,
   NULL::timestamptz AS received_at, NULL::bytea AS body_sha256, NULL AS outcome,
   s.state, s.identity_revision, s.merged_into, s.erased_at, s.xmin::text AS version
 FROM customer_states s
 WHERE s.customer_id = ANY ($1::uuid[])
-UNION ALL
-SELECT known.*, NULL, NULL, NULL, NULL, NULL
-FROM ({touchpoints.known(2)}) AS known
+"""
+_ROWS = "UNION ALL SELECT row.*, NULL, NULL, NULL, NULL, NULL FROM "
+_BY_ID = f"{_ROWS}({touchpoints.by_id(2)}) AS row"
+_BY_THREAD = _ROWS + "({}) AS row"
+_HELD = """
 UNION ALL
 SELECT 3, held.customer_id, held.type, held.value_key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
   NULL, NULL, NULL, NULL, NULL
-FROM unnest($7::uuid[], $8::text[], $9::text[]) AS claimed (customer_id, type, value_key)
+FROM unnest(${0}::uuid[], ${1}::text[], ${2}::text[]) AS claimed (customer_id, type, value_key)
 CROSS JOIN LATERAL (
   SELECT * FROM customer_identifiers i
   WHERE i.customer_id = claimed.customer_id AND i.type = claimed.type AND i.value_key = claimed.value_key
   OFFSET 0
 ) held
-WHERE held.customer_id = ANY ($7::uuid[])
-"""  # noqa: S608 - only this package's constants go in
+WHERE held.customer_id = ANY (${0}::uuid[])
+"""
+
+
+def _loading(*, threads: bool, claimed: bool) -> str:
+    """The statement that looks for just what a group asks: a part for nothing would cost as much as one for one."""
+    parts = [_STATES, _BY_ID]
+    if threads:
+        parts.append(_BY_THREAD.format(touchpoints.by_thread(5)))
+    if claimed:
+        first = 7 if threads else 5
+        parts.append(_HELD.format(first, first + 1, first + 2))
+    return "\n".join(parts)
+
+
+_LOADING = {
+    (threads, claimed): _loading(threads=threads, claimed=claimed)
+    for threads in (False, True)
+    for claimed in (False, True)
+}
 
 # Both parts of a writing statement run to their end whatever the outer query reads.
 _WRITE = f"""
@@ -115,7 +135,8 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
     found: dict[UUID, StateRow] = {}
     known: list[KnownRow] = []
     held: list[tuple[UUID, str, str]] = []
-    for row in await connection.fetch(_LOAD, wanted.customer_ids(), *wanted.arguments()):
+    statement = _LOADING[bool(wanted.threads), bool(wanted.claimed)]
+    for row in await connection.fetch(statement, wanted.customer_ids(), *wanted.arguments()):
         part = row[0]
         if part == 0:
             found[row[1]] = states.state_row(row)

@@ -17,14 +17,13 @@ _FACT_COLUMNS = (
 )
 
 
-def known(first: int) -> str:
-    """Two look-ups: rows that have one of these ids (part 1), and rows that are tied to one of the group (part 2).
+# OFFSET 0 keeps each look-up a look-up: flattened into a join, the planner prefers to read every row that these
+# customers ever had, and the cost of a write would grow with their history.
 
-    The five arguments begin at number `first`: Wanted.arguments() gives them.
-    """
-    ids, sources, names, owners, threads = range(first, first + 5)
-    # OFFSET 0 keeps each look-up a look-up: flattened into a join, the planner prefers to read every row that these
-    # customers ever had, and the cost of a write would grow with their history.
+
+def by_id(first: int) -> str:
+    """Rows that have one of some ids, as part 1: (customer_id, source, id) are three arrays, beginning at `first`."""
+    ids, sources, names = range(first, first + 3)
     return f"""
 SELECT 1 AS part, t.customer_id, {_FACT_COLUMNS}, t.received_at, t.body_sha256,
   t.outcome::text AS outcome
@@ -35,8 +34,15 @@ CROSS JOIN LATERAL (
   OFFSET 0
 ) t
 WHERE t.customer_id = ANY (${ids}::uuid[])
-UNION ALL
-SELECT 2, t.customer_id, {_FACT_COLUMNS}, NULL, NULL, NULL
+"""  # noqa: S608 - numbers of arguments, and this module's constants
+
+
+def by_thread(first: int) -> str:
+    """Rows that are tied to some threads, as part 2: (customer_id, thread) are two arrays, beginning at `first`."""
+    owners, threads = range(first, first + 2)
+    return f"""
+SELECT 2 AS part, t.customer_id, {_FACT_COLUMNS}, NULL::timestamptz AS received_at, NULL::bytea AS body_sha256,
+  NULL AS outcome
 FROM unnest(${owners}::uuid[], ${threads}::text[]) AS wanted (customer_id, thread)
 CROSS JOIN LATERAL (
   SELECT * FROM touchpoints t
@@ -98,16 +104,17 @@ class Wanted(NamedTuple):
         return sorted({customer_id for customer_id, _, _ in self.keys})
 
     def arguments(self) -> tuple[list[Any], ...]:
-        """The five arguments of `known`, and those of the identifiers."""
-        return *_unzip(self.keys, 3), *_unzip(self.threads, 2), *_unzip(self.claimed, 3)
-
-
-def _unzip(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+        """The columns of each as arrays, one after the other: nothing for what is not asked."""
+        return tuple(
+            list(column)
+            for rows in (self.keys, self.threads, self.claimed)
+            if rows
+            for column in zip(*rows, strict=True)
+        )
 
 
 def known_row(row: Mapping[str, Any]) -> KnownRow:
-    """A row of `known`."""
+    """A row of `by_id` or `by_thread`."""
     stored = None
     if row["part"] == 1:
         stored = Stored(row["body_sha256"], row["occurred_at"], row["received_at"], row["outcome"])

@@ -31,7 +31,7 @@ async def test_known_rows_are_found_by_their_keys_alone(owner_url: str, mode: st
         ]
         count = len(customers)
         plan = await connection.fetch(
-            f"EXPLAIN (ANALYZE, FORMAT TEXT) {touchpoints.known(1)}",
+            f"EXPLAIN (ANALYZE, FORMAT TEXT) {touchpoints.by_id(1)} UNION ALL {touchpoints.by_thread(4)}",
             *(customers, ["shop"] * count, ["7"] * count, customers, ["order:9"] * count),
         )
     finally:

@@ -171,7 +171,9 @@ async def test_what_is_only_about_an_order_is_not_read_with_it(store: Database, 
     await send(*ORDER, *ABOUT)
     async with store.hot_reading() as connection:
         customer_id = await connection.fetchval("SELECT customer_id FROM touchpoints LIMIT 1")
-        known = (await load(connection, Wanted([], [(customer_id, "order:A")], []))).known
+        known = (
+            await load(connection, Wanted([(customer_id, "shop", "none")], [(customer_id, "order:A")], []))
+        ).known
     assert sorted(row.id for row in known) == ["c", "p", "r"]
 
 
