@@ -9,6 +9,7 @@ another writer takes `lock`, `load` and `write` in one transaction.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
 
@@ -30,35 +31,24 @@ FROM customer_states s
 WHERE s.customer_id = ANY ($1::uuid[])
 """
 _ROWS = "UNION ALL SELECT row.*, NULL, NULL, NULL, NULL, NULL FROM "
-_BY_ID = f"{_ROWS}({touchpoints.by_id(2)}) AS row"
-_BY_THREAD = _ROWS + "({}) AS row"
+_BY_ID = _ROWS + "(" + touchpoints.by_id("$2::text::json -> 'keys'") + ") AS row"
+_BY_THREAD = _ROWS + "(" + touchpoints.by_thread("$2::text::json -> 'threads'") + ") AS row"
 _HELD = """
 UNION ALL
 SELECT 3, held.customer_id, held.type, held.value_key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
   NULL, NULL, NULL, NULL, NULL
-FROM unnest(${0}::uuid[], ${1}::text[], ${2}::text[]) AS claimed (customer_id, type, value_key)
+FROM json_to_recordset($2::text::json -> 'claimed') AS claimed (customer_id uuid, type text, value_key text)
 CROSS JOIN LATERAL (
   SELECT * FROM customer_identifiers i
   WHERE i.customer_id = claimed.customer_id AND i.type = claimed.type AND i.value_key = claimed.value_key
   OFFSET 0
 ) held
-WHERE held.customer_id = ANY (${0}::uuid[])
+WHERE held.customer_id = ANY ($1::uuid[])
 """
 
-
-def _loading(*, threads: bool, claimed: bool) -> str:
-    """The statement that looks for just what a group asks: a part for nothing would cost as much as one for one."""
-    parts = [_STATES, _BY_ID]
-    if threads:
-        parts.append(_BY_THREAD.format(touchpoints.by_thread(5)))
-    if claimed:
-        first = 7 if threads else 5
-        parts.append(_HELD.format(first, first + 1, first + 2))
-    return "\n".join(parts)
-
-
+# What a group asks for: threads, identifiers. A part that looks for nothing would cost as much as one that does.
 _LOADING = {
-    (threads, claimed): _loading(threads=threads, claimed=claimed)
+    (threads, claimed): "\n".join((_STATES, _BY_ID, _BY_THREAD if threads else "", _HELD if claimed else ""))
     for threads in (False, True)
     for claimed in (False, True)
 }
@@ -66,7 +56,7 @@ _LOADING = {
 # Both parts of a writing statement run to their end whatever the outer query reads.
 _WRITE = f"""
 WITH logged AS ({touchpoints.insert()} RETURNING true),
-saved AS ({states.save_from(18)} RETURNING true)
+saved AS ({states.SAVE} RETURNING true)
 SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
 """  # noqa: S608 - only this package's constants go in
 
@@ -77,25 +67,29 @@ _WRITE_UNCHANGED = f"""
 WITH locked AS MATERIALIZED (
   SELECT customer_id, xmin::text AS version
   FROM customer_states
-  WHERE customer_id = ANY ($18::uuid[])
+  WHERE customer_id = ANY ($4::uuid[])
   ORDER BY customer_id
   FOR UPDATE
 ), unchanged AS MATERIALIZED (
-  SELECT count(*) = cardinality($18::uuid[]) AS yes
-  FROM locked JOIN unnest($18::uuid[], $23::text[]) AS seen (customer_id, version) USING (customer_id, version)
+  SELECT count(*) = cardinality($4::uuid[]) AS yes
+  FROM locked JOIN json_to_recordset($2::text::json) AS seen (customer_id uuid, version text)
+    USING (customer_id, version)
 ), logged AS ({touchpoints.insert("(SELECT yes FROM unchanged)")} RETURNING true
-), saved AS ({states.save_from(18)} AND (SELECT yes FROM unchanged) RETURNING true
+), saved AS ({states.SAVE} AND (SELECT yes FROM unchanged) RETURNING true
 )
 SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
 """  # noqa: S608 - only this package's constants go in
 
 # The same for a single customer, where nobody can wait in a circle: the UPDATE locks and compares by itself.
 _WRITE_UNCHANGED_ONE = f"""
-WITH saved AS ({states.save_from(18)} AND s.xmin::text = ANY ($23::text[]) RETURNING true
+WITH saved AS ({states.SAVE} AND s.xmin::text = new.version RETURNING true
 ), logged AS ({touchpoints.insert("EXISTS (SELECT FROM saved)")} RETURNING true
 )
 SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
 """  # noqa: S608 - only this package's constants go in
+
+
+_NO_VERSIONS: Mapping[UUID, str] = MappingProxyType({})
 
 
 class Loaded(NamedTuple):
@@ -116,9 +110,15 @@ class Written:
     states: Sequence[SavedState]
     scored_at: datetime
 
-    def arguments(self) -> tuple[object, ...]:
-        """The first 22 arguments of both writing statements."""
-        return *touchpoints.columns(self.rows), *states.columns(self.states), self.scored_at
+    def arguments(self, versions: Mapping[UUID, str] = _NO_VERSIONS) -> tuple[object, ...]:
+        """The four arguments of each writing statement."""
+        customer_ids = [saved.customer_id for saved in self.states]
+        return (
+            touchpoints.rows_json(self.rows),
+            states.states_json(self.states, versions),
+            self.scored_at,
+            customer_ids,
+        )
 
     def is_whole(self, counts: Mapping[str, int]) -> bool:
         """Whether every row and every state was taken."""
@@ -136,7 +136,7 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
     known: list[KnownRow] = []
     held: list[tuple[UUID, str, str]] = []
     statement = _LOADING[bool(wanted.threads), bool(wanted.claimed)]
-    for row in await connection.fetch(statement, wanted.customer_ids(), *wanted.arguments()):
+    for row in await connection.fetch(statement, wanted.customer_ids(), wanted.as_json()):
         part = row[0]
         if part == 0:
             found[row[1]] = states.state_row(row)
@@ -160,10 +160,9 @@ async def write_unchanged(connection: asyncpg.Connection, written: Written, seen
 
     False when one of them changed meanwhile: then nothing is written.
     """
-    versions = [seen[saved.customer_id] for saved in written.states]
-    statement = _WRITE_UNCHANGED if len(versions) > 1 else _WRITE_UNCHANGED_ONE
+    statement = _WRITE_UNCHANGED if len(written.states) > 1 else _WRITE_UNCHANGED_ONE
     try:
-        counts = await connection.fetchrow(statement, *written.arguments(), versions)
+        counts = await connection.fetchrow(statement, *written.arguments(seen))
     except asyncpg.UniqueViolationError:
         return False
     return written.is_whole(counts)

@@ -1,11 +1,12 @@
 """The state row of each customer: the lock that every writer takes first, and the score's integers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
+from pydantic_core import to_json
 
 from app.domain.health.state import State
 
@@ -25,16 +26,13 @@ def holds(member: str, column: str = "s.state") -> str:
     return f"get_byte({column}, {1 + bit // 8}) & {1 << bit % 8} <> 0"
 
 
-def save_from(first: int) -> str:
-    """The UPDATE that writes locked states; its five arguments begin at number `first`."""
-    ids, encoded, bands, scores, scored_at = range(first, first + 5)
-    return f"""
+SAVE = """
 UPDATE customer_states s
-SET state = new.state, band = new.band, score = new.score, scored_at = ${scored_at}::timestamptz
-FROM unnest(${ids}::uuid[], ${encoded}::bytea[], ${bands}::text[], ${scores}::float8[])
-  AS new (customer_id, state, band, score)
-WHERE s.customer_id = new.customer_id AND s.customer_id = ANY (${ids}::uuid[])
-"""  # noqa: S608 - numbers of arguments
+SET state = decode(new.state, 'hex'), band = new.band, score = new.score, scored_at = $3::timestamptz
+FROM json_to_recordset($2::text::json) AS new (customer_id uuid, state text, band text, score float8, version text)
+WHERE s.customer_id = new.customer_id AND s.customer_id = ANY ($4::uuid[])
+"""
+"""The UPDATE that writes states: they come as `states_json` in $2, $3 is when they were scored, $4 whose they are."""
 
 
 class StateRow(NamedTuple):
@@ -78,11 +76,17 @@ def state_row(row: Mapping[str, Any]) -> StateRow:
     )
 
 
-def columns(states: Sequence[SavedState]) -> tuple[list[Any], ...]:
-    """Each state as the first four arguments of `save_from`."""
-    return (
-        [saved.customer_id for saved in states],
-        [saved.state.encode() for saved in states],
-        [saved.band for saved in states],
-        [saved.score for saved in states],
-    )
+def states_json(states: Iterable[SavedState], versions: Mapping[UUID, str]) -> str:
+    """The states for SAVE. `versions`: those of the rows they replace, for who wants to compare."""
+    return to_json(
+        [
+            {
+                "customer_id": saved.customer_id,
+                "state": saved.state.encode().hex(),
+                "band": saved.band,
+                "score": saved.score,
+                "version": versions.get(saved.customer_id),
+            }
+            for saved in states
+        ]
+    ).decode()

@@ -95,7 +95,7 @@ def _wanted(entries: Sequence[Entry]) -> Wanted:
         (e.customer_id, e.touchpoint.fact.thread) for e in entries if e.touchpoint.fact.thread is not None
     }
     claimed = {(e.customer_id, kind, value) for e in entries for kind, value in e.claimed}
-    return Wanted(list(keys), list(threads), list(claimed))
+    return Wanted(keys, threads, claimed)
 
 
 def _logs(loaded: Loaded) -> dict[UUID, CustomerLog]:

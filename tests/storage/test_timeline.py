@@ -60,7 +60,7 @@ async def stored(connection: asyncpg.Connection, seed: int, count: int) -> list[
             post(f"t{number}", kind=kind, days_ago=chosen.randint(0, 40) + chosen.random() / 1e6, **members)
         )
     await connection.execute(
-        touchpoints.insert(), *touchpoints.columns([(SOMEBODY, row.touchpoint, "null") for row in rows])
+        touchpoints.insert(), touchpoints.rows_json([(SOMEBODY, row.touchpoint, "null") for row in rows])
     )
     return [(row.touchpoint.occurred_at, row.touchpoint.fact) for row in rows]
 

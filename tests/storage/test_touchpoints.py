@@ -3,8 +3,9 @@
 import asyncpg
 import pytest
 
-from app.storage import touchpoints
+from app.storage import recording
 from app.storage.database import connect_arguments
+from app.storage.touchpoints import Wanted
 
 _FILL = """
 INSERT INTO touchpoints (customer_id, origin_customer_id, source, id, kind, occurred_at, received_at, thread,
@@ -29,10 +30,15 @@ async def test_known_rows_are_found_by_their_keys_alone(owner_url: str, mode: st
             row["customer_id"]
             for row in await connection.fetch("SELECT DISTINCT customer_id FROM touchpoints")
         ]
-        count = len(customers)
+        wanted = Wanted(
+            [(customer_id, "shop", "7") for customer_id in customers],
+            [(customer_id, "order:9") for customer_id in customers],
+            [],
+        )
         plan = await connection.fetch(
-            f"EXPLAIN (ANALYZE, FORMAT TEXT) {touchpoints.by_id(1)} UNION ALL {touchpoints.by_thread(4)}",
-            *(customers, ["shop"] * count, ["7"] * count, customers, ["order:9"] * count),
+            f"EXPLAIN (ANALYZE, FORMAT TEXT) {recording._LOADING[True, False]}",
+            wanted.customer_ids(),
+            wanted.as_json(),
         )
     finally:
         await connection.close()
