@@ -4,6 +4,8 @@
     python -m bench.sentiment vaderSentiment-2.5.tar.gz     also what 20 people each said of texts published with VADER
                                                             (MIT): sentences of product reviews, and tweets
 
+    python -m bench.sentiment --vader ...                   the same by vaderSentiment 3.3.2, where it is installed
+
     pip download --no-deps --no-binary :all: vaderSentiment==2.5      fetches that archive
 
 A published mean from -4 to 4 is negative up to -0.5, positive from 0.5 on, neutral between. Of the product reviews
@@ -11,12 +13,13 @@ those with an odd number were read while the lexicon was made; the figures to be
 """
 
 import argparse
+import importlib
 import io
 import sys
 import tarfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +30,7 @@ _INNER = "vaderSentiment-2.5/additional_resources/hutto_ICWSM_2014.tar.gz"
 _REVIEWS = "hutto_ICWSM_2014/amazonReviewSnippets_GroundTruth.txt"
 _TWEETS = "hutto_ICWSM_2014/tweets_GroundTruth.txt"
 _BORDER = 0.5
+_VADER_BORDER = 0.05
 
 
 class Labelled(NamedTuple):
@@ -72,9 +76,24 @@ def _side(mean: float) -> str:
     return "positive" if mean >= _BORDER else "negative" if mean <= -_BORDER else "neutral"
 
 
-def qualities(texts: Iterable[Labelled]) -> list[Quality]:
+def ours(text: str) -> str:
+    return sentiment_of(text).label
+
+
+def vaders() -> Callable[[str], str]:
+    """The published analyser with the borders its authors give."""
+    analyser = importlib.import_module("vaderSentiment.vaderSentiment").SentimentIntensityAnalyzer()
+
+    def label(text: str) -> str:
+        score = analyser.polarity_scores(text)["compound"]
+        return "positive" if score >= _VADER_BORDER else "negative" if score <= -_VADER_BORDER else "neutral"
+
+    return label
+
+
+def qualities(texts: Iterable[Labelled], label_of: Callable[[str], str] = ours) -> list[Quality]:
     """Precision, recall and their harmonic mean per class. An `unknown` of a text with a side is a miss."""
-    pairs = Counter((one.label, sentiment_of(one.text).label) for one in texts)
+    pairs = Counter((one.label, label_of(one.text)) for one in texts)
     found = []
     for label in LABELS:
         n = sum(count for (truth, _), count in pairs.items() if truth == label)
@@ -85,9 +104,9 @@ def qualities(texts: Iterable[Labelled]) -> list[Quality]:
     return found
 
 
-def _print(title: str, texts: list[Labelled]) -> None:
+def _print(title: str, texts: list[Labelled], label_of: Callable[[str], str]) -> None:
     started = time.perf_counter()
-    rows = qualities(texts)
+    rows = qualities(texts, label_of)
     took = (time.perf_counter() - started) / len(texts)
     print(f"\n{title}: {len(texts)} texts, {1e6 * took:.0f} us each\n")
     print("| class | texts | told | precision | recall | F1 |\n|---|---|---|---|---|---|")
@@ -95,7 +114,8 @@ def _print(title: str, texts: list[Labelled]) -> None:
         print(
             f"| {row.label} | {row.n} | {row.told} | {row.precision:.2f} | {row.recall:.2f} | {row.f1:.2f} |"
         )
-    _print_sureness(texts)
+    if label_of is ours:
+        _print_sureness(texts)
 
 
 def _print_sureness(texts: list[Labelled]) -> None:
@@ -112,13 +132,16 @@ def _print_sureness(texts: list[Labelled]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="How well sentiment is told")
     parser.add_argument("archive", nargs="?", type=Path, help="vaderSentiment-2.5.tar.gz")
-    archive = parser.parse_args().archive
-    _print("Held out, made up", held_out())
-    if archive:
-        reviews = list(published(archive, _REVIEWS))
-        _print("Product reviews, even numbers (held out)", [one for one in reviews if one.number % 2 == 0])
-        _print("Product reviews, odd numbers (read)", [one for one in reviews if one.number % 2])
-        _print("Tweets (held out)", list(published(archive, _TWEETS)))
+    parser.add_argument("--vader", action="store_true", help="judge by vaderSentiment instead")
+    arguments = parser.parse_args()
+    label_of = vaders() if arguments.vader else ours
+    _print("Held out, made up", held_out(), label_of)
+    if arguments.archive:
+        reviews = list(published(arguments.archive, _REVIEWS))
+        even = [one for one in reviews if one.number % 2 == 0]
+        _print("Product reviews, even numbers (held out)", even, label_of)
+        _print("Product reviews, odd numbers (read)", [one for one in reviews if one.number % 2], label_of)
+        _print("Tweets (not read)", list(published(arguments.archive, _TWEETS)), label_of)
     return 0
 
 

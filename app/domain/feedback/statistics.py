@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final, Literal, NamedTuple
 
-from app.domain.feedback.scales import Scale
+from app.domain.feedback.scales import Scale, group_of
 
 Z95: Final = 1.959963984540054
 """The 97.5 % point of the normal distribution: the 1.96 of the books."""
@@ -99,6 +99,25 @@ def share(part: int, whole: int) -> Figure:
     # At 0 and at all the bound is the share itself; rounding must not put the share outside.
     low, high = min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half))
     return Figure(100 * p, whole, 100 * low, 100 * high, whole < ENOUGH, 100 * error)
+
+
+def figure_of(kind: str, counts: Mapping[int, int], scale: Scale) -> Figure:
+    """The headline figure of a kind from the number of answers per rating, as one GROUP BY gives them.
+
+    NPS, the share of satisfied for CSAT, the mean effort, the mean stars of reviews. ValueError for a rating outside the
+    scale: answers on another scale are another figure.
+    """
+    if kind in ("ces", "review"):
+        return _spread(counts, low=scale.min, high=scale.max, unit=1, added=_CES_ADDED)
+    if any(not scale.min <= rating <= scale.max for rating in counts):
+        raise ValueError("Every counted answer lies on the scale.")
+    groups: dict[str, int] = {}
+    for rating, count in counts.items():
+        group = group_of(kind, rating, scale)
+        groups[group] = groups.get(group, 0) + count
+    if kind == "nps":
+        return nps(groups.get("promoter", 0), groups.get("passive", 0), groups.get("detractor", 0))
+    return csat(groups.get("satisfied", 0), sum(groups.values()))
 
 
 def response_rate(*, answered: int, sent: int, bounced: int) -> Figure:

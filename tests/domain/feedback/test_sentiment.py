@@ -181,7 +181,7 @@ def test_a_furious_text_beside_five_stars_is_mixed(rating: int, text: str, mixed
 
 
 # Measured once, when the lexicon was done, and rounded down: the published figures are in docs/feedback-evidence.md.
-FLOORS = {"positive": (0.0, 0.0), "negative": (0.0, 0.0), "neutral": (0.0, 0.0), "unknown": (0.0, 0.0)}
+FLOORS = {"positive": (0.95, 0.95), "negative": (0.95, 0.75), "neutral": (0.7, 0.9), "unknown": (0.9, 0.95)}
 
 
 def test_the_held_out_texts_are_told_as_well_as_published() -> None:
@@ -189,3 +189,17 @@ def test_the_held_out_texts_are_told_as_well_as_published() -> None:
     for label, (precision, recall) in FLOORS.items():
         assert found[label].precision >= precision, label
         assert found[label].recall >= recall, label
+
+
+@pytest.mark.parametrize(
+    "text, label",
+    [
+        ("Got my parcel today \N{SMILING FACE WITH SMILING EYES}", "positive"),
+        ("Got my parcel today :-)", "positive"),
+        ("Got my parcel today \N{POUTING FACE}\N{POUTING FACE}", "negative"),
+        ("Got my parcel today :(", "negative"),
+        ("Got my parcel today (a blue one)", "neutral"),
+    ],
+)
+def test_faces_speak_where_words_do_not(text: str, label: str) -> None:
+    assert sentiment_of(text).label == label

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
 
 from app.domain.feedback.scales import Scale
-from app.domain.feedback.statistics import Figure, ces, change, csat, nps, response_rate, share
+from app.domain.feedback.statistics import Figure, ces, change, csat, figure_of, nps, response_rate, share
 
 Counts = NDArray[np.int64]
 SAMPLES = 4_000
@@ -123,6 +123,18 @@ def test_scales_are_never_mixed() -> None:
         nps(-1, 0, 0)
     with pytest.raises(ValueError, match="whole"):
         share(3, 2)
+
+
+def test_a_figure_comes_from_the_counts_per_rating() -> None:
+    stars = {5: 7, 4: 2, 3: 1, 1: 2}
+    assert figure_of("nps", {10: 6, 9: 4, 8: 5, 0: 3, 6: 2}, Scale(0, 10)) == nps(10, 5, 5)
+    assert figure_of("csat", stars, Scale(1, 5)) == csat(9, 12)
+    assert figure_of("csat", stars, Scale(1, 5, "lower_is_better")) == csat(2, 12)
+    assert figure_of("review", stars, Scale(1, 5)).score == pytest.approx(48 / 12)
+    assert figure_of("ces", {7: 1, 1: 1}, EASY_IS_7) == ces({7: 1, 1: 1}, EASY_IS_7).mean
+    assert figure_of("nps", {}, Scale(0, 10)).score is None
+    with pytest.raises(ValueError, match="scale"):
+        figure_of("csat", {10: 1}, Scale(1, 5))
 
 
 # --- coverage ------------------------------------------------------------------------------------------------------
