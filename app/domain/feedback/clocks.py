@@ -60,7 +60,7 @@ class Clock:
 
     @property
     def next_look_at(self) -> datetime | None:
-        """When the worker must look next: what the index of due times holds. None: never, as things are."""
+        """After when a look finds something new. None: never, as things are."""
         if self.stopped_at is not None or self.breached:
             return None
         return self.due_at if self.warned_at is not None else self.warn_at

@@ -1,84 +1,18 @@
-"""Complaints as a state machine, after ISO 10002:2018 clause 8 (receipt, acknowledgement, assessment, investigation,
-response, closing). A decision is a new case and what must be written with it.
-"""
+"""What is decided about a complaint. A decision is a new case and what must be written with it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
-from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from app.domain.feedback import clocks
 from app.domain.feedback.calendars import Calendar
 from app.domain.feedback.clocks import TARGETS, WARN_SHARE, Clock, ClockName, Event, Targets
+from app.domain.feedback.complaint_states import FORWARD, REASONS, RESTING, SETTLED, STATES, TERMINAL, State
 from app.domain.feedback.refusals import refused
 from app.domain.problems import Conflict
 
-State = Literal[
-    "received",
-    "acknowledged",
-    "assessed",
-    "investigating",
-    "waiting_customer",
-    "resolution_offered",
-    "accepted",
-    "rejected",
-    "escalated",
-    "closed",
-    "reopened",
-    "merged",
-    "withdrawn",
-]
 Effect = Literal["complaint_opened", "complaint_resolved", "opening_voided"]
-
-STATES: Final[tuple[State, ...]] = get_args(State)
-TERMINAL: Final[frozenset[State]] = frozenset(("merged", "withdrawn"))
-SETTLED: Final[frozenset[State]] = frozenset(("accepted", "closed", "merged", "withdrawn"))
-"""Where a complaint does not weigh on the customer's health any more."""
-
-RESTING: Final[frozenset[State]] = frozenset(("waiting_customer", "resolution_offered"))
-"""Where it is the customer's turn, so the resolution clock rests."""
-
-_FORWARD: Final[Mapping[State, tuple[State, ...]]] = MappingProxyType(
-    {
-        "received": ("acknowledged",),
-        "acknowledged": ("assessed",),
-        "assessed": ("investigating",),
-        "investigating": ("waiting_customer", "resolution_offered"),
-        "waiting_customer": ("investigating",),
-        "resolution_offered": ("accepted", "rejected", "closed"),
-        "accepted": ("closed",),
-        "rejected": ("escalated",),
-        "escalated": ("investigating",),
-        "closed": ("reopened",),
-        "reopened": ("investigating",),
-    }
-)
-
-REASONS: Final[Mapping[State, tuple[str, ...]]] = MappingProxyType(
-    {
-        "waiting_customer": ("information_needed", "return_awaited", "evidence_needed", "other"),
-        "rejected": ("remedy_insufficient", "facts_disputed", "other"),
-        "escalated": ("customer_request", "remedy_rejected", "legal", "other"),
-        "closed": ("resolved", "no_answer"),
-        "reopened": ("not_resolved", "failed_again", "promise_broken", "other"),
-        "merged": ("duplicate",),
-        "withdrawn": ("customer_request", "resolved_elsewhere", "sent_in_error", "other"),
-    }
-)
-"""The states that are entered for a reason, and the reasons. `closed` after an acceptance needs none."""
-
-REMEDIES: Final = (
-    "refund",
-    "replacement",
-    "repair",
-    "apology",
-    "compensation",
-    "explanation",
-    "delivery",
-    "other",
-)
-"""What a customer may seek."""
 
 
 class Rules(NamedTuple):
@@ -116,8 +50,16 @@ class Case:
 
     @property
     def next_look_at(self) -> datetime | None:
-        """When the worker must look at the clocks next; the index of due times. None: nothing is due."""
+        """After when a clock has something to say; None: nothing is due."""
         return min((clock.next_look_at for clock in self.clocks if clock.next_look_at), default=None)
+
+
+class Opening(NamedTuple):
+    """What to receive: the natural key, the severity, and since when the customer waits."""
+
+    source_id: str
+    severity: str
+    at: datetime
 
 
 class Deed(NamedTuple):
@@ -147,7 +89,7 @@ def allowed(case: Case, at: datetime, rules: Rules = STANDARD) -> tuple[State, .
     if case.state in TERMINAL:
         return ()
     forward = (
-        to for to in _FORWARD[case.state] if _opens_at(case, to, rules) <= at <= _shuts_at(case, to, rules)
+        to for to in FORWARD[case.state] if _opens_at(case, to, rules) <= at <= _shuts_at(case, to, rules)
     )
     return (*forward, "merged", "withdrawn")
 
@@ -234,6 +176,11 @@ def closes_itself_at(case: Case, rules: Rules = STANDARD) -> datetime | None:
     return case.since + rules.unanswered_after if case.state == "resolution_offered" else None
 
 
+def next_due_at(case: Case, rules: Rules = STANDARD) -> datetime | None:
+    """After when the worker has something to do: a clock to look at, an offer to close. What the index holds."""
+    return min((at for at in (case.next_look_at, closes_itself_at(case, rules)) if at), default=None)
+
+
 def is_repeat(opened_at: datetime, earlier: Iterable[datetime], rules: Rules = STANDARD) -> bool:
     """Whether a complaint is a further one: another was opened, or reopened, within 180 days before.
 
@@ -242,9 +189,12 @@ def is_repeat(opened_at: datetime, earlier: Iterable[datetime], rules: Rules = S
     return any(opened_at - rules.repeat_within <= other <= opened_at for other in earlier)
 
 
-def from_contact(severity: str | None) -> str:
-    """The severity of a support contact that is turned into a complaint: medium unless somebody says otherwise."""
-    return "medium" if severity is None else severity
+def from_contact(contact_id: str, occurred_at: datetime, severity: str | None = None) -> Opening:
+    """What a support contact is as a complaint: medium unless somebody says otherwise, and once per contact.
+
+    Its clocks run from the contact: the customer has waited since then, whoever noticed what it was, and when.
+    """
+    return Opening(f"contact:{contact_id}", "medium" if severity is None else severity, occurred_at)
 
 
 # --- the rules of a transition --------------------------------------------------------------------------------------
@@ -270,7 +220,7 @@ def _check_path(case: Case, to: State, at: datetime, rules: Rules) -> None:
     open_now = list(allowed(case, at, rules))
     if to in open_now:
         return
-    if to in _FORWARD.get(case.state, ()):
+    if to in FORWARD.get(case.state, ()):
         opens, shuts = _opens_at(case, to, rules), _shuts_at(case, to, rules)
         code, limit = ("too_early", opens) if at < opens else ("too_late", shuts)
         raise Conflict(

@@ -104,8 +104,8 @@ def share(part: int, whole: int) -> Figure:
 def figure_of(kind: str, counts: Mapping[int, int], scale: Scale) -> Figure:
     """The headline figure of a kind from the number of answers per rating, as one GROUP BY gives them.
 
-    NPS, the share of satisfied for CSAT, the mean effort, the mean stars of reviews. ValueError for a rating outside the
-    scale: answers on another scale are another figure.
+    NPS, the share of satisfied for CSAT, the mean effort, the mean stars of reviews. ValueError for a rating outside
+    the scale: answers on another scale are another figure.
     """
     if kind in ("ces", "review"):
         return _spread(counts, low=scale.min, high=scale.max, unit=1, added=_CES_ADDED)

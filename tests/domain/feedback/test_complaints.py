@@ -12,17 +12,8 @@ from hypothesis import strategies as st
 from app.domain.feedback import complaints, references
 from app.domain.feedback.calendars import DAYS, calendar_of
 from app.domain.feedback.clocks import Targets, elapsed
-from app.domain.feedback.complaints import (
-    REASONS,
-    SETTLED,
-    STANDARD,
-    STATES,
-    Case,
-    Deed,
-    allowed,
-    moved,
-    received,
-)
+from app.domain.feedback.complaint_states import PUBLIC, REASONS, SETTLED, STATES
+from app.domain.feedback.complaints import STANDARD, Case, Deed, allowed, moved, received
 from app.domain.problems import Conflict, Invalid
 
 OFFICE = calendar_of(time_zone="Europe/Berlin", hours={day: [["09:00", "17:00"]] for day in DAYS[:5]})
@@ -323,9 +314,24 @@ def test_a_second_complaint_within_half_a_year_is_a_repeat() -> None:
     assert not complaints.is_repeat(MONDAY, [MONDAY - 181 * DAY, MONDAY + DAY])
 
 
-def test_a_contact_becomes_a_complaint_of_medium_severity_unless_said_otherwise() -> None:
-    assert complaints.from_contact(None) == "medium"
-    assert complaints.from_contact("high") == "high"
+def test_a_contact_becomes_one_complaint_whose_clocks_run_since_the_contact() -> None:
+    opening = complaints.from_contact("c-1", MONDAY - DAY)
+    assert opening == ("contact:c-1", "medium", MONDAY - DAY)
+    assert complaints.from_contact("c-1", MONDAY, "high").severity == "high"
+    assert received(opening.severity, opening.at, OFFICE).case.clocks[0].started_at == MONDAY - DAY
+
+
+def test_the_index_of_due_times_holds_the_next_thing_to_do() -> None:
+    fresh = received("low", MONDAY, OFFICE).case
+    assert complaints.next_due_at(fresh) == fresh.next_look_at
+    offered = walked(*TO_OFFER)
+    assert complaints.next_due_at(offered) == offered.since + 14 * DAY
+    assert complaints.next_due_at(walked(*TO_OFFER, "accepted")) is None
+
+
+def test_every_state_has_words_for_the_customer() -> None:
+    assert set(PUBLIC) == set(STATES)
+    assert "escalated" not in PUBLIC.values()
 
 
 # --- references -----------------------------------------------------------------------------------------------------
