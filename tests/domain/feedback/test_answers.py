@@ -70,6 +70,13 @@ def test_scales_that_would_mix_what_cannot_be_compared_are_refused(
     assert refusal.value.code == "invalid_scale"
 
 
+def test_both_ends_of_a_scale_are_on_it() -> None:
+    assert [answer_of("nps", rating=rating).rating for rating in (0, 10)] == [0, 10]
+    widest = scale_for("csat", {"min": 0, "max": 100})
+    assert widest is not None
+    assert widest.points == 101
+
+
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(Invalid) as refusal:
         answer_of("stars", rating=5)

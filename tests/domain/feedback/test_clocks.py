@@ -241,6 +241,23 @@ def test_the_worker_looks_for_the_warning_then_the_breach_then_never() -> None:
     assert looked(broken, MONDAY_NINE + 99 * HOUR) == (broken, [])
 
 
+def test_a_clock_warns_on_the_very_second_and_breaks_only_after_it() -> None:
+    clock = started("resolution", MONDAY_NINE, 1, OFFICE)
+    assert clock.warn_at is not None
+    assert clock.due_at is not None
+    assert [event.notice for event in looked(clock, clock.warn_at)[1]] == ["warning"]
+    assert not looked(clock, clock.due_at)[0].breached
+
+
+def test_resuming_what_runs_or_was_stopped_changes_nothing() -> None:
+    clock = started("resolution", MONDAY_NINE, 1, OFFICE)
+    assert resumed(clock, MONDAY_NINE + HOUR, OFFICE) == clock
+    rests, _ = paused(clock, MONDAY_NINE + HOUR)
+    ended, _ = stopped(rests, MONDAY_NINE + 2 * HOUR, OFFICE)
+    assert (ended.paused, ended.paused_since) == (HOUR, None)
+    assert resumed(ended, MONDAY_NINE + 3 * HOUR, OFFICE) == ended
+
+
 def test_a_stopped_clock_is_left_alone() -> None:
     clock, _ = stopped(started("resolution", MONDAY_NINE, 1, OFFICE), MONDAY_NINE + HOUR, OFFICE)
     late = MONDAY_NINE + 99 * HOUR

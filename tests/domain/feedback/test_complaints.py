@@ -282,6 +282,16 @@ def test_the_worker_finds_warnings_and_breaches_once_and_changes_no_version() ->
     assert found.case.next_look_at == found.case.clocks[2].warn_at
 
 
+def test_a_warning_is_no_breach() -> None:
+    case = received("low", MONDAY, OFFICE).case
+    warned = complaints.looked(case, MONDAY + 7 * HOUR)
+    assert {event.notice for event in warned.events} == {"warning"}
+    assert warned.case.breaches == frozenset()
+    late = step(case, "acknowledged", MONDAY + 7 * HOUR)
+    assert {event.notice for event in late.events} == {"warning"}
+    assert late.case.breaches == frozenset()
+
+
 def test_another_severity_recalculates_and_keeps_pauses_and_version_counts() -> None:
     rules = STANDARD._replace(targets={"low": Targets(1, 1, 5), "critical": Targets(0.5, 0.5, 1)})
     case = received("low", MONDAY, OFFICE, rules).case
@@ -310,6 +320,7 @@ def test_a_step_of_a_host_that_is_behind_counts_from_the_state_before() -> None:
 
 def test_a_second_complaint_within_half_a_year_is_a_repeat() -> None:
     assert not complaints.is_repeat(MONDAY, [])
+    assert complaints.is_repeat(MONDAY, [MONDAY])
     assert complaints.is_repeat(MONDAY, [MONDAY - 180 * DAY])
     assert not complaints.is_repeat(MONDAY, [MONDAY - 181 * DAY, MONDAY + DAY])
 

@@ -123,7 +123,17 @@ def test_a_shop_may_set_its_own_limits() -> None:
     )
     assert own.limits == Limits(quiet=timedelta(), most_per_year=1, remind_after=None, scope="household")
     assert decide(own, None, standing(asked(1)), NOW) == ("quiet_period", NOW + 364 * DAY)
-    assert survey(limits={"threshold": 3}).threshold == 3
+    assert survey(limits={"threshold": 1}).threshold == 1
+    assert survey(limits={"threshold": 5}).threshold == 5
+    whole = {
+        "quiet_days": 3650,
+        "quiet_nps_days": 0,
+        "most_per_year": 365,
+        "remind_after_days": 1,
+        "expires_after_days": 1,
+    }
+    assert survey(limits={**whole, "scope": "customer"}).limits.quiet == 3650 * DAY
+    assert len(survey_of(code="s", kind="nps", question="?" * 500, channel="sms").question) == 500
 
 
 # --- triggers -------------------------------------------------------------------------------------------------------
