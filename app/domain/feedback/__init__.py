@@ -1,0 +1,1 @@
+"""What customers say: answers, surveys, complaints, follow-ups, and honest figures about them."""

@@ -1,0 +1,10 @@
+from app.domain.problems import Fault, Invalid, Problem
+
+
+class Gone(Problem):
+    """What was named existed and is over for good: an expired link, an erased person. 410 on the wire."""
+
+
+def refused(pointer: str, code: str, rule: str) -> Invalid:
+    """What is said of one member of a body that breaks a rule; `rule` goes on after the member's name."""
+    return Invalid(code, f"{pointer.removeprefix('#/')}: {rule}.", errors=[Fault(pointer, code, rule)])
