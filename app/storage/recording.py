@@ -2,7 +2,7 @@
 
 A round trip costs as much as the work of a dozen rows, so a group that meets no other writer takes two statements and
 no transaction around them: `load` reads one snapshot, `write_unchanged` locks the customers' rows and writes everything
-if none of them was rewritten since, else nothing (docs/adr/0009-look-then-write-unchanged.md). A group that does meet
+if none of them was rewritten since, else nothing (docs/adr/0011-look-then-write-unchanged.md). A group that does meet
 another writer takes `lock`, `load` and `write` in one transaction.
 """
 
