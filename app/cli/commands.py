@@ -125,6 +125,54 @@ def verify(
     raise typer.Exit(work.verify(as_json=as_json))
 
 
+@app.command(
+    epilog=_examples(
+        "rapport worker",
+        "rapport worker --once     one sweep, for a timer of your own",
+    )
+)
+def worker(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Sweep once, say what was done, and leave.")] = False,
+) -> None:
+    """Draw the bands of customers anew who fall, or recover, while nothing happens.
+
+    `rapport serve` does this itself every RAPPORT_SWEEP_SECONDS. Run a worker
+    beside it, or several, when you want the services to answer requests alone:
+    set RAPPORT_SWEEP_SECONDS=0 there. A worker may be killed at any moment; nothing
+    is lost or told twice. SIGTERM or Ctrl+C stops it.
+    """
+    from app.cli import worker as work  # noqa: PLC0415 - loads the database; --help need not
+
+    work.work(once=once)
+
+
+@app.command(
+    "replay-state",
+    epilog=_examples("rapport replay-state --dry-run", "rapport replay-state"),
+)
+def replay_state(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; say which states would differ.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin again instead of going on after a stop.")
+    ] = False,
+) -> None:
+    """Compute every customer's state again from the log.
+
+    Needed after a release that changes half-lives or resolutions, which are part of
+    the stored states, and the cure when `rapport verify` finds a state that is not
+    that of its log. Safe beside a running service, and at any moment of a stop: run
+    it again, and it goes on where it ended. Exit code 1: a log could not be read, or
+    with --dry-run, something would change.
+    """
+    from app.cli import replay_state as work  # noqa: PLC0415 - loads the database; --help need not
+
+    raise typer.Exit(work.replay_state(dry_run=dry_run, restart=restart))
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 

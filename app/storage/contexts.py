@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,7 +16,9 @@ from app.domain.customers import HeldIdentifier, Profile
 from app.domain.descriptions import complaint_id_of, describe, order_id_of
 from app.domain.health.state import State
 from app.domain.ids import opaque_id
+from app.domain.opinions import Override, Sentiment
 from app.storage.timeline import OPEN_COMPLAINTS, PENDING
+from app.storage.touchpoints import standing
 
 NOTES: Final = 5
 
@@ -44,13 +47,13 @@ SELECT c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner, c.t
     FROM (
       SELECT t.*
       FROM touchpoints t
-      WHERE t.customer_id = $1
+      WHERE t.customer_id = $1 AND {standing("t")}
       ORDER BY t.occurred_at DESC, t.source DESC, t.id DESC, t.origin_customer_id DESC
       LIMIT $2
     ) t
   ) AS recent, (
     SELECT json_agg(json_build_array(o.thread, o.source, o.id, o.occurred_at, o.severity, o.description))
-    FROM ({OPEN_COMPLAINTS % ""}) o
+    FROM ({OPEN_COMPLAINTS}) o
   ) AS open_complaints, (
     SELECT json_agg(json_build_array(
       a.kind, a.source, a.id, a.occurred_at, a.properties -> 'rating', a.properties -> 'scale', a.properties -> 'text'
@@ -60,10 +63,19 @@ SELECT c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner, c.t
       SELECT t.kind, t.source, t.id, t.occurred_at, t.properties
       FROM touchpoints t
       WHERE t.customer_id = $1 AND t.kind = asked.kind AND t.kind IN ('nps', 'csat', 'ces', 'review')
+        AND {standing("t")}
       ORDER BY t.occurred_at DESC, t.source DESC, t.id DESC
       LIMIT 1
     ) a
-  ) AS answers
+  ) AS answers, (
+    SELECT json_build_array(o.score, o.reason, o.until, o.set_by, o.set_at)
+    FROM health_overrides o
+    WHERE o.customer_id = $1
+  ) AS override, (
+    SELECT json_build_array(y.sentiment, y.note, y.set_by, y.set_at)
+    FROM health_sentiments y
+    WHERE y.customer_id = $1
+  ) AS sentiment
 FROM customers c JOIN customer_states s ON s.customer_id = c.id
 WHERE c.id = $1 AND s.customer_id = $1
 """  # noqa: S608 - constants of this package
@@ -86,11 +98,21 @@ class Known:
     answers: Mapping[str, Answer]
     recent: list[RecentTouchpoint]
     notes: list[Remark]
+    override: Override | None
+    sentiment: Sentiment | None
     seal: bytes
 
 
-async def load(connection: asyncpg.Connection, customer_id: UUID, touchpoints: int) -> Known | None:
-    """What is known of a customer, with so many of their newest touchpoints; None when there is no such customer."""
+async def load(
+    connection: asyncpg.Connection,
+    customer_id: UUID,
+    touchpoints: int,
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> Known | None:
+    """What is known of a customer, with so many of their newest touchpoints; None when there is no such customer.
+
+    `labels` are those of the shop's own kinds.
+    """
     row = await connection.fetchrow(_CONTEXT, customer_id, touchpoints)
     if row is None:
         return None
@@ -116,15 +138,18 @@ async def load(connection: asyncpg.Connection, customer_id: UUID, touchpoints: i
         state=State.decode(row["state"]),
         open_complaints=[_complaint(*complaint) for complaint in _list(row["open_complaints"])],
         answers={answer[0]: _answer(*answer) for answer in _list(row["answers"])},
-        recent=[_recent(*touchpoint) for touchpoint in _list(row["recent"])],
+        recent=[_recent(labels, *touchpoint) for touchpoint in _list(row["recent"])],
         notes=[_remark(customer_id, *note) for note in _list(row["notes"])],
+        override=_override(*_list(row["override"])) if row["override"] else None,
+        sentiment=_sentiment(*_list(row["sentiment"])) if row["sentiment"] else None,
         seal=_seal(row),
     )
 
 
 def _seal(row: asyncpg.Record) -> bytes:
     """A digest of the row: of its state, its revision (which stands for the profile), and the lists as they came."""
-    lists = (row["identifiers"], row["notes"], row["recent"], row["open_complaints"], row["answers"])
+    names = ("identifiers", "notes", "recent", "open_complaints", "answers", "override", "sentiment")
+    lists = [row[name] for name in names]
     said = "\0".join([str(row["revision"]), *[text or "" for text in lists]])
     return hashlib.blake2b(row["state"] + said.encode(), digest_size=16).digest()
 
@@ -166,6 +191,7 @@ def _answer(
 
 
 def _recent(
+    labels: Mapping[str, str],
     source: str,
     id: str,  # noqa: A002 - a column's name
     kind: str,
@@ -181,7 +207,12 @@ def _recent(
 ) -> RecentTouchpoint:
     order_id = order_id_of(thread)
     told = description or describe(
-        kind, amount_minor=amount_minor, currency=currency, order_id=order_id, properties=properties or {}
+        kind,
+        amount_minor=amount_minor,
+        currency=currency,
+        order_id=order_id,
+        properties=properties or {},
+        label=labels.get(kind),
     )
     return RecentTouchpoint(
         source,
@@ -196,6 +227,14 @@ def _recent(
         delta,
         pending_match,
     )
+
+
+def _override(score: int, reason: str, until: str, set_by: str, set_at: str) -> Override:
+    return Override(score, reason, _utc(until), set_by, _utc(set_at))
+
+
+def _sentiment(sentiment: str, note: str | None, set_by: str, set_at: str) -> Sentiment:
+    return Sentiment(sentiment, note, set_by, _utc(set_at))
 
 
 def _remark(customer_id: UUID, note_id: str, text: str, author: str, created_at: str) -> Remark:

@@ -5,7 +5,6 @@ A round trip costs as much as the work of a dozen rows, so each of the two is on
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -19,29 +18,32 @@ from app.storage.touchpoints import KnownRow, Wanted
 # changed. Its new version has another xmin than the one that the statement's own snapshot shows: `overtaken`.
 _LOCK_AND_LOAD = f"""
 WITH locked AS MATERIALIZED (
-  SELECT customer_id, state, identity_revision, merged_into, erased_at, xmin::text AS version
+  SELECT customer_id, state, identity_revision, merged_into, erased_at, band, score, scored_at, scored_by, band_until,
+    xmin::text AS version
   FROM customer_states
   WHERE customer_id = ANY ($6::uuid[])
   ORDER BY customer_id
   FOR UPDATE
 )
 SELECT l.customer_id, NULL::boolean AS by_id, NULL AS source, NULL AS id, NULL AS kind,
-  NULL::timestamptz AS occurred_at, NULL::bigint AS value_minor, NULL AS thread, NULL AS properties,
-  NULL::timestamptz AS received_at, NULL::bytea AS body_sha256, NULL AS outcome,
-  l.state, l.identity_revision, l.merged_into, l.erased_at,
+  NULL::timestamptz AS occurred_at, NULL::bigint AS value_minor, NULL AS thread, NULL AS own_component,
+  NULL::integer AS own_weight, NULL AS properties, NULL::timestamptz AS received_at, NULL::bytea AS body_sha256,
+  NULL AS outcome,
+  l.state, l.identity_revision, l.merged_into, l.erased_at, l.band, l.score, l.scored_at, l.scored_by, l.band_until,
   l.version IS DISTINCT FROM (
     SELECT s.xmin::text FROM customer_states s WHERE s.customer_id = l.customer_id
   ) AS overtaken
 FROM locked l
 UNION ALL
-SELECT known.*, NULL::bytea, NULL::integer, NULL::uuid, NULL::timestamptz, NULL::boolean
+SELECT known.*, NULL::bytea, NULL::integer, NULL::uuid, NULL::timestamptz, NULL, NULL::float8, NULL::timestamptz,
+  NULL, NULL::timestamptz, NULL::boolean
 FROM ({touchpoints.KNOWN}) AS known
 """  # noqa: S608 - only this package's constants go in
 
 # Both parts run to their end whatever the outer query reads.
 _WRITE = f"""
 WITH logged AS ({touchpoints.INSERT} RETURNING true),
-saved AS ({states.save_from(18)} RETURNING true)
+saved AS ({states.save_from(20)} RETURNING true)
 SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
 """  # noqa: S608 - only this package's constants go in
 
@@ -72,11 +74,10 @@ async def write(
     connection: asyncpg.Connection,
     rows: Sequence[tuple[UUID, Touchpoint, str]],
     saved: Sequence[SavedState],
-    scored_at: datetime,
 ) -> bool:
     """Add (customer_id, touchpoint, outcome) to the log and save the states of the locked customers.
 
     False when a row or a state was not taken: somebody wrote without the lock, and the transaction must not commit.
     """
-    counts = await connection.fetchrow(_WRITE, *touchpoints.columns(rows), *states.columns(saved), scored_at)
+    counts = await connection.fetchrow(_WRITE, *touchpoints.columns(rows), *states.columns(saved))
     return (counts["logged"], counts["saved"]) == (len(rows), len(saved))

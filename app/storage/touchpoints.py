@@ -15,11 +15,27 @@ from app.domain.touchpoints import Touchpoint, fact_key, seconds
 TIED = "t.kind IN ('" + "', '".join(THREADED) + "')"
 """Whether the row `t` is one of those that change each other's meaning; others only name an order they are about."""
 
+
+def standing(alias: str, known_until: str | None = None) -> str:
+    """The condition that the row `alias` of the log was not taken back, or not yet at `known_until` (a parameter).
+
+    LIMIT keeps it a look-up for each row that is left: a NOT EXISTS becomes a join, before which whole logs are read.
+    """
+    known = "" if known_until is None else f" AND v.voided_at <= {known_until}"
+    return (
+        f"(SELECT true FROM touchpoint_voids v WHERE v.customer_id = {alias}.customer_id"  # noqa: S608 - our own names
+        f" AND v.source = {alias}.source AND v.id = {alias}.id"
+        f" AND v.origin_customer_id = {alias}.origin_customer_id{known} LIMIT 1) IS NULL"
+    )
+
+
 _FACT_COLUMNS = (
-    "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties::text AS properties"
+    "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.own_component, t.own_weight,"
+    " t.properties::text AS properties"
 )
 
 # Two look-ups in one statement: rows that have one of these ids, and rows that are tied to one of the group.
+# What was voided is no part of its thread any more; its id stays taken.
 # OFFSET 0 keeps each look-up a look-up: flattened into a join, the planner prefers to read every row that these
 # customers ever had, and the cost of a write would grow with their history.
 KNOWN: Final = f"""
@@ -37,7 +53,7 @@ SELECT t.customer_id, false, {_FACT_COLUMNS}, NULL, NULL, NULL
 FROM unnest($4::uuid[], $5::text[]) AS wanted (customer_id, thread)
 CROSS JOIN LATERAL (
   SELECT * FROM touchpoints t
-  WHERE t.customer_id = wanted.customer_id AND t.thread = wanted.thread AND {TIED}
+  WHERE t.customer_id = wanted.customer_id AND t.thread = wanted.thread AND {TIED} AND {standing("t")}
   OFFSET 0
 ) t
 WHERE t.customer_id = ANY ($4::uuid[])
@@ -46,17 +62,18 @@ WHERE t.customer_id = ANY ($4::uuid[])
 INSERT: Final = """
 INSERT INTO touchpoints (
   customer_id, origin_customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
-  exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome
+  exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome, own_component, own_weight
 )
 SELECT customer_id, customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
-  exchange_rate, value_minor, thread, description, items::jsonb, properties::jsonb, body_sha256, outcome::json
+  exchange_rate, value_minor, thread, description, items::jsonb, properties::jsonb, body_sha256, outcome::json,
+  own_component, own_weight
 FROM unnest(
   $1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::bigint[],
   $9::text[], $10::numeric[], $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bytea[],
-  $17::text[]
+  $17::text[], $18::text[], $19::int[]
 ) AS new (
   customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency, exchange_rate,
-  value_minor, thread, description, items, properties, body_sha256, outcome
+  value_minor, thread, description, items, properties, body_sha256, outcome, own_component, own_weight
 )
 ON CONFLICT DO NOTHING
 """
@@ -96,6 +113,11 @@ async def load_known(connection: asyncpg.Connection, wanted: Wanted) -> list[Kno
     return [known_row(row) for row in await connection.fetch(KNOWN, *wanted.arguments())]
 
 
+async def insert(connection: asyncpg.Connection, rows: Sequence[tuple[UUID, Touchpoint, str]]) -> int:
+    """Add (customer_id, touchpoint, outcome) to the log of locked customers whose states stay; how many were taken."""
+    return len(await connection.fetch(f"{INSERT} RETURNING true", *columns(rows)))
+
+
 def known_row(row: Mapping[str, Any]) -> KnownRow:
     """A row of KNOWN."""
     stored = None
@@ -119,11 +141,12 @@ def fact_of_row(row: Mapping[str, Any]) -> Fact:
         if thread is not None and thread.startswith("order:")
         else None,
         properties=json.loads(properties) if properties else {},
+        own=None if row["own_component"] is None else (row["own_component"], row["own_weight"]),
     )
 
 
 def columns(rows: Sequence[tuple[UUID, Touchpoint, str]]) -> Iterable[tuple[Any, ...]]:
-    """(customer_id, touchpoint, outcome) of each row as the seventeen arguments of INSERT."""
+    """(customer_id, touchpoint, outcome) of each row as the nineteen arguments of INSERT."""
     return zip(*(_values(*row) for row in rows), strict=True)
 
 
@@ -146,6 +169,7 @@ def _values(customer_id: UUID, touchpoint: Touchpoint, outcome: str) -> tuple[An
         None if touchpoint.properties is None else _json(touchpoint.properties),
         touchpoint.body_sha256,
         outcome,
+        *(touchpoint.own or (None, None)),
     )
 
 

@@ -7,11 +7,11 @@ same lane: record_touchpoints locks rows in customer order, so they take turns (
 import asyncio
 from collections.abc import Sequence
 
-from app.domain.health.model import Model
 from app.domain.ids import lane_of
 from app.domain.problems import Unavailable
 from app.storage.database import Database
 from app.usecases.group_writer import GroupWriter
+from app.usecases.models.active_model import ActiveModel
 from app.usecases.record_touchpoints import Entry, LostRace, Outcome, record_touchpoints
 
 
@@ -19,7 +19,7 @@ class Lanes:
     """All lanes of one process."""
 
     def __init__(
-        self, database: Database, model: Model, *, lanes: int, queue_limit: int, group_limit: int
+        self, database: Database, model: ActiveModel, *, lanes: int, queue_limit: int, group_limit: int
     ) -> None:
         self._database = database
         self._model = model
@@ -73,4 +73,4 @@ class Lanes:
 
     async def _record(self, entries: list[Entry]) -> list[Outcome]:
         async with self._database.hot_transaction() as connection:
-            return await record_touchpoints(connection, entries, self._model)
+            return await record_touchpoints(connection, entries, self._model.current)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
@@ -9,11 +10,12 @@ import asyncpg
 
 from app.domain.health.model import Model
 from app.domain.problems import Conflict, NotFound, Problem
-from app.domain.recording import CustomerLog, Recorded, record, record_untold, settle
+from app.domain.recording import CustomerLog, Recorded, catch_up, record, record_untold, settle
+from app.domain.silence import SOURCE, Crossing, crossings, draw, is_due
 from app.domain.touchpoints import Touchpoint
 from app.storage.recording import Loaded, lock_and_load, write
 from app.storage.states import LockedState, SavedState
-from app.storage.touchpoints import Wanted
+from app.storage.touchpoints import Wanted, load_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,13 @@ async def record_touchpoints(
     loaded = await lock_and_load(connection, _wanted(entries))
     refused = [_refusal(entry, loaded.locked.get(entry.customer_id)) for entry in entries]
     logs = _logs(loaded)
+    due = [
+        entry
+        for entry, no in zip(entries, refused, strict=True)
+        if no is None and _is_due(logs, entry, model)
+    ]
+    if due:
+        await _catch_up(connection, due, logs, model)
     outcomes = [
         _decide(logs[entry.customer_id], entry, model) if no is None else no
         for entry, no in zip(entries, refused, strict=True)
@@ -73,7 +82,8 @@ def _wanted(entries: Sequence[Entry]) -> Wanted:
 
 def _logs(loaded: Loaded) -> dict[UUID, CustomerLog]:
     logs = {
-        customer_id: CustomerLog(customer_id, locked.state) for customer_id, locked in loaded.locked.items()
+        customer_id: CustomerLog(customer_id, locked.state, drawn=locked.drawn)
+        for customer_id, locked in loaded.locked.items()
     }
     for row in loaded.known:
         log = logs[row.customer_id]
@@ -96,6 +106,34 @@ def _refusal(entry: Entry, locked: LockedState | None) -> Outcome | None:
     return None
 
 
+def _is_due(logs: dict[UUID, CustomerLog], entry: Entry, model: Model) -> bool:
+    drawn = logs[entry.customer_id].drawn
+    return drawn is not None and is_due(drawn, entry.touchpoint.received_at, model)
+
+
+async def _catch_up(
+    connection: asyncpg.Connection, entries: Sequence[Entry], logs: dict[UUID, CustomerLog], model: Model
+) -> None:
+    """Tell first what silence did to these bands since the last sweep: a touchpoint was faster than the next one.
+
+    Rare, and so a statement of its own: few bands that may have changed have, and few customers are due.
+    """
+    overtaken = dict[UUID, tuple[datetime, list[Crossing]]]()
+    for entry in entries:
+        log, now = logs[entry.customer_id], entry.touchpoint.received_at
+        if entry.customer_id not in overtaken and log.drawn is not None:
+            overtaken[entry.customer_id] = now, crossings(log.state, log.drawn, now, model)
+    keys = [(who, SOURCE, one.touchpoint.id) for who, (_, missed) in overtaken.items() for one in missed]
+    if not keys:
+        return
+    for row in await load_known(connection, Wanted(keys, [])):
+        if row.stored is not None:
+            logs[row.customer_id].known[row.source, row.id] = row.stored
+    for customer_id, (now, missed) in overtaken.items():
+        if missed:
+            catch_up(logs[customer_id], missed, now, model)
+
+
 def _decide(log: CustomerLog, entry: Entry, model: Model) -> Outcome:
     try:
         if entry.told:
@@ -113,12 +151,12 @@ async def _write(connection: asyncpg.Connection, logs: dict[UUID, CustomerLog], 
         settle(log, model)
     # After all are settled: a run's last row gets its outcome then.
     rows = [(log.customer_id, point, kept.outcome) for log in changed for point, kept in log.fresh]
-    newest = max(point.received_at for _, point, _ in rows)
-    if not await write(connection, rows, [_saved(log) for log in changed], newest):
+    if not await write(connection, rows, [_saved(log, model) for log in changed]):
         raise LostRace
 
 
-def _saved(log: CustomerLog) -> SavedState:
+def _saved(log: CustomerLog, model: Model) -> SavedState:
     if log.health is None:
         raise AssertionError("a log with new rows was not settled")
-    return SavedState(log.customer_id, log.state, log.health.band, log.health.score_exact)
+    scored_at = log.fresh[-1][0].received_at
+    return SavedState(log.customer_id, log.state, draw(log.state, log.health, scored_at, model, log.drawn))

@@ -70,7 +70,7 @@ def _answer_before_commit() -> None:
     async def record(self: Lanes, entries: list[Entry]) -> list[Outcome]:
         transaction = self._database.hot_transaction()
         connection = await transaction.__aenter__()
-        outcomes = await record_touchpoints(connection, entries, self._model)
+        outcomes = await record_touchpoints(connection, entries, self._model.current)
         task = asyncio.create_task(end(transaction))
         ending.add(task)
         task.add_done_callback(ending.discard)
