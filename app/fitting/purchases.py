@@ -94,6 +94,11 @@ class Purchases:
             customer[order], at[order], amount[order], refund[order], orders[order], shares[order], customers
         )
 
+    @classmethod
+    def of_arrays(cls, columns: Sequence["array[int]"], customers: int) -> "Purchases":
+        """From plain arrays in the order of `Row`'s members, in any order of rows."""
+        return cls.of_columns(*(np.array(column, dtype=np.int64) for column in columns), customers=customers)
+
     def __len__(self) -> int:
         return len(self.at)
 
