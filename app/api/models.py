@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import body
 from app.api.customers import Band
-from app.api.deps import Now, Reader, Scored, Scoring, Store, Tx, after_commit, requires
+from app.api.deps import Config, Now, Reader, Scored, Scoring, Store, Tx, after_commit, requires
 from app.api.health import ComponentName
 from app.api.openapi import problems
 from app.api.paging import Cursor, Moment, Page, Paging
@@ -21,6 +21,7 @@ from app.domain.health.score import Health
 from app.domain.health.versions import Gate, read, schema_differences
 from app.domain.identifiers import parse_body_reference
 from app.domain.keys import Caller
+from app.domain.money import minor_per_major
 from app.storage import models
 from app.storage.customers import FIRST_ID
 from app.storage.database import driver
@@ -428,9 +429,18 @@ async def backtest_scoring_model(
     database: Store,
     model: Scoring,
     now: Now,
+    config: Config,
 ) -> ModelOut:
     """Predict the shop's own past with this version, compare it with the active one, and try the promotion gate."""
-    return shown(await backtest_model(database, version, model, now, horizon_days=sent.horizon_days))
+    tried = await backtest_model(
+        database,
+        version,
+        model,
+        now,
+        minor_per_major=minor_per_major(config.shop_currency),
+        horizon_days=sent.horizon_days,
+    )
+    return shown(tried)
 
 
 @router.post(

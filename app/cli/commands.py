@@ -391,13 +391,17 @@ def demo(
         "rapport backtest ../shared/data/cdnow_master.csv.gz --horizon 91 --currency USD",
         "rapport backtest orders.csv --customer-column buyer --time-column paid_at --amount-column total \\",
         "    --html backtest.html --json backtest.json",
+        "rapport backtest --from-log --horizon 30",
     )
 )
 def backtest(
     *,
     file: Annotated[
-        Path, typer.Argument(help="CSV with a header, UTF-8; may be gzipped.", show_default=False)
-    ],
+        Path | None, typer.Argument(help="CSV with a header, UTF-8; may be gzipped.", show_default=False)
+    ] = None,
+    from_log: Annotated[
+        bool, typer.Option("--from-log", help="The shop's own log instead of a file.")
+    ] = False,
     customer_column: Annotated[str | None, typer.Option(help="Who bought; guessed by default.")] = None,
     time_column: Annotated[
         str | None, typer.Option(help="When: ISO 8601 date or time, UTC; guessed by default.")
@@ -426,8 +430,12 @@ def backtest(
     numpy and scipy (pip install 'rapport[fit]'). docs/health-evidence.md explains
     the figures.
     """
+    if (file is None) != from_log:
+        raise Failure("say either a FILE or --from-log")
     from app.cli import backtest as work  # noqa: PLC0415 - loads numpy and scipy; --help need not
 
+    if file is None:
+        raise typer.Exit(work.run_from_log(horizon_days=horizon, json_path=json_out, html_path=html_out))
     raise typer.Exit(
         work.run(
             file,
@@ -441,3 +449,35 @@ def backtest(
             html_path=html_out,
         )
     )
+
+
+@app.command(
+    epilog=_examples(
+        "rapport fit",
+        "rapport fit --horizon 30 --dry-run",
+        "rapport fit --as-of 2026-06-30",
+    )
+)
+def fit(
+    *,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Learn from what had happened by the end of this day (UTC)."),
+    ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(min=1, max=3650, help="Days ahead that are predicted; the active model's by default."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written.")] = False,
+) -> None:
+    """Fit the score to the shop's own log, and write the model down as a draft.
+
+    Learns from purchases and refunds, tries the result against the active model on
+    the newest closed window, and stores both with the promotion gate's verdict. A
+    log too small to learn from falls back, and it says to what. Nothing scores with
+    the draft until somebody publishes it. Needs numpy and scipy
+    (pip install 'rapport[fit]').
+    """
+    from app.cli import fit as work  # noqa: PLC0415 - loads numpy and scipy; --help need not
+
+    raise typer.Exit(work.fit(as_of.date() if as_of else None, horizon, dry_run=dry_run))

@@ -1,7 +1,8 @@
 """A shop's log of purchases and refunds as arrays, and what was known of its customers at a given time."""
 
 import hashlib
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 

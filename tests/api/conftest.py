@@ -2,12 +2,10 @@
 
 import asyncio
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import ModuleType
 
 import httpx
 import pytest
@@ -19,8 +17,6 @@ from app.domain import keys
 from app.main import create_app
 from app.settings import Settings
 from app.usecases.create_key import create_key
-from app.usecases.models.backtest_model import FITTING
-from tests.api.fitting import backtest
 
 # The same in every process: parametrised tests hold it in their names.
 _BODY = keys.SECRET_PREFIX + "t" * 32
@@ -84,14 +80,6 @@ async def stranger(service: Service) -> httpx.AsyncClient:
 async def admin(service: Service) -> httpx.AsyncClient:
     """Somebody with the admin key of the settings."""
     return await service.client(ADMIN_KEY)
-
-
-@pytest.fixture
-def fitting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the extra `fit` were installed."""
-    module = ModuleType(FITTING)
-    module.__dict__["backtest"] = backtest
-    monkeypatch.setitem(sys.modules, FITTING, module)
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.api.conftest import ADMIN_KEY
 
 HERE = Path(__file__).parent
@@ -21,7 +19,6 @@ CHECKS = (
 BUDGET = os.environ.get("SCHEMATHESIS_SECONDS", "45")
 
 
-@pytest.mark.usefixtures("fitting")
 async def test_schemathesis_finds_no_500_and_no_undocumented_answer(site: str, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{site}/openapi.json"),

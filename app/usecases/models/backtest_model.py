@@ -1,40 +1,43 @@
 """How well a version would have predicted the shop's own customers, and whether that lets it through the gate.
 
-The work is that of `app.fitting`, which needs numpy and scipy: the extra `fit`. Without it everything else works.
+The work is that of `app.fitting`, which needs numpy and scipy: the extra `fit`. Without it everything else works. It
+runs in a process of its own, for seconds, so that requests are answered meanwhile and its memory is given back.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
+import asyncio
+import os
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, date, datetime, time
 from importlib import import_module
-from typing import Any, Final, TypeAlias
+from importlib.util import find_spec
+from multiprocessing import get_context
+from typing import Any, Final
 
 from app.domain.health.model import Model
 from app.domain.health.versions import Gate, read
 from app.domain.problems import Unavailable
+from app.domain.touchpoints import seconds
 from app.storage import models
 from app.storage.database import Database, driver
 from app.storage.models import StoredModel
 from app.usecases.models.propose_model import existing
 from app.usecases.models.publish_model import check_readable
+from app.usecases.models.read_shop_log import ShopLog, read_shop_log
 
-FITTING: Final = "app.fitting.shop"
-"""Module with `async def backtest(database, challenger, champion, now, horizon_days) -> Backtest`."""
+FITTING: Final = "app.fitting.trial"
+"""Imported only where it is needed: nothing that answers a request may load it."""
 
-
-@dataclass(frozen=True, slots=True)
-class Backtest:
-    """`report` is the JSON that is stored and shown; `gate` compares with the active model, None: too little data."""
-
-    report: dict[str, Any]
-    gate: Gate | None
-
-
-Backtester: TypeAlias = Callable[[Database, Model, Model, datetime, int], Awaitable[Backtest]]
+_NICENESS: Final = 10
 
 
 async def backtest_model(
-    database: Database, version: str, champion: Model, now: datetime, *, horizon_days: int | None = None
+    database: Database,
+    version: str,
+    champion: Model,
+    now: datetime,
+    *,
+    minor_per_major: int,
+    horizon_days: int | None = None,
 ) -> StoredModel:
     """The model with its back-test on the shop's log; `horizon_days` is the model's own unless given.
 
@@ -43,23 +46,58 @@ async def backtest_model(
     async with database.hot_reading() as connection:
         model = await existing(connection, version)
     check_readable(model)
-    backtest = _backtester()
+    _check_installed()
     challenger = read(model.parameters)
-    horizon = int(challenger.horizon_days) if horizon_days is None else horizon_days
-    found = await backtest(database, challenger, champion, now, horizon)
+    question = {
+        "challenger": challenger,
+        "champion": champion,
+        "now": seconds(now),
+        "horizon_days": round(challenger.horizon_days) if horizon_days is None else horizon_days,
+        "value_unit_minor": minor_per_major,
+        "learnt_until": learnt_until(model.origin.windows),
+    }
+    report, gate = await _apart(await read_shop_log(database, now), question)
     async with database.transaction() as session:
         connection = await driver(session)
-        await models.save_backtest(connection, version, found.report, found.gate)
+        await models.save_backtest(connection, version, report, gate)
         return await existing(connection, version)
 
 
-def _backtester() -> Backtester:
+def learnt_until(windows: Any) -> int | None:
+    """The end (seconds since 1970) of the day up to which a fitted model has seen the log; None when nobody said."""
+    told = windows.get("as_of") if isinstance(windows, dict) else None
+    if not isinstance(told, str):
+        return None
     try:
-        module = import_module(FITTING)
-    except ImportError:
-        raise fitting_not_installed() from None
-    backtester: Backtester = module.backtest
-    return backtester
+        day = date.fromisoformat(told)
+    except ValueError:
+        return None
+    return int(datetime.combine(day, time.max, UTC).timestamp())
+
+
+async def _apart(log: ShopLog, question: dict[str, Any]) -> tuple[dict[str, Any], Gate | None]:
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    try:
+        work = asyncio.get_running_loop().run_in_executor(
+            pool, _try, FITTING, log.columns, log.customers, question
+        )
+        report, passed, reasons = await work
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return report, None if passed is None else Gate(passed, reasons)
+
+
+def _try(module: str, columns: Any, customers: int, question: dict[str, Any]) -> tuple[Any, bool | None, Any]:
+    """In the other process, which whoever waits for an answer goes before."""
+    os.nice(_NICENESS)
+    trial = import_module(module)
+    found = trial.trial_of_arrays(columns, customers, trial.Question(**question))
+    return found.report, found.passed, found.reasons
+
+
+def _check_installed() -> None:
+    if any(find_spec(needed) is None for needed in (FITTING, "numpy", "scipy")):
+        raise fitting_not_installed()
 
 
 def fitting_not_installed() -> Unavailable:

@@ -1,0 +1,71 @@
+"""The shop's purchases as columns of numbers, which is what learning and back-tests work on."""
+
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from app.domain.health.orders import order_rows
+from app.storage import shop_log, verification
+from app.storage.database import Database
+from app.storage.verification import FIRST_ID
+
+PAGE: Final = 500
+"""Customers in one statement."""
+
+
+def _column() -> "array[int]":
+    return array("q")
+
+
+@dataclass(slots=True)
+class ShopLog:
+    """One row for each purchase and each refund, in no order of time; `customers` have any.
+
+    `customer` counts from 0 in the order of their ids. Times are seconds since 1970, money is in minor units of the
+    shop's currency; a refund says when its order was and which share (thousandths) of it came back. Plain arrays: they
+    go to another process as they are.
+    """
+
+    customers: int = 0
+    customer: "array[int]" = field(default_factory=_column)
+    at: "array[int]" = field(default_factory=_column)
+    amount: "array[int]" = field(default_factory=_column)
+    is_refund: "array[int]" = field(default_factory=_column)
+    ordered_at: "array[int]" = field(default_factory=_column)
+    share: "array[int]" = field(default_factory=_column)
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    @property
+    def columns(self) -> tuple["array[int]", ...]:
+        """The columns in the order in which app.fitting takes them."""
+        return self.customer, self.at, self.amount, self.is_refund, self.ordered_at, self.share
+
+
+async def read_shop_log(
+    database: Database, until: datetime, watch: Callable[[int], None] = lambda _customers: None
+) -> ShopLog:
+    """What was bought and sent back up to `until`, as the database stands now; what was voided is left out.
+
+    `watch` is told how many customers were read so far.
+    """
+    log, after, read, page = ShopLog(), FIRST_ID, 0, [FIRST_ID]
+    async with verification.snapshot(database) as connection:
+        while page:
+            page = await verification.customers_after(connection, after, PAGE)
+            async for facts in shop_log.orders_of(connection, page, until):
+                for row in order_rows(facts):
+                    log.customer.append(log.customers)
+                    log.at.append(row.at)
+                    log.amount.append(row.amount)
+                    log.is_refund.append(row.is_refund)
+                    log.ordered_at.append(row.ordered_at)
+                    log.share.append(row.share)
+                log.customers += 1
+            if page:
+                after, read = page[-1], read + len(page)
+                watch(read)
+    return log
