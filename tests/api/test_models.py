@@ -1,6 +1,8 @@
 """Scoring models: writing versions down, looking at what they would change, publishing them."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import httpx
@@ -312,13 +314,81 @@ async def test_a_simulation_refuses_what_cannot_hold(admin: httpx.AsyncClient) -
     assert answer.json()["errors"][0]["pointer"] == "#/model/scale"
 
 
-@pytest.mark.usefixtures("fitting")
+async def open_shop(admin: httpx.AsyncClient) -> None:
+    """80 customers who buy at their own pace for 300 days, until today."""
+    random, today = Random(7), datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    touchpoints = []
+    for customer in range(80):
+        day, gap = random.uniform(0, 200), random.choice((10, 40, 200))
+        while day < 299:
+            touchpoints.append(
+                {
+                    "id": f"{customer}-{day}",
+                    "customer": f"external_id:{customer}",
+                    "kind": "purchase",
+                    "occurred_at": (today - timedelta(days=300 - day)).isoformat(),
+                    "amount_minor": random.randrange(500, 9000),
+                    "currency": "EUR",
+                }
+            )
+            day += random.expovariate(1 / gap)
+    answer = await admin.post("/v1/touchpoints/batch", json={"touchpoints": touchpoints})
+    assert answer.json()["rejected"] == 0
+
+
 async def test_a_backtest_is_kept_with_its_gate(admin: httpx.AsyncClient) -> None:
+    await open_shop(admin)
     await propose(admin)
     told = (await admin.post(f"{MODELS}/2/backtest", json={"horizon_days": 30})).json()
     assert told["gate"] == {"passed": True, "reasons": []}
-    assert (told["backtest"]["horizon_days"], told["backtest"]["models"]) == (30, ["2", "2026.1"])
+    report = told["backtest"]
+    assert (report["version"], report["champion"], report["horizon_days"]) == ("2", "2026.1", 30)
+    assert set(report["models"]) >= {
+        "rapport",
+        "champion",
+        "bg_nbd",
+        "mbg_nbd",
+        "pareto_nbd",
+        "rfm_quantiles",
+    }
+    assert 0.5 < report["models"]["rapport"]["auc"] <= 1
     assert (await admin.get(f"{MODELS}/2")).json() == told
+    assert (await admin.post(f"{MODELS}/2/publish")).json()["status"] == "active"
+
+
+async def test_what_predicts_worse_than_the_active_model_needs_an_admin_and_a_reason(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    await open_shop(admin)
+    # Everybody comes back, says this one.
+    await propose(admin, parameters={"b0": 6.0})
+    gate = (await admin.post(f"{MODELS}/2/backtest")).json()["gate"]
+    assert gate["passed"] is False
+    assert any(reason.startswith("Log-loss ") for reason in gate["reasons"])
+    refused = await admin.post(f"{MODELS}/2/publish")
+    assert problem(refused) == (409, "gate_failed")
+    assert refused.json()["reasons"] == gate["reasons"]
+    by_force = {"force": True, "reason": "The shop begins anew."}
+    support = await service.client(await service.key("support"))
+    assert problem(await support.post(f"{MODELS}/2/publish", json=by_force)) == (403, "scope_missing")
+    assert problem(await admin.post(f"{MODELS}/2/publish", json={"force": True})) == (422, "reason_required")
+    published = (await admin.post(f"{MODELS}/2/publish", json=by_force)).json()
+    assert (published["status"], published["forced_reason"]) == ("active", "The shop begins anew.")
+
+
+async def test_a_log_too_small_decides_nothing_and_says_why(admin: httpx.AsyncClient) -> None:
+    await buy(admin)
+    await propose(admin)
+    told = (await admin.post(f"{MODELS}/2/backtest", json={"horizon_days": 3650})).json()
+    assert told["gate"] is None
+    assert told["backtest"]["notes"] == ["No window of 3650 days has closed since the first purchase."]
+
+
+@pytest.mark.parametrize("days", [0, 10_000, -1, 1.5])
+async def test_a_horizon_that_nobody_can_look_ahead_is_refused(admin: httpx.AsyncClient, days: float) -> None:
+    answer = await admin.post(f"{MODELS}/2026.1/backtest", json={"horizon_days": days})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "#/horizon_days"
 
 
 async def test_without_the_extra_a_backtest_says_so(
