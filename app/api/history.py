@@ -9,14 +9,15 @@ from pydantic import BaseModel, Field
 
 from app.api.customers import Band
 from app.api.deps import Now, Scoring, Store, requires
-from app.api.health import TIME_PROBLEMS
+from app.api.health import TIME_PROBLEMS, ComponentName
 from app.api.openapi import problems
 from app.api.paging import Cursor, Moment, Page, PageRequest
 from app.api.references import INVALID_CURSOR, NAMED_PROBLEMS, Named
 from app.api.times import QueryMoment
+from app.domain.health.model import COMPONENTS
 from app.domain.keys import Caller
 from app.domain.problems import Fault, Invalid
-from app.domain.series import Place
+from app.domain.series import Change, Place
 from app.usecases.read_history import MOST_POINTS, HistoryPoint, read_history, too_many_points
 
 router = APIRouter(prefix="/v1/customers/{customer}/health/history", tags=["health"])
@@ -30,12 +31,37 @@ _INVALID_STEP: Final = Invalid(
 )
 
 
+class ComponentChange(BaseModel):
+    """What one component did."""
+
+    name: ComponentName
+    time: float
+    event: float
+
+
+class ChangeOut(BaseModel):
+    """What moved the score since the point before; `time` and `event` are the whole difference."""
+
+    time: Annotated[float, Field(description="Points, while nothing happened.")]
+    event: Annotated[float, Field(description="Points, by this touchpoint.")]
+    components: Annotated[
+        list[ComponentChange], Field(description="Those that moved; they add up to the two.")
+    ]
+
+
 class PointOut(BaseModel):
     """Health at one time."""
 
     at: datetime
     score: Annotated[int | None, Field(description="null before anything was known.")]
+    score_exact: float | None
     band: Band
+    change: Annotated[
+        ChangeOut | None,
+        Field(
+            description="null for a step, and where another model began to score; from 50 at the first point."
+        ),
+    ]
     touchpoint_id: Annotated[
         str | None,
         Field(description="What had just happened; null for a step, and where another model began to score."),
@@ -50,11 +76,25 @@ def _shown(one: HistoryPoint) -> PointOut:
     return PointOut(
         at=point.at,
         score=point.score,
+        score_exact=point.score_exact,
         band=point.band,
+        change=None if point.change is None else _changed(point.change),
         touchpoint_id=None if row is None else row.id,
         source=None if row is None else row.source,
         kind=None if row is None else row.fact.kind,
         model=point.model,
+    )
+
+
+def _changed(change: Change) -> ChangeOut:
+    return ChangeOut(
+        time=sum(change.time),
+        event=sum(change.event),
+        components=[
+            ComponentChange(name=name, time=by_time, event=by_event)
+            for name, by_time, by_event in zip(COMPONENTS, change.time, change.event, strict=True)
+            if by_time or by_event
+        ],
     )
 
 

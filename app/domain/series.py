@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
+from app.domain.health.explain import delta
 from app.domain.health.facts import Fact
 from app.domain.health.history import walk
 from app.domain.health.model import Model
@@ -34,14 +35,29 @@ class Place(NamedTuple):
     key: str
 
 
+class Change(NamedTuple):
+    """What moved the score since the point before, in points of each component, in the order of COMPONENTS.
+
+    `time`: while nothing happened; `event`: by what had just happened. Together they are the whole difference, both
+    ends read by the point's own model; where nothing was known the score counts as the neutral 50.
+    """
+
+    time: tuple[float, ...]
+    event: tuple[float, ...]
+
+
 class Point(NamedTuple):
-    """Health at one time. `key` is the id of the fact that had just happened; empty for a mark and for a step."""
+    """Health at one time. `key` is the id of the fact that had just happened; empty for a mark and for a step, which
+    have no `change`.
+    """
 
     at: datetime
     key: str
     score: int | None
     band: str
     model: str
+    score_exact: float | None = None
+    change: Change | None = None
 
     @property
     def place(self) -> Place:
@@ -58,12 +74,24 @@ def by_event(
     points: list[Point] = []
     if limit < 1:
         return points
+    earlier: tuple[datetime, State] | None = None
     for at, key, state in _merged(happened, reigns):
         if at >= since and (after is None or (at, key) > after):
-            points.append(_point(at, key, state, _model_at(reigns, at)))
+            model = _model_at(reigns, at)
+            change = _change(earlier or (at, EMPTY), at, state, model) if key else None
+            points.append(_point(at, key, state, model, change))
             if len(points) == limit:
                 break
+        earlier = at, state
     return points
+
+
+def _change(earlier: tuple[datetime, State], at: datetime, state: State, model: Model) -> Change:
+    then, before = earlier
+    was, waited, now = (
+        score(known, seconds(moment), model) for known, moment in ((before, then), (before, at), (state, at))
+    )
+    return Change(delta(was, waited, model), delta(waited, now, model))
 
 
 def by_step(
@@ -108,6 +136,6 @@ def _model_at(reigns: Sequence[Reign], at: datetime) -> Model:
     return next((reign.model for reign in reversed(reigns) if reign.since <= at), reigns[0].model)
 
 
-def _point(at: datetime, key: str, state: State, model: Model) -> Point:
+def _point(at: datetime, key: str, state: State, model: Model, change: Change | None = None) -> Point:
     health = score(state, seconds(at), model)
-    return Point(at, key, health.score, health.band, model.version)
+    return Point(at, key, health.score, health.band, model.version, health.score_exact, change)

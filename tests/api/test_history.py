@@ -51,6 +51,13 @@ async def test_a_history_has_a_point_for_each_touchpoint_as_health_has_it_as_of_
     for point in points:
         then = (await admin.get(HEALTH, params={"as_of": point["at"]})).json()
         assert (point["score"], point["band"]) == (then["score"], then["band"])
+        assert point["score_exact"] == pytest.approx(then["score_exact"])
+    moved = [point["change"] for point in points]
+    assert 50 + sum(change["time"] + change["event"] for change in moved) == pytest.approx(
+        points[-1]["score_exact"]
+    )
+    assert moved[2]["time"] < 0 > moved[2]["event"]
+    assert {part["name"] for part in moved[2]["components"] if part["event"]} == {"refunds", "value"}
 
 
 @pytest.mark.usefixtures("ada")

@@ -3,12 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.health.facts import Fact
+from app.domain.health.facts import Fact, fact_of
 from app.domain.health.history import fold
-from app.domain.health.model import shipped
+from app.domain.health.model import COMPONENTS, shipped
 from app.domain.health.score import score
 from app.domain.series import Happened, Place, Point, Reign, by_event, by_step
 from app.domain.touchpoints import EPOCH, seconds
@@ -39,6 +40,28 @@ def test_each_point_is_the_score_of_all_that_had_happened(facts: list[Fact]) -> 
     assert [(point.at, point.key) for point in points] == [(when(fact.at), fact.id) for fact in ordered]
     for number, point in enumerate(points):
         assert (point.score, point.band) == expected(ordered[: number + 1], point.at)
+
+
+@given(histories())
+def test_time_and_event_add_up_from_50_to_the_last_point(facts: list[Fact]) -> None:
+    points = by_event(happened(facts), FROM_THE_START, EPOCH, None, 100)
+    before = 50.0
+    for point in points:
+        assert point.change is not None
+        after = 50.0 if point.score_exact is None else point.score_exact
+        assert sum(point.change.time) + sum(point.change.event) == pytest.approx(after - before, abs=1e-6)
+        before = after
+
+
+def test_a_complaint_after_a_silence_is_charged_its_own_part_and_the_silence_the_rest() -> None:
+    bought = fact_of("purchase", START, "a", amount=1000)
+    complaint = fact_of("complaint_opened", START + 90 * 86_400, "b", properties={"complaint_id": "c"})
+    _, point = by_event(happened([bought, complaint]), FROM_THE_START, EPOCH, None, 5)
+    assert point.change is not None
+    told = dict(zip(COMPONENTS, zip(*point.change, strict=True), strict=True))
+    assert told["complaints"][0] == 0 > told["complaints"][1]
+    assert told["momentum"][0] < 0 == told["momentum"][1]
+    assert told["rhythm"][0] < 0 == told["rhythm"][1]
 
 
 @given(histories(min_size=1), st.integers(1, 5))
