@@ -17,6 +17,7 @@ from app.domain.descriptions import complaint_id_of, describe, order_id_of
 from app.domain.health.state import State
 from app.domain.ids import opaque_id
 from app.domain.opinions import Override, Sentiment
+from app.storage.opinions import OPTED_OUT
 from app.storage.timeline import OPEN_COMPLAINTS, PENDING
 from app.storage.touchpoints import standing
 
@@ -75,7 +76,7 @@ SELECT c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner, c.t
     SELECT json_build_array(y.sentiment, y.note, y.set_by, y.set_at)
     FROM health_sentiments y
     WHERE y.customer_id = $1
-  ) AS sentiment
+  ) AS sentiment, {OPTED_OUT} IS NOT NULL AS opted_out
 FROM customers c JOIN customer_states s ON s.customer_id = c.id
 WHERE c.id = $1 AND s.customer_id = $1
 """  # noqa: S608 - constants of this package
@@ -100,6 +101,7 @@ class Known:
     notes: list[Remark]
     override: Override | None
     sentiment: Sentiment | None
+    opted_out: bool
     seal: bytes
 
 
@@ -142,6 +144,7 @@ async def load(
         notes=[_remark(customer_id, *note) for note in _list(row["notes"])],
         override=_override(*_list(row["override"])) if row["override"] else None,
         sentiment=_sentiment(*_list(row["sentiment"])) if row["sentiment"] else None,
+        opted_out=row["opted_out"],
         seal=_seal(row),
     )
 
@@ -150,7 +153,7 @@ def _seal(row: asyncpg.Record) -> bytes:
     """A digest of the row: of its state, its revision (which stands for the profile), and the lists as they came."""
     names = ("identifiers", "notes", "recent", "open_complaints", "answers", "override", "sentiment")
     lists = [row[name] for name in names]
-    said = "\0".join([str(row["revision"]), *[text or "" for text in lists]])
+    said = "\0".join([f"{row['revision']} {row['opted_out']}", *[text or "" for text in lists]])
     return hashlib.blake2b(row["state"] + said.encode(), digest_size=16).digest()
 
 

@@ -1,7 +1,7 @@
 """Overrides of health and agents' sentiments: one row each for a customer who has one."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -9,12 +9,20 @@ import asyncpg
 from app.domain.opinions import Override, Sentiment
 from app.storage.touchpoints import standing
 
+OPTED_OUT: Final = f"""(
+    SELECT min(t.occurred_at)
+    FROM touchpoints t
+    WHERE t.customer_id = $1 AND t.kind = 'unsubscribed' AND {standing("t")}
+  )"""  # noqa: S608 - a condition of this package
+"""When customer $1 first unsubscribed; there is no kind that takes it back, but a void does."""
+
 _BESIDE = f"""
 SELECT o.score, o.reason, o.until, o.set_by, o.set_at, s.sentiment, s.note, s.set_by AS said_by, s.set_at AS said_at,
   EXISTS (
     SELECT FROM touchpoints t
     WHERE t.customer_id = $1 AND t.amount_minor IS NOT NULL AND t.value_minor IS NULL AND {standing("t")}
-  ) AS without_value
+  ) AS without_value,
+  {OPTED_OUT} AS opted_out_at
 FROM customer_states c
 LEFT JOIN health_overrides o ON o.customer_id = c.customer_id
 LEFT JOIN health_sentiments s ON s.customer_id = c.customer_id
@@ -23,11 +31,15 @@ WHERE c.customer_id = $1
 
 
 class Beside(NamedTuple):
-    """What stands beside a customer's score. `without_value`: they have touchpoints whose money has no rate."""
+    """What stands beside a customer's score. `without_value`: they have touchpoints whose money has no rate.
+
+    `opted_out_at`: since then they do not want to be written to.
+    """
 
     override: Override | None
     sentiment: Sentiment | None
     without_value: bool
+    opted_out_at: datetime | None
 
     def at(self, moment: datetime) -> "Beside":
         """What of it was there at that time."""
@@ -36,6 +48,7 @@ class Beside(NamedTuple):
             override if override is not None and override.holds_at(moment) else None,
             sentiment if sentiment is not None and sentiment.set_at <= moment else None,
             self.without_value,
+            self.opted_out_at if self.opted_out_at is not None and self.opted_out_at <= moment else None,
         )
 
 
@@ -43,10 +56,10 @@ async def beside(connection: asyncpg.Connection, customer_id: UUID) -> Beside:
     """What people said of this customer, expired or not, and whether money is missing."""
     row = await connection.fetchrow(_BESIDE, customer_id)
     if row is None:
-        return Beside(None, None, without_value=False)
+        return Beside(None, None, without_value=False, opted_out_at=None)
     override = None if row["score"] is None else Override(*row[:5])
     sentiment = None if row["sentiment"] is None else Sentiment(*row[5:9])
-    return Beside(override, sentiment, row["without_value"])
+    return Beside(override, sentiment, row["without_value"], row["opted_out_at"])
 
 
 async def set_override(connection: asyncpg.Connection, customer_id: UUID, override: Override) -> None:

@@ -195,6 +195,12 @@ Index(
     touchpoints.c.customer_id,
     postgresql_where=text("amount_minor IS NOT NULL AND value_minor IS NULL"),
 )
+# Who does not want to be written to: a red flag, asked for with every context.
+Index(
+    "ix_touchpoints_unsubscribed",
+    touchpoints.c.customer_id,
+    postgresql_where=text("kind = 'unsubscribed'"),
+)
 
 # What was taken back. The row of the log stays as it is; this marker beside it says that it no longer counts.
 touchpoint_voids = Table(

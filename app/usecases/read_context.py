@@ -70,7 +70,7 @@ async def _named(
 def _context(known: Known, model: Model, now: datetime, currency: str) -> Context:
     state, at = known.state, seconds(now)
     health = score(state, at, model)
-    flags = red_flags(state, at, model)
+    flags = red_flags(state, at, model, opted_out=known.opted_out)
     customer = Customer(
         id=known.customer_id,
         profile=known.profile,

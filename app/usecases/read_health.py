@@ -181,7 +181,8 @@ def _reading(
 ) -> HealthReading:
     state, at, model = then.state, seconds(moment), measure.model
     health = score(state, at, model)
-    flags = red_flags(state, at, model)
+    beside = around.beside.at(moment)
+    flags = red_flags(state, at, model, opted_out=beside.opted_out_at is not None)
     by_id = {row.fact.id: row for row in around.latest}
     top = evidence.top((row.fact for row in around.latest), at)
     opened = [
@@ -201,7 +202,7 @@ def _reading(
         next_fall=next_fall(state, at, model),
         forecast=forecast(state, health, at, model),
         value=value(state, health, at, model, minor_per_major(measure.currency)),
-        beside=around.beside.at(moment),
+        beside=beside,
     )
 
 

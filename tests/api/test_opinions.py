@@ -158,3 +158,23 @@ async def test_health_says_that_money_is_missing(admin: httpx.AsyncClient) -> No
     assert (await admin.get(HEALTH)).json()["data_flags"] == ["without_value"]
     await admin.delete("/v1/touchpoints/usd", params={"customer": "external_id:42"})
     assert (await admin.get(HEALTH)).json()["data_flags"] == []
+
+
+async def test_who_unsubscribed_is_flagged_until_it_is_taken_back(admin: httpx.AsyncClient) -> None:
+    await buy(admin)
+    context = await admin.get(f"{CUSTOMER}/context")
+    assert context.json()["health"]["red_flags"] == []
+    body = {
+        "id": "bye",
+        "kind": "unsubscribed",
+        "customer": "external_id:42",
+        "occurred_at": until(-10),
+    }
+    await admin.post("/v1/touchpoints", json=body)
+    assert (await admin.get(HEALTH)).json()["red_flags"] == ["opted_out"]
+    assert (await admin.get(HEALTH, params={"as_of": until(-11)})).json()["red_flags"] == []
+    flagged = await admin.get(f"{CUSTOMER}/context", headers={"If-None-Match": context.headers["ETag"]})
+    assert (flagged.status_code, flagged.json()["health"]["red_flags"]) == (200, ["opted_out"])
+    await admin.delete("/v1/touchpoints/bye", params={"customer": "external_id:42"})
+    assert (await admin.get(HEALTH)).json()["red_flags"] == []
+    assert (await admin.get(f"{CUSTOMER}/context")).json()["health"]["red_flags"] == []
