@@ -109,19 +109,20 @@ def run_from_log(*, horizon_days: int, json_path: Path | None, html_path: Path |
     unit = money.minor_per_major(settings.shop_currency)
     with messages.status("Reading the log") as status:
         with environment.database(settings) as urls:
-            log = environment.run(_read_log(urls.app, now, status.update))
+            log, notes = environment.run(_read_log(urls.app, now, status.update))
         result = backtest(
             log,
             shipped(),
             Settings(horizon_days, value_unit_minor=unit),
             lambda what: status.update(f"{what} ..."),
         )
+    result["notes"] += notes
     result["source"] = {"log": True, "as_of": now.isoformat(), "currency": settings.shop_currency}
     _show(result, "the shop's own log", json_path, html_path)
     return 0
 
 
-async def _read_log(url: str, now: datetime, say: Callable[[str], None]) -> Purchases:
+async def _read_log(url: str, now: datetime, say: Callable[[str], None]) -> tuple[Purchases, list[str]]:
     async with environment.opened(url) as database:
         return await shop_log.read(database, now, say)
 

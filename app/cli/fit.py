@@ -77,9 +77,11 @@ async def _fit(
         active = ActiveModel(database)
         await active.refresh()
         with messages.status("Reading the log") as status:
-            log = await read(database, until, status.update)
+            log, notes = await read(database, until, status.update)
             status.update("Fitting ...")
             fitted, tried = _fit_and_try(log, active.current, until, horizon_days, settings.shop_currency)
+        if tried is not None:
+            tried.report["notes"] += notes
         is_new = False
         if tried is not None and not dry_run:
             is_new = await _write(database, fitted, tried, active.current)

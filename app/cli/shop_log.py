@@ -18,9 +18,11 @@ except ModuleNotFoundError as missing:
     raise Failure(FITTING_MISSING) from missing
 
 
-async def read(database: Database, until: datetime, say: Callable[[str], None]) -> Purchases:
-    """All purchases and refunds up to `until` as arrays; `say` hears how far it has come."""
+async def read(
+    database: Database, until: datetime, say: Callable[[str], None]
+) -> tuple[Purchases, list[str]]:
+    """Purchases and refunds up to `until` as arrays, and what a reader must know of them; `say` hears how far it is."""
     log = await read_shop_log(
         database, until, lambda customers: say(f"Reading the log: {customers:,} customers")
     )
-    return Purchases.of_arrays(log.columns, log.customers)
+    return Purchases.of_arrays(log.columns, log.customers), log.notes

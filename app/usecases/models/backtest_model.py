@@ -56,7 +56,9 @@ async def backtest_model(
         "value_unit_minor": minor_per_major,
         "learnt_until": learnt_until(model.origin.windows),
     }
-    report, gate = await _apart(await read_shop_log(database, now), question)
+    log = await read_shop_log(database, now)
+    report, gate = await _apart(log, question)
+    report["notes"] += log.notes
     async with database.transaction() as session:
         connection = await driver(session)
         await models.save_backtest(connection, version, report, gate)
