@@ -20,7 +20,6 @@ from app.api import (
     keys,
     kinds,
     logs,
-    models,
     notes,
     openapi,
     opinions,
@@ -30,6 +29,7 @@ from app.api import (
 from app.api.lean import Express, stops
 from app.api.metrics import Metrics
 from app.api.middleware import Frame
+from app.api.models import routes as models
 from app.api.templates import templates
 from app.api.touchpoints import posting, reading, voiding
 from app.settings import Settings
