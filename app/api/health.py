@@ -19,7 +19,7 @@ from app.domain.health.score import BASE
 from app.domain.health.value import PURCHASES_DAYS, Forecast, Value
 from app.domain.keys import Caller
 from app.domain.problems import Fault, Invalid
-from app.storage.timeline import LoggedFact
+from app.storage.facts import LoggedFact
 from app.usecases.read_health import HealthReading, read_health
 
 router = APIRouter(prefix="/v1/customers/{customer}/health", tags=["health"])

@@ -27,10 +27,10 @@ from app.domain.identifiers import Reference
 from app.domain.money import minor_per_major
 from app.domain.problems import Fault, Invalid
 from app.domain.touchpoints import CLOCK_TOLERANCE, EPOCH, seconds
-from app.storage import opinions, timeline
+from app.storage import facts, opinions
 from app.storage.database import Database
+from app.storage.facts import END_OF_TIME, LoggedFact, OpenComplaint
 from app.storage.opinions import Beside
-from app.storage.timeline import END_OF_TIME, LoggedFact, OpenComplaint
 from app.usecases.find_customer import find_customer
 
 TREND: Final = timedelta(days=30)
@@ -136,8 +136,8 @@ async def _current(
 ) -> HealthReading:
     """From the stored state, and for the trend the same without what happened since."""
     async with snapshot(database, reference) as (connection, customer_id):
-        state = await timeline.state(connection, customer_id)
-        recent = await timeline.recent_facts(connection, customer_id, now - TREND, MOST_RECENT)
+        state = await facts.state(connection, customer_id)
+        recent = await facts.recent_facts(connection, customer_id, now - TREND, MOST_RECENT)
         around = await _around(connection, customer_id, END_OF_TIME, END_OF_TIME)
     before = None
     if recent is not None:
@@ -151,7 +151,7 @@ async def _past(
 ) -> HealthReading:
     """From the log folded up to `at`, and up to 30 days before."""
     async with snapshot(database, reference) as (connection, customer_id):
-        logged = [row async for row in timeline.facts(connection, customer_id, at, known_until)]
+        logged = [row async for row in facts.facts(connection, customer_id, at, known_until)]
         around = await _around(connection, customer_id, at, known_until)
     # In a thread: a log of a hundred thousand facts takes a second, in which others want answers.
     then = await asyncio.to_thread(_folded, logged, at)
@@ -161,8 +161,8 @@ async def _past(
 async def _around(
     connection: asyncpg.Connection, customer_id: UUID, until: datetime, known_until: datetime
 ) -> _Around:
-    latest = await timeline.latest_facts(connection, customer_id, TOP_AMONG, until, known_until)
-    openings = await timeline.open_complaints(connection, customer_id, until, known_until)
+    latest = await facts.latest_facts(connection, customer_id, TOP_AMONG, until, known_until)
+    openings = await facts.open_complaints(connection, customer_id, until, known_until)
     return _Around(latest, openings, await opinions.beside(connection, customer_id))
 
 

@@ -10,9 +10,9 @@ from app.domain.identifiers import Reference
 from app.domain.problems import Fault, Invalid
 from app.domain.series import Happened, Place, Point, Reign, by_event, by_step
 from app.domain.touchpoints import EPOCH
-from app.storage import models, timeline
+from app.storage import facts, models
 from app.storage.database import Database
-from app.storage.timeline import END_OF_TIME, LoggedFact
+from app.storage.facts import END_OF_TIME, LoggedFact
 from app.usecases.read_health import check_asked, snapshot
 
 MOST_POINTS: Final = 2000
@@ -44,7 +44,7 @@ async def read_history(
     check_asked("since", since, now)
     async with snapshot(database, reference) as (connection, customer_id):
         reigns = [Reign(at, read(parameters)) for at, parameters in await models.publications(connection)]
-        logged = [row async for row in timeline.facts(connection, customer_id, END_OF_TIME, END_OF_TIME)]
+        logged = [row async for row in facts.facts(connection, customer_id, END_OF_TIME, END_OF_TIME)]
     if not logged:
         return []
     reigns = reigns or [Reign(EPOCH, active)]

@@ -13,7 +13,7 @@ from app.domain.health.score import Health, score
 from app.domain.health.versions import read, schema_differences
 from app.domain.identifiers import Reference
 from app.domain.touchpoints import seconds
-from app.storage import timeline
+from app.storage import facts
 from app.usecases.find_customer import find_customer
 from app.usecases.models.propose_model import checked, existing
 from app.usecases.models.publish_model import state_schema_differs
@@ -49,7 +49,7 @@ async def simulate_health(
     if differences:
         raise state_schema_differs(differences)
     model = read(parameters)
-    state = await timeline.state(connection, customer_id)
+    state = await facts.state(connection, customer_id)
     at = seconds(now)
     return Simulation(customer_id, score(state, at, active), score(state, at, model), model.version)
 
