@@ -14,28 +14,34 @@ from app.api import (
     customers,
     docs,
     health,
+    history,
     identifiers,
     keys,
     kinds,
     logs,
     notes,
     openapi,
+    opinions,
     problems,
     service,
 )
 from app.api.lean import stops
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
+from app.api.models import routes as models
 from app.api.templates import templates
-from app.api.touchpoints import posting, reading
-from app.domain.health import model
+from app.api.touchpoints import posting, reading, voiding
 from app.settings import Settings
 from app.storage.database import Database
+from app.usecases.fresh import keep_fresh, refresh_all
 from app.usecases.identities import Identities
 from app.usecases.keep_house import keep_keeping_house
 from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
+from app.usecases.models.active_model import ActiveModel
+from app.usecases.own_kinds import RememberedKinds
 from app.usecases.read_context import Contexts
+from app.usecases.sweep_bands import keep_sweeping
 
 # The busiest first: a request pays about 2 us for each route that it is compared with in vain.
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -45,8 +51,12 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     customers.router,
     identifiers.router,
     health.router,
+    history.router,
+    opinions.router,
     notes.router,
+    voiding.router,
     kinds.router,
+    models.router,
     keys.router,
     service.router,
     docs.router,
@@ -85,7 +95,9 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     state.keyring = Keyring(
         state.database, None if settings.admin_key is None else settings.admin_key.get_secret_value()
     )
-    state.model = model.shipped()
+    state.model = ActiveModel(state.database)
+    state.own_kinds = RememberedKinds(state.database)
+    state.fresh = (state.model, state.own_kinds)
     state.metrics = metrics
     state.identities = Identities(
         state.database,
@@ -93,7 +105,9 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,
     )
-    state.contexts = Contexts(state.database, state.identities, queue_limit=settings.lane_queue)
+    state.contexts = Contexts(
+        state.database, state.identities, state.own_kinds, queue_limit=settings.lane_queue
+    )
     state.lanes = Lanes(
         state.database,
         state.model,
@@ -143,13 +157,20 @@ def _waiting(lanes: Lanes, lane: int) -> int:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Start what runs beside the requests; stop it in order, what callers wait for first, the database last."""
     state = app.state
+    # A database that is away now is asked again in a moment, as for everything else.
+    await refresh_all(state.fresh)
     state.identities.start()
     state.contexts.start()
     state.lanes.start()
-    beside = (
+    beside = [
         asyncio.create_task(state.keyring.keep_flushing()),
         asyncio.create_task(keep_keeping_house(state.database)),
-    )
+        asyncio.create_task(keep_fresh(state.fresh)),
+    ]
+    pause = state.settings.sweep_seconds
+    if pause:
+        sweeping = keep_sweeping(state.database, state.model, pause, state.metrics.swept)
+        beside.append(asyncio.create_task(sweeping))
     try:
         yield
     finally:

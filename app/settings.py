@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     )
     lane_queue: int = Field(4096, ge=1, description="Touchpoints that may wait for one lane; beyond it: 503.")
     group_size: int = Field(500, ge=1, le=2500, description="Most touchpoints in one shared transaction.")
+    sweep_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=60,
+        description="How often the bands of silent customers are drawn anew; 0: not here, `rapport worker` does it.",
+    )
     identity_cache: int = Field(100_000, ge=0, description="Identifiers remembered per process.")
 
     max_connections: int = Field(

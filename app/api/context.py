@@ -13,11 +13,12 @@ from pydantic_core import to_json
 
 from app.api.bodies import JSON
 from app.api.customers import Band, CustomerOut
-from app.api.deps import Config, Now, requires
+from app.api.deps import Config, Now, Scoring, requires
 from app.api.health import ValueOut, value_members
 from app.api.lean import LeanRoute
 from app.api.notes import NoteOut
 from app.api.openapi import problems
+from app.api.opinions import OverrideOut, SentimentOut
 from app.api.references import NAMED_PROBLEMS, Named
 from app.domain.context import Answer, Context, OpenComplaint, RecentTouchpoint, Remark, markdown, summary
 from app.domain.customers import Customer
@@ -25,6 +26,7 @@ from app.domain.descriptions import amount_of
 from app.domain.health.facts import scale_of
 from app.domain.health.weights import DAY_SECONDS
 from app.domain.keys import Caller
+from app.domain.opinions import Override, Sentiment
 from app.usecases.read_context import SealedContext
 
 router = APIRouter(prefix="/v1/customers/{customer}/context", tags=["customers"], route_class=LeanRoute)
@@ -45,6 +47,8 @@ class ContextHealth(BaseModel):
     confidence: float
     reasons: list[str]
     red_flags: list[str]
+    override: Annotated[OverrideOut | None, Field(description="A score set by hand, until it expires.")]
+    sentiment: Annotated[SentimentOut | None, Field(description="How an agent found the customer.")]
     model: str
     computed_at: datetime
 
@@ -159,6 +163,29 @@ def _customer(customer: Customer) -> dict[str, Any]:
     }
 
 
+def _override(override: Override | None) -> dict[str, Any] | None:
+    if override is None:
+        return None
+    return {
+        "score": override.score,
+        "reason": override.reason,
+        "until": override.until,
+        "set_by": override.set_by,
+        "set_at": override.set_at,
+    }
+
+
+def _sentiment(sentiment: Sentiment | None) -> dict[str, Any] | None:
+    if sentiment is None:
+        return None
+    return {
+        "sentiment": sentiment.sentiment,
+        "note": sentiment.note,
+        "set_by": sentiment.set_by,
+        "set_at": sentiment.set_at,
+    }
+
+
 def _complaint(complaint: OpenComplaint, now: datetime) -> dict[str, Any]:
     return {
         "complaint_id": complaint.complaint_id,
@@ -212,7 +239,7 @@ def _note(note: Remark) -> dict[str, Any]:
     }
 
 
-def _members(context: Context, model: str, currency: str) -> dict[str, Any]:
+def _members(context: Context, model: str) -> dict[str, Any]:
     """The members of ContextOut, as JSON values."""
     health, answers = context.health, context.answers
     return {
@@ -224,10 +251,12 @@ def _members(context: Context, model: str, currency: str) -> dict[str, Any]:
             "confidence": health.confidence,
             "reasons": context.reasons,
             "red_flags": context.red_flags,
+            "override": _override(context.override),
+            "sentiment": _sentiment(context.sentiment),
             "model": model,
             "computed_at": context.now,
         },
-        "value": value_members(context.p_alive, currency),
+        "value": value_members(context.value, context.currency),
         "loyalty": None,
         "open_complaints": [_complaint(complaint, context.now) for complaint in context.open_complaints],
         "feedback": {
@@ -254,6 +283,8 @@ def _etag(sealed: SealedContext, form: str, model: str) -> str:
         context.health.score,
         context.health.band,
         context.red_flags,
+        # Of an override the tables say all but whether it has expired.
+        context.override is None,
         [action for action, _ in context.actions],
     )
     digest = hashlib.blake2b(f"{seen}{form}{model}".encode(), key=sealed.seal, digest_size=12)
@@ -292,6 +323,7 @@ async def get_context(
     _caller: Annotated[Caller, requires("customers:read")],
     named: Named,
     config: Config,
+    model: Scoring,
     now: Now,
     touchpoints: Annotated[
         int, Query(ge=0, le=MOST_TOUCHPOINTS, description="How many of the newest touchpoints to show.")
@@ -304,10 +336,12 @@ async def get_context(
     ] = None,
 ) -> Response:
     """Everything about one customer, for whoever is talking to them now: one call, one screen."""
-    state = request.app.state
-    model = state.model
-    sealed = await state.contexts.read(
-        named, model, now, touchpoints=touchpoints, currency=config.shop_currency
+    sealed = await request.app.state.contexts.read(
+        named,
+        model,
+        now,
+        touchpoints=touchpoints,
+        currency=config.shop_currency,
     )
     headers = {"ETag": _etag(sealed, form, model.version)}
     if _is_known(if_none_match, headers["ETag"]):
@@ -315,5 +349,5 @@ async def get_context(
     if form == "markdown":
         return Response(markdown(sealed.context), headers=headers, media_type=MARKDOWN)
     # Writes UTC times as wire_time() does, and all of it six times faster than json.dumps.
-    body = to_json(_members(sealed.context, model.version, config.shop_currency))
+    body = to_json(_members(sealed.context, model.version))
     return Response(body, headers=headers, media_type=JSON)

@@ -1,4 +1,4 @@
-"""What a route may ask for, as type aliases: `Config`, `Now`, `Tx`, `Reader`, `Keys`; and who is asking.
+"""What a route may ask for, as type aliases (`Config`, `Now`, `Tx`, `Reader`, `Keys`, ...), and who is asking.
 
     async def create_key(caller: Annotated[Caller, requires("admin")], tx: Tx, now: Now) -> ...
 
@@ -8,22 +8,27 @@ somebody without a key.
 
 import base64
 import binascii
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from fastapi import Depends, Request, params
 from fastapi.security import SecurityScopes
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.logs import current_trace
 from app.api.templates import template
 from app.domain import keys
+from app.domain.health.model import Model
 from app.domain.keys import Caller
+from app.domain.kinds import OwnKinds
 from app.domain.problems import Forbidden, Unauthenticated
 from app.settings import Settings
 from app.storage.database import Database
 from app.usecases.keyring import Keyring
+from app.usecases.models.active_model import ActiveModel
+from app.usecases.own_kinds import RememberedKinds
 
 # --- what a route may ask for --------------------------------------------------------------------------------------
 
@@ -41,6 +46,26 @@ async def _database(request: Request) -> Database:
 async def _keyring(request: Request) -> Keyring:
     keyring: Keyring = request.app.state.keyring
     return keyring
+
+
+async def _active_model(request: Request) -> ActiveModel:
+    model: ActiveModel = request.app.state.model
+    return model
+
+
+async def _scoring(request: Request) -> Model:
+    model: ActiveModel = request.app.state.model
+    return model.current
+
+
+async def _kind_memory(request: Request) -> RememberedKinds:
+    own_kinds: RememberedKinds = request.app.state.own_kinds
+    return own_kinds
+
+
+async def _own_kinds(request: Request) -> OwnKinds:
+    own_kinds: RememberedKinds = request.app.state.own_kinds
+    return own_kinds.current
 
 
 async def _now() -> datetime:
@@ -62,10 +87,24 @@ async def reading(request: Request) -> AsyncIterator[AsyncSession]:
 Config = Annotated[Settings, Depends(_settings)]
 Store = Annotated[Database, Depends(_database)]
 Keys = Annotated[Keyring, Depends(_keyring)]
+Scored = Annotated[ActiveModel, Depends(_active_model)]
+"""What remembers which model scores."""
+Scoring = Annotated[Model, Depends(_scoring)]
+"""The model that scores now; the same for everything that the request asks for."""
+KindMemory = Annotated[RememberedKinds, Depends(_kind_memory)]
+"""What remembers the shop's own kinds of touchpoint."""
+Kinds = Annotated[OwnKinds, Depends(_own_kinds)]
+"""The shop's own kinds of touchpoint."""
 Now = Annotated[datetime, Depends(_now)]
 """The time of the request, aware and in UTC; the same for everything that the request asks for."""
 Tx = Annotated[AsyncSession, Depends(transaction, scope="function")]
 Reader = Annotated[AsyncSession, Depends(reading, scope="function")]
+
+
+def after_commit(tx: AsyncSession, tell: Callable[[], None]) -> None:
+    """Tell this process' memories of a change. Not before: whoever asks in between would remember what still stands."""
+    event.listen(tx.sync_session, "after_commit", lambda _session: tell(), once=True)
+
 
 # --- who is asking -------------------------------------------------------------------------------------------------
 

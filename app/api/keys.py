@@ -6,11 +6,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.bodies import body
-from app.api.deps import Keys, Now, Reader, Tx, requires
+from app.api.deps import Keys, Now, Reader, Tx, after_commit, requires
 from app.api.openapi import problems
 from app.api.paging import Cursor, Moment, Page, Paging
 from app.domain import keys
@@ -19,7 +17,6 @@ from app.domain.problems import Conflict, Fault, Invalid, NotFound
 from app.storage import keys as stored_keys
 from app.storage.keys import StoredKey
 from app.usecases.create_key import create_key
-from app.usecases.keyring import Keyring
 from app.usecases.rotate_key import rotate_key
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
@@ -191,7 +188,7 @@ async def rotate_api_key(
 ) -> IssuedKey:
     """Replace a key by a new one with the same rights; the old one stops after the overlap (a day unless said)."""
     issued = await rotate_key(tx, key_id, timedelta(seconds=rotation.overlap_seconds), now)
-    _forget_after_commit(tx, keyring)
+    after_commit(tx, keyring.forget)
     return _issued(issued)
 
 
@@ -200,9 +197,4 @@ async def revoke_api_key(_caller: Admin, key_id: KeyId, tx: Tx, now: Now, keyrin
     """Stop a key for good, within a second everywhere. Doing it again changes nothing."""
     if not await stored_keys.revoke(tx, key_id, now):
         raise NotFound(_NOT_FOUND.code, _NOT_FOUND.detail)
-    _forget_after_commit(tx, keyring)
-
-
-def _forget_after_commit(tx: AsyncSession, keyring: Keyring) -> None:
-    """Not before: a request in between would read, and remember, what still stands."""
-    event.listen(tx.sync_session, "after_commit", lambda _session: keyring.forget(), once=True)
+    after_commit(tx, keyring.forget)

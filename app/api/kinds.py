@@ -1,16 +1,74 @@
-"""The kinds of touchpoint."""
+"""The kinds of touchpoint: those that come with the service, and the shop's own."""
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.deps import requires
-from app.domain.health.facts import fact_of
+from app.api.bodies import JSON, MERGE_PATCH, body
+from app.api.deps import KindMemory, Kinds, Now, Tx, after_commit, requires
+from app.api.openapi import problems
+from app.domain.health.facts import OWN_COMPONENTS, fact_of
 from app.domain.keys import Caller
-from app.domain.kinds import KINDS, Kind
+from app.domain.kinds import KINDS, Kind, own_kind
+from app.domain.problems import Fault, Invalid
+from app.storage.database import driver
+from app.usecases.change_kind import change_kind, kind_not_found
+from app.usecases.define_kind import define_kind, kind_exists, too_many_kinds
 
 router = APIRouter(tags=["touchpoints"])
+
+Admin = Annotated[Caller, requires("admin")]
+
+_STRICT: Final = ConfigDict(extra="forbid", strict=True)
+
+# --- shapes ---------------------------------------------------------------------------------------------------------
+
+Name = Annotated[
+    str,
+    Field(
+        max_length=64,
+        description="Small letters, digits and _, a letter first.",
+        json_schema_extra={"pattern": "^[a-z][a-z0-9_]{0,63}$"},
+    ),
+]
+Component = Annotated[str, Field(max_length=64, json_schema_extra={"enum": list(OWN_COMPONENTS)})]
+Weight = Annotated[
+    float,
+    Field(
+        allow_inf_nan=False,
+        description="How much one counts: 0 to 10, for `satisfaction` an answer from -1 to 1; at most 3 decimals.",
+    ),
+]
+Label = Annotated[str, Field(min_length=1, max_length=200, description="What people read.")]
+
+
+class KindIn(BaseModel):
+    """A kind of the shop's own."""
+
+    model_config = _STRICT
+
+    kind: Name
+    component: Component
+    weight: Weight
+    label: Label
+
+
+class KindChange(BaseModel):
+    """What to change for all that arrives from now on; what is left out stays."""
+
+    model_config = _STRICT
+
+    # What a factory makes is no default that the document would show; what was sent is in model_fields_set.
+    component: Component = Field(default_factory=str)
+    weight: Weight = Field(default_factory=float)
+    label: Label = Field(default_factory=str)
+
+
+class NamedKindChange(KindChange):
+    """The same, and which kind."""
+
+    kind: Name
 
 
 class KindOut(BaseModel):
@@ -28,6 +86,7 @@ class KindOut(BaseModel):
         list[str], Field(description="What a post of this kind must hold, besides `customer` and `kind`.")
     ]
     server_only: Annotated[bool, Field(description="Written by the service itself; refused from outside.")]
+    own: Annotated[bool, Field(description="Defined by the shop.")]
 
 
 class KindList(BaseModel):
@@ -40,20 +99,104 @@ class KindList(BaseModel):
 def _shown(kind: Kind) -> KindOut:
     money = ["amount_minor", "currency"] if kind.needs_money else []
     named = [name if name == "order_id" else f"properties.{name}" for name in kind.needs]
+    weight = fact_of(kind.name, 0, "").weight or None if kind.own is None else kind.own[1]
     return KindOut(
         kind=kind.name,
         component=kind.component,
-        weight=fact_of(kind.name, 0, "").weight / 1000 or None,
+        weight=None if weight is None else weight / 1000,
         label=kind.label,
         needs=money + named,
         server_only=kind.server_only,
+        own=kind.own is not None,
     )
 
 
-_BUILT_IN: Final = KindList(data=[_shown(kind) for kind in KINDS.values()])
+_BUILT_IN: Final = [_shown(kind) for kind in KINDS.values()]
+
+_SHOWROOM: Final = {
+    "kind": "showroom_visit",
+    "component": "engagement",
+    "weight": 2.5,
+    "label": "Showroom visit",
+}
+_INVALID: Final = Invalid(
+    "invalid_kind",
+    "weight must be a number from 0 to 10.",
+    errors=[Fault("#/weight", "out_of_range", "must be a number from 0 to 10")],
+)
+
+# --- routes ---------------------------------------------------------------------------------------------------------
 
 
 @router.get("/v1/touchpoint-kinds")
-async def list_touchpoint_kinds(_caller: Annotated[Caller, requires("customers:read")]) -> KindList:
-    """The kinds that can be posted or found in the log, and what each does to health."""
-    return _BUILT_IN
+async def list_touchpoint_kinds(
+    _caller: Annotated[Caller, requires("customers:read")], own_kinds: Kinds
+) -> KindList:
+    """The kinds that can be posted or found in the log, and what each does to health; the shop's own come last."""
+    return KindList(data=_BUILT_IN + [_shown(kind) for kind in own_kinds.values()])
+
+
+@router.post(
+    "/v1/touchpoint-kinds",
+    status_code=201,
+    responses={
+        200: {"model": KindOut, "description": "It was defined before, and the same."},
+        **problems(_INVALID, kind_exists(), too_many_kinds()),
+    },
+)
+async def post_touchpoint_kind(
+    _caller: Admin,
+    sent: Annotated[KindIn, body(KindIn, examples={"showroom": _SHOWROOM})],
+    tx: Tx,
+    memory: KindMemory,
+    now: Now,
+    response: Response,
+) -> KindOut:
+    """Define a kind of your own. It can be posted at once, everywhere within a second."""
+    kind = own_kind(sent.kind, sent.component, sent.weight, sent.label)
+    known, is_new = await define_kind(await driver(tx), kind, now)
+    after_commit(tx, lambda: memory.adopt(known))
+    response.status_code = 201 if is_new else 200
+    return _shown(kind)
+
+
+@router.patch("/v1/touchpoint-kinds", responses=problems(_INVALID, kind_not_found()))
+async def patch_named_touchpoint_kind(
+    _caller: Admin,
+    sent: Annotated[
+        NamedKindChange,
+        body(
+            NamedKindChange,
+            examples={"weight": {"kind": "showroom_visit", "weight": 3}},
+            media_types=(JSON, MERGE_PATCH),
+        ),
+    ],
+    tx: Tx,
+    memory: KindMemory,
+    now: Now,
+) -> KindOut:
+    """Change what a kind of your own counts from now on; what arrived before counts on as it did."""
+    return await _change(sent.kind, sent, tx, memory, now)
+
+
+@router.patch("/v1/touchpoint-kinds/{kind}", responses=problems(_INVALID, kind_not_found()))
+async def patch_touchpoint_kind(
+    _caller: Admin,
+    kind: Annotated[str, Path(examples=["showroom_visit"])],
+    sent: Annotated[
+        KindChange,
+        body(KindChange, examples={"weight": {"weight": 3}}, media_types=(JSON, MERGE_PATCH)),
+    ],
+    tx: Tx,
+    memory: KindMemory,
+    now: Now,
+) -> KindOut:
+    """The same, with the kind in the path."""
+    return await _change(kind, sent, tx, memory, now)
+
+
+async def _change(name: str, sent: KindChange, tx: Tx, memory: KindMemory, now: Now) -> KindOut:
+    said = {member: getattr(sent, member) for member in sent.model_fields_set - {"kind"}}
+    known, kind = await change_kind(await driver(tx), name, now, **said)
+    after_commit(tx, lambda: memory.adopt(known))
+    return _shown(kind)

@@ -5,6 +5,7 @@ connection: run one worker for each port (or container) and let Prometheus sum t
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Final
 
 from prometheus_client import (
@@ -17,6 +18,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from app.usecases.sweep_bands import Swept
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -50,6 +53,15 @@ class Metrics:
             ("kind", "result"),
             registry=self._registry,
         )
+        self._bands = Counter(
+            "bands_swept_total",
+            "Customers whose band was looked at because time passed, by what became of it.",
+            ("result",),
+            registry=self._registry,
+        )
+        self._sweep = Gauge(
+            "bands_swept_timestamp_seconds", "When the last sweep came to its end.", registry=self._registry
+        )
         self._request_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._touchpoint_children: dict[tuple[str, str], Counter] = {}
 
@@ -72,6 +84,12 @@ class Metrics:
         if child is None:
             child = self._touchpoint_children[kind, result] = self._touchpoints.labels(kind, result)
         child.inc(count)
+
+    def swept(self, swept: Swept) -> None:
+        """Count what one sweep of the bands did."""
+        for result, count in asdict(swept).items():
+            self._bands.labels(result).inc(count)
+        self._sweep.set_to_current_time()
 
     def gauge(
         self, name: str, documentation: str, label: str, readings: Mapping[str, Callable[[], float]]

@@ -52,6 +52,10 @@ TAGS: Final = [
     },
     {"name": "customers", "description": "Who the customers are, and everything known about one of them."},
     {"name": "health", "description": "How healthy a relationship is, and the reasons."},
+    {
+        "name": "models",
+        "description": "The numbers behind the score: versions, what they would change, which one is active.",
+    },
     {"name": "keys", "description": "Who may call this API, and for what."},
     {"name": "service", "description": "Is it alive, is it ready, what does it count."},
 ]

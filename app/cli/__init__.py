@@ -1,9 +1,10 @@
-"""The command line. commands.py is its shape and imports little, so that `--help` answers at once; what a command
-does, and the libraries it needs for that, are in a module of its own, imported when it runs.
+"""The command line. commands.py and learning_commands.py are its shape and import little, so that `--help` answers at
+once; what a command does, and the libraries it needs for that, are in a module of its own, imported when it runs.
 """
 
 import sys
 
+from app.cli import learning_commands  # noqa: F401 - hangs its commands on the app
 from app.cli.commands import app
 from app.cli.failure import Failure
 

@@ -5,15 +5,16 @@ import gzip
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 
+from app.cli import environment, shop_log
 from app.cli.failure import PARTIAL, Failure
 from app.cli.purchases import GZIP_MAGIC, SAMPLES, Columns, Fact, PurchaseFile
 from app.domain import money
@@ -26,7 +27,7 @@ try:
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] not in {"numpy", "scipy"}:
         raise
-    raise Failure("this command needs numpy and scipy: pip install 'rapport[fit]'") from missing
+    raise Failure(shop_log.FITTING_MISSING) from missing
 
 GUESSES: Final = MappingProxyType(
     {
@@ -97,11 +98,40 @@ def run(
         "currency": currency,
         "rows_left_out": reading.left_out(),
     }
-    _write(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n" if json_path else "")
-    _write(html_path, page.page(result, path.name) if html_path else "")
-    # A table that loses columns to a narrow pipe would be no record of the run.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 140).print(report.text(result, path.name))
+    _show(result, path.name, json_path, html_path)
     return PARTIAL if reading.left_out() else 0
+
+
+def run_from_log(*, horizon_days: int, json_path: Path | None, html_path: Path | None) -> int:
+    """The same on the log of the database of the settings, with all that it knows of refunds and their orders."""
+    settings, now = environment.load_settings(), datetime.now(UTC)
+    messages = Console(stderr=True, highlight=False, soft_wrap=True)
+    unit = money.minor_per_major(settings.shop_currency)
+    with messages.status("Reading the log") as status:
+        with environment.database(settings) as urls:
+            log, notes = environment.run(_read_log(urls.app, now, status.update))
+        result = backtest(
+            log,
+            shipped(),
+            Settings(horizon_days, value_unit_minor=unit),
+            lambda what: status.update(f"{what} ..."),
+        )
+    result["notes"] += notes
+    result["source"] = {"log": True, "as_of": now.isoformat(), "currency": settings.shop_currency}
+    _show(result, "the shop's own log", json_path, html_path)
+    return 0
+
+
+async def _read_log(url: str, now: datetime, say: Callable[[str], None]) -> tuple[Purchases, list[str]]:
+    async with environment.opened(url) as database:
+        return await shop_log.read(database, now, say)
+
+
+def _show(result: dict[str, Any], title: str, json_path: Path | None, html_path: Path | None) -> None:
+    _write(json_path, json.dumps(result, indent=1, allow_nan=False) + "\n" if json_path else "")
+    _write(html_path, page.page(result, title) if html_path else "")
+    # A table that loses columns to a narrow pipe would be no record of the run.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 140).print(report.text(result, title))
 
 
 def _columns(path: Path, named: dict[str, str | None]) -> Columns:

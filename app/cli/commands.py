@@ -28,7 +28,8 @@ keys_app = typer.Typer(
 app.add_typer(keys_app, name="keys")
 
 
-def _examples(*lines: str) -> str:
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
     return "\n".join(["[bold]Examples[/bold]", *(f"  {line}" for line in lines)])
 
 
@@ -42,7 +43,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with 
 
 
 @app.callback(
-    epilog=_examples(
+    epilog=examples(
         "rapport serve                     start everything, print an admin key",
         "rapport demo                      a small shop to look at",
         "rapport keys create --preset storefront --source shop-eu",
@@ -66,7 +67,7 @@ def _rapport(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "rapport serve",
         "rapport serve --port 8080 --workers 2",
         "RAPPORT_DATABASE_URL=postgresql://user:password@host/name rapport serve --host 0.0.0.0",
@@ -92,7 +93,7 @@ def serve(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "rapport migrate",
         "RAPPORT_MIGRATION_URL=postgresql://owner:password@host/name rapport migrate",
     )
@@ -108,7 +109,7 @@ def migrate() -> None:
     typer.echo(work.migrate())
 
 
-@app.command(epilog=_examples("rapport verify", "rapport verify --json | jq .holds"))
+@app.command(epilog=examples("rapport verify", "rapport verify --json | jq .holds"))
 def verify(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -125,12 +126,60 @@ def verify(
     raise typer.Exit(work.verify(as_json=as_json))
 
 
+@app.command(
+    epilog=examples(
+        "rapport worker",
+        "rapport worker --once     one sweep, for a timer of your own",
+    )
+)
+def worker(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Sweep once, say what was done, and leave.")] = False,
+) -> None:
+    """Draw the bands of customers anew who fall, or recover, while nothing happens.
+
+    `rapport serve` does this itself every RAPPORT_SWEEP_SECONDS. Run a worker
+    beside it, or several, when you want the services to answer requests alone:
+    set RAPPORT_SWEEP_SECONDS=0 there. A worker may be killed at any moment; nothing
+    is lost or told twice. SIGTERM or Ctrl+C stops it.
+    """
+    from app.cli import worker as work  # noqa: PLC0415 - loads the database; --help need not
+
+    work.work(once=once)
+
+
+@app.command(
+    "replay-state",
+    epilog=examples("rapport replay-state --dry-run", "rapport replay-state"),
+)
+def replay_state(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; say which states would differ.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin again instead of going on after a stop.")
+    ] = False,
+) -> None:
+    """Compute every customer's state again from the log.
+
+    Needed after a release that changes half-lives or resolutions, which are part of
+    the stored states, and the cure when `rapport verify` finds a state that is not
+    that of its log. Safe beside a running service, and at any moment of a stop: run
+    it again, and it goes on where it ended. Exit code 1: a log could not be read, or
+    with --dry-run, something would change.
+    """
+    from app.cli import replay_state as work  # noqa: PLC0415 - loads the database; --help need not
+
+    raise typer.Exit(work.replay_state(dry_run=dry_run, restart=restart))
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
 @keys_app.command(
     "create",
-    epilog=_examples(
+    epilog=examples(
         "rapport keys create --preset storefront --source shop-eu",
         "rapport keys create --preset support --source helpdesk --expires-in-days 90",
         "rapport keys create --preset publishable --source web --origin https://shop.example",
@@ -162,7 +211,7 @@ def create_key(
     work.create(preset, source, origin or [], expires_in_days)
 
 
-@keys_app.command("list", epilog=_examples("rapport keys list"))
+@keys_app.command("list", epilog=examples("rapport keys list"))
 def list_keys() -> None:
     """List all API keys: what they may do, and when they were last used."""
     from app.cli import keys as work  # noqa: PLC0415 - loads the database; --help need not
@@ -170,7 +219,7 @@ def list_keys() -> None:
     work.print_list()
 
 
-@keys_app.command("revoke", epilog=_examples("rapport keys revoke 01934b2e-0000-7000-8000-000000000000"))
+@keys_app.command("revoke", epilog=examples("rapport keys revoke 01934b2e-0000-7000-8000-000000000000"))
 def revoke_key(
     key_id: Annotated[
         str,
@@ -185,7 +234,7 @@ def revoke_key(
     work.revoke(key_id)
 
 
-@keys_app.command("new", epilog=_examples("export RAPPORT_ADMIN_KEY=$(rapport keys new)"))
+@keys_app.command("new", epilog=examples("export RAPPORT_ADMIN_KEY=$(rapport keys new)"))
 def new_key() -> None:
     """Print a well-formed admin key for RAPPORT_ADMIN_KEY. Touches no database."""
     typer.echo(key_rules.new_key(publishable=False))
@@ -212,7 +261,8 @@ def _given(key: str) -> str:
     return key
 
 
-def _currency(code: str) -> str:
+def known_currency(code: str) -> str:
+    """The code, when money is paid in it. Raises Failure."""
     if code not in money.EXPONENTS:
         raise Failure(f"--currency {code}: not an ISO 4217 code like EUR")
     return code
@@ -230,7 +280,7 @@ _SENDING = "Sending"
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "rapport replay ../shared/data/cdnow_master.csv.gz --currency USD \\",
         "    --customer-column cust --time-column date --amount-column value",
         "rapport replay ../shared/data/online_retail_invoices.csv.gz --currency GBP \\",
@@ -297,12 +347,12 @@ def replay(
     )
     target = work.Target(url, _given(key), identifier_type, batch, concurrency)
     raise typer.Exit(
-        work.replay(file, columns, _currency(currency), _zone(time_zone), target, shuffle=shuffle)
+        work.replay(file, columns, known_currency(currency), _zone(time_zone), target, shuffle=shuffle)
     )
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "rapport demo --key rap_sk_...",
         "rapport demo --customers 1000 --seed 8",
     )
@@ -334,62 +384,7 @@ def demo(
 
     end = until.date() if until else None
     raise typer.Exit(
-        work.demo(url, _given(key), customers=customers, seed=seed, currency=_currency(currency), until=end)
-    )
-
-
-@app.command(
-    epilog=_examples(
-        "rapport backtest ../shared/data/cdnow_master.csv.gz --horizon 91 --currency USD",
-        "rapport backtest orders.csv --customer-column buyer --time-column paid_at --amount-column total \\",
-        "    --html backtest.html --json backtest.json",
-    )
-)
-def backtest(
-    *,
-    file: Annotated[
-        Path, typer.Argument(help="CSV with a header, UTF-8; may be gzipped.", show_default=False)
-    ],
-    customer_column: Annotated[str | None, typer.Option(help="Who bought; guessed by default.")] = None,
-    time_column: Annotated[
-        str | None, typer.Option(help="When: ISO 8601 date or time, UTC; guessed by default.")
-    ] = None,
-    amount_column: Annotated[
-        str | None, typer.Option(help="How much: 12.34; negative is a refund; guessed by default.")
-    ] = None,
-    refund_column: Annotated[
-        str | None, typer.Option(help="1, true, yes or x makes a row a refund; guessed; '' for none.")
-    ] = None,
-    currency: Annotated[
-        str, typer.Option(help="ISO 4217 code of all amounts; only its number of digits matters.")
-    ] = "EUR",
-    horizon: Annotated[int, typer.Option(min=1, max=3650, help="Days ahead that are predicted.")] = 91,
-    json_out: Annotated[
-        Path | None, typer.Option("--json", metavar="OUT", help="Write all figures to this file.")
-    ] = None,
-    html_out: Annotated[
-        Path | None, typer.Option("--html", metavar="OUT", help="Write a page with plots to this file.")
-    ] = None,
-) -> None:
-    """Show how well the score would have predicted a shop's own past.
-
-    Compares it with recency, RFM quantiles, a weighted scorecard, BG/NBD, MBG/NBD
-    and Pareto/NBD: each is fitted on earlier times and other customers only. Needs
-    numpy and scipy (pip install 'rapport[fit]'). docs/health-evidence.md explains
-    the figures.
-    """
-    from app.cli import backtest as work  # noqa: PLC0415 - loads numpy and scipy; --help need not
-
-    raise typer.Exit(
-        work.run(
-            file,
-            customer_column,
-            time_column,
-            amount_column,
-            refund_column,
-            currency=_currency(currency),
-            horizon_days=horizon,
-            json_path=json_out,
-            html_path=html_out,
+        work.demo(
+            url, _given(key), customers=customers, seed=seed, currency=known_currency(currency), until=end
         )
     )

@@ -11,6 +11,9 @@ from app.domain.descriptions import rated
 from app.domain.health import wording
 from app.domain.health.facts import SEVERITIES
 from app.domain.health.score import Health
+from app.domain.health.value import PURCHASES_DAYS, VALUE_DAYS, Value
+from app.domain.money import decimal_string
+from app.domain.opinions import Override, Sentiment
 
 SUMMARY_WORDS: Final = 80
 _NAME_WORDS: Final = 6
@@ -78,7 +81,12 @@ class Action(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One customer at `now`. `first_purchase_at` and `p_alive` are None before the first purchase."""
+    """One customer at `now`. `first_purchase_at` and `value` are None before the first purchase.
+
+    `override` is one that holds at `now`.
+
+    Amounts of `value` are in minor units of `currency`, the shop's.
+    """
 
     now: datetime
     customer: Customer
@@ -86,12 +94,15 @@ class Context:
     health: Health
     reasons: Sequence[str]
     red_flags: Sequence[str]
-    p_alive: float | None
+    value: Value | None
+    currency: str
     open_complaints: Sequence[OpenComplaint]
     answers: Mapping[str, Answer]
     recent: Sequence[RecentTouchpoint]
     actions: Sequence[Action]
     notes: Sequence[Remark]
+    override: Override | None = None
+    sentiment: Sentiment | None = None
 
 
 # --- in 80 words ----------------------------------------------------------------------------------------------------
@@ -102,7 +113,7 @@ def summary(context: Context) -> str:
 
     When it gets long the reasons give way first. Of what people typed only the name is repeated, cut to a few words.
     """
-    who = [_who(context), _how(context)]
+    who = [_who(context), _how(context), _by_hand(context)]
     then = [_open(context), _next(context)]
     left = SUMMARY_WORDS - _words(*who, *then)
     why = []
@@ -142,6 +153,11 @@ def _how(context: Context) -> str:
         f"Health is {health.score} of 100, {_spoken(health.band)}, "
         f"with {wording.percent(health.coverage)} of the evidence."
     )
+
+
+def _by_hand(context: Context) -> str:
+    override = context.override
+    return "" if override is None else f"Set to {override.score} by hand until {_day(override.until)}."
 
 
 def _open(context: Context) -> str:
@@ -228,12 +244,31 @@ def _health_lines(context: Context) -> Iterator[str]:
     if health.score is not None:
         yield f"Score: {health.score} of 100, {_spoken(health.band)}"
         yield f"Coverage: {wording.percent(health.coverage)}, confidence: {wording.percent(health.confidence)}"
-    if context.p_alive is not None:
-        yield f"Probability of still being a customer (model): {wording.percent(context.p_alive)}"
+    yield from _opinion_lines(context)
+    yield from _value_lines(context.value, context.currency)
     if context.red_flags:
         yield f"Red flags: {', '.join(map(_spoken, context.red_flags))}"
     for reason in context.reasons:
         yield f"Reason: {escaped(reason)}"
+
+
+def _opinion_lines(context: Context) -> Iterator[str]:
+    override, sentiment = context.override, context.sentiment
+    if override is not None:
+        yield f"Set by hand to {override.score} until {_day(override.until)}: {_quoted(override.reason)}"
+    if sentiment is not None:
+        note = f": {_quoted(sentiment.note)}" if sentiment.note else ""
+        yield f"An agent found them {sentiment.sentiment} on {_day(sentiment.set_at)}{note}"
+
+
+def _value_lines(value: Value | None, currency: str) -> Iterator[str]:
+    if value is None:
+        return
+    yield f"Probability of still being a customer (model): {wording.percent(value.p_alive)}"
+    yield f"Expected purchases in {PURCHASES_DAYS} days: {value.expected_purchases:.1f}"
+    if value.expected_value is not None:
+        amount = decimal_string(value.expected_value, currency)
+        yield f"Expected value in {VALUE_DAYS} days: {amount} {currency}"
 
 
 def _complaint_lines(context: Context) -> Iterator[str]:

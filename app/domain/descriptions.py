@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from app.domain.health.facts import SCALES, scale_of
+from app.domain.health.model import BANDS
 from app.domain.kinds import KINDS
 from app.domain.money import decimal_string
 
@@ -34,14 +35,16 @@ def describe(
     currency: str | None = None,
     order_id: str | None = None,
     properties: Mapping[str, Any] = MappingProxyType({}),
+    label: str | None = None,
 ) -> str:
     """One short phrase: "Purchase of 49.99 EUR", "Complaint opened, high", "Answered NPS 9 of 10".
 
-    Of what callers sent only numbers, fixed words and the order's id are repeated.
+    `label` is what the shop calls a kind of its own. Of what callers sent only numbers, fixed words and the order's id
+    are repeated.
     """
     if kind == "order_cancelled" and order_id is not None:
         return f"Order {order_id} cancelled"
-    told = _OWN_WORDS[kind](properties) if kind in _OWN_WORDS else _labelled(kind, properties)
+    told = _OWN_WORDS[kind](properties) if kind in _OWN_WORDS else label or _labelled(kind, properties)
     amount = amount_of(amount_minor, currency)
     if amount is None:
         return told
@@ -88,6 +91,14 @@ def _mentioned(properties: Mapping[str, Any]) -> str:
     return f"Mentioned in public, sentiment {float(properties.get('sentiment') or 0):+.2f}"
 
 
+def _fell_or_rose(properties: Mapping[str, Any]) -> str:
+    before, after = properties.get("from"), properties.get("to")
+    if before not in BANDS or after not in BANDS:
+        return "Band changed"
+    verb = "Fell" if BANDS.index(before) < BANDS.index(after) else "Rose"
+    return f"{verb} from {before} to {after}".replace("_", " ")
+
+
 def _redeemed(properties: Mapping[str, Any]) -> str:
     points = properties.get("points")
     return "Points redeemed" if points is None else f"{points} points redeemed"
@@ -99,6 +110,7 @@ _OWN_WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = MappingPro
         "complaint_resolved": _resolved,
         "social_mention": _mentioned,
         "points_redeemed": _redeemed,
+        "band_changed": _fell_or_rose,
         **{kind: _answered(kind) for kind in SCALES},
     }
 )

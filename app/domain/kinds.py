@@ -1,10 +1,12 @@
 """The kinds of touchpoint Rapport knows, what each must say, and who may say it."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
-from app.domain.health.facts import SCALES, SEVERITIES, scale_of
+from app.domain.health.facts import OWN_COMPONENTS, SCALES, SEVERITIES, own_weights, scale_of
 from app.domain.problems import Fault, Invalid
 
 Properties: TypeAlias = Mapping[str, Any]
@@ -20,7 +22,10 @@ PUBLISHABLE_KINDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind: the component of health it feeds (None: a fact or a flag), and what it must carry."""
+    """One kind: the component of health it feeds (None: a fact or a flag), and what it must carry.
+
+    `own` is the component and the weight (thousandths) of a kind that the shop defined itself.
+    """
 
     name: str
     component: str | None
@@ -29,6 +34,7 @@ class Kind:
     needs: tuple[str, ...] = ()
     server_only: bool = False
     check: Callable[[Properties], None] | None = None
+    own: tuple[str, int] | None = None
 
 
 def _refuse(name: str, rule: str) -> Invalid:
@@ -160,19 +166,70 @@ KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
 """Every built-in kind by its name."""
 
 
-def postable(name: str) -> Kind:
+OwnKinds: TypeAlias = Mapping[str, Kind]
+"""The shop's own kinds by name."""
+
+NO_KINDS: Final[OwnKinds] = MappingProxyType({})
+
+
+def postable(name: str, own: OwnKinds = NO_KINDS) -> Kind:
     """The kind of a touchpoint from outside. Raises Invalid `unknown_kind` or `reserved_kind`."""
-    kind = KINDS.get(name)
+    kind = KINDS.get(name) or own.get(name)
     if kind is None:
-        raise Invalid(
-            "unknown_kind",
-            "There is no such kind; GET /v1/touchpoint-kinds lists them.",
-            errors=[Fault("#/kind", "unknown_kind", "not a known kind")],
-        )
+        raise unknown_kind("#/kind")
     if kind.server_only:
-        raise Invalid(
-            "reserved_kind",
-            "Rapport writes this kind itself.",
-            errors=[Fault("#/kind", "reserved_kind", "written by the service alone")],
-        )
+        raise reserved_kind("#/kind")
     return kind
+
+
+def unknown_kind(pointer: str) -> Invalid:
+    """Neither a built-in kind nor one of the shop's own."""
+    return Invalid(
+        "unknown_kind",
+        "There is no such kind; GET /v1/touchpoint-kinds lists them.",
+        errors=[Fault(pointer, "unknown_kind", "not a known kind")],
+    )
+
+
+def reserved_kind(pointer: str) -> Invalid:
+    """A kind that nobody outside may write or take back."""
+    return Invalid(
+        "reserved_kind",
+        "Rapport writes this kind itself.",
+        errors=[Fault(pointer, "reserved_kind", "written by the service alone")],
+    )
+
+
+# --- own kinds ------------------------------------------------------------------------------------------------------
+
+MOST_OWN_KINDS: Final = 200
+"""Every process remembers all of them, and each is a label of the metrics."""
+
+_OWN_NAME: Final = re.compile("[a-z][a-z0-9_]{0,63}")
+_THOUSAND: Final = 1000
+
+
+def own_kind(name: str, component: str, weight: float, label: str) -> Kind:
+    """A kind of the shop's own: one of it counts `weight` in `component`.
+
+    `satisfaction` takes an answer from -1 to 1, the others 0 to 10, each with at most three digits after the point.
+    Raises Invalid `invalid_kind` that says where and why.
+    """
+    if not _OWN_NAME.fullmatch(name):
+        raise _invalid_kind("kind", "bad_format", "must be a small letter, then small letters, digits and _")
+    if name in KINDS:
+        raise _invalid_kind("kind", "built_in", "is the name of a built-in kind")
+    if component not in OWN_COMPONENTS:
+        raise _invalid_kind("component", "unknown_component", f"must be one of {', '.join(OWN_COMPONENTS)}")
+    lowest, highest = own_weights(component)
+    thousandths = weight * _THOUSAND
+    if not lowest <= thousandths <= highest:
+        span = f"from {lowest / _THOUSAND:g} to {highest / _THOUSAND:g}"
+        raise _invalid_kind("weight", "out_of_range", f"must be a number {span}")
+    if abs(thousandths - round(thousandths)) > 1e-6:  # noqa: PLR2004 - what a double loses
+        raise _invalid_kind("weight", "out_of_range", "must have at most three digits after the point")
+    return Kind(name, component, label, own=(component, round(thousandths)))
+
+
+def _invalid_kind(member: str, code: str, rule: str) -> Invalid:
+    return Invalid("invalid_kind", f"{member} {rule}.", errors=[Fault(f"#/{member}", code, rule)])

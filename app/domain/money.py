@@ -24,6 +24,11 @@ LARGEST_MINOR = 2**53 - 1
 """The largest amount in minor units: the last whole number that every JSON reader holds exactly."""
 
 
+def minor_per_major(currency: str) -> int:
+    """Minor units in a major one: 100 for EUR, 1 for JPY."""
+    return int(10 ** EXPONENTS[currency])
+
+
 def decimal_string(amount_minor: int, currency: str) -> str:
     """4999 EUR -> "49.99", 4999 JPY -> "4999"."""
     digits = EXPONENTS[currency]

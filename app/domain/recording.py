@@ -18,6 +18,7 @@ from app.domain.health.score import Health, score
 from app.domain.health.state import State
 from app.domain.health.threads import joined, pending
 from app.domain.problems import Conflict
+from app.domain.silence import Crossing, Drawn
 from app.domain.touchpoints import Touchpoint, seconds
 
 NEUTRAL: Final = 50
@@ -56,6 +57,7 @@ class CustomerLog:
 
     `fresh` are the rows to insert. `health` is the score after the newest told fact, as of `scored_at` (seconds since
     1970). `run_from` is the state before a run of facts from batches: such a run is scored once, when it ends.
+    `drawn` is what lists show of the customer, as it was before.
     """
 
     customer_id: UUID
@@ -68,6 +70,7 @@ class CustomerLog:
     scored_at: int = -1
     run_from: State | None = None
     run_length: int = 0
+    drawn: Drawn | None = None
 
     def find(self, touchpoint: Touchpoint) -> Recorded | None:
         """The answer to a retry, or None for something new. Raises Conflict `id_reused` when the body differs."""
@@ -113,6 +116,14 @@ class CustomerLog:
         if self.health is not None and self.scored_at == now and state is self.state:
             return self.health
         return score(state, now, model)
+
+
+def catch_up(log: CustomerLog, crossings: Sequence[Crossing], now: datetime, model: Model) -> None:
+    """Record what silence did to the band until `now`, before anything else; what is known already is left out."""
+    for touchpoint, before, after, why in crossings:
+        if (touchpoint.source, touchpoint.id) not in log.known:
+            log.keep(touchpoint, outcome_json(before, after, why, model))
+    log.health, log.scored_at = score(log.state, seconds(now), model), seconds(now)
 
 
 def record(log: CustomerLog, touchpoint: Touchpoint, model: Model) -> Recorded:

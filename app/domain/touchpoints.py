@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from app.domain import kinds
 from app.domain.health.facts import Fact, fact_of, order_thread
 from app.domain.money import LARGEST_MINOR, in_shop_currency
-from app.domain.problems import Fault, Invalid
+from app.domain.problems import Fault, Invalid, NotFound
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,7 +20,8 @@ class Touchpoint(NamedTuple):
     Times are aware, in UTC, to the microsecond. `value_minor` is the amount in minor units of the shop's currency, None
     without an amount or without a rate. `fact` is what it means to the score, and `fact.thread` ties it to other facts;
     `thread` is also there when the touchpoint names an order on which its kind has no effect, such as `delivered`.
-    `body_sha256` decides whether a retry says the same again.
+    `body_sha256` decides whether a retry says the same again. `own` is the component and the weight (thousandths) that
+    a kind of the shop's own had on arrival: changing the kind later changes nothing that is stored.
     """
 
     source: str
@@ -39,6 +40,17 @@ class Touchpoint(NamedTuple):
     description: str | None = None
     items: list[dict[str, Any]] | None = None
     properties: dict[str, Any] | None = None
+    own: tuple[str, int] | None = None
+
+    @property
+    def without_value(self) -> bool:
+        """Whether it carries money that nobody named a rate for: it counts, and its money does not."""
+        return self.amount_minor is not None and self.value_minor is None
+
+
+def touchpoint_not_found() -> NotFound:
+    """No such row in this customer's log."""
+    return NotFound("touchpoint_not_found", "This customer has no touchpoint with this id.")
 
 
 def seconds(moment: datetime) -> int:
@@ -103,13 +115,14 @@ def propose(
     description: str | None = None,
     items: list[dict[str, Any]] | None = None,
     properties: dict[str, Any] | None = None,
+    own_kinds: kinds.OwnKinds = kinds.NO_KINDS,
 ) -> Touchpoint:
     """Check what somebody outside says happened against the rules of its kind.
 
     Raises Invalid: `unknown_kind`, `reserved_kind`, `in_the_future`, `before_1970`, `property_required`,
     `invalid_property`, `value_too_large`.
     """
-    rules = kinds.postable(kind)
+    rules = kinds.postable(kind, own_kinds)
     check_time(occurred_at, now)
     given = properties or {}
     if rules.needs:
@@ -128,6 +141,7 @@ def propose(
         amount=value or 0,
         order_id=order_id,
         properties=given,
+        own=rules.own,
     )
     return Touchpoint(
         source=source,
@@ -146,4 +160,5 @@ def propose(
         description=description,
         items=items,
         properties=properties,
+        own=rules.own,
     )

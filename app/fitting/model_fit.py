@@ -32,6 +32,10 @@ _MOST_UNIT_MINOR: Final = 1_000_000
 _VALUE: Final = NAMES.index("b_value")
 _MEDIAN_POINTS: Final = 60.0
 _TENTH_POINTS: Final = 20.0
+_TAUGHT: Final = (
+    *NAMES,
+    *("b0", "ref", "scale", "value_unit_minor", "horizon_days", "mbg_weeks", "gamma_gamma_major_units"),
+)
 _P_MAX: Final = 1 - 1e-12
 
 
@@ -187,6 +191,15 @@ class _Told:
         if learnt is not None:
             metadata |= _what_was_learnt(learnt)
         return ModelFit(model, purchases, path, why, metadata)
+
+
+def unlearnt(model: Model, shipped: Model) -> Model:
+    """`model` with all that purchases teach as in the `shipped` one: where a fit begins, so that no prior is a fit.
+
+    What the shop has set itself stays: the weights of complaints and contacts, bands, coverage, margin, windows.
+    """
+    usual = shipped.to_json()
+    return Model.parse({**model.to_json(), **{name: usual[name] for name in _TAUGHT}})
 
 
 def version(release: str, parameters: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """A shop's log of purchases and refunds as arrays, and what was known of its customers at a given time."""
 
 import hashlib
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -93,6 +94,11 @@ class Purchases:
         return cls(
             customer[order], at[order], amount[order], refund[order], orders[order], shares[order], customers
         )
+
+    @classmethod
+    def of_arrays(cls, columns: Sequence["array[int]"], customers: int) -> "Purchases":
+        """From plain arrays in the order of `Row`'s members, in any order of rows."""
+        return cls.of_columns(*(np.array(column, dtype=np.int64) for column in columns), customers=customers)
 
     def __len__(self) -> int:
         return len(self.at)

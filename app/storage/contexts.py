@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -14,8 +15,11 @@ from app.domain.customers import HeldIdentifier, Profile
 from app.domain.descriptions import complaint_id_of, describe, order_id_of
 from app.domain.health.state import State
 from app.domain.ids import opaque_id
+from app.domain.opinions import Override, Sentiment
+from app.storage.opinions import opted_out
 from app.storage.states import holds
-from app.storage.timeline import OPEN_COMPLAINTS, PENDING
+from app.storage.timeline import PENDING, openings
+from app.storage.touchpoints import standing
 
 NOTES: Final = 5
 
@@ -45,13 +49,13 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
     FROM (
       SELECT t.*
       FROM touchpoints t
-      WHERE t.customer_id = c.id
+      WHERE t.customer_id = c.id AND {standing("t")}
       ORDER BY t.occurred_at DESC, t.source DESC, t.id DESC, t.origin_customer_id DESC
       LIMIT asked.recent
     ) t
   ) AS recent, CASE WHEN {holds("open_sev")} THEN (
     SELECT json_agg(json_build_array(o.thread, o.source, o.id, o.occurred_at, o.severity, o.description))
-    FROM ({OPEN_COMPLAINTS % ("c.id", "")}) o
+    FROM ({openings("true", customer="c.id")}) o
   ) END AS open_complaints, CASE WHEN {holds("sd180")} THEN (
     SELECT json_agg(json_build_array(
       a.kind, a.source, a.id, a.occurred_at, a.properties -> 'rating', a.properties -> 'scale', a.properties -> 'text'
@@ -61,10 +65,19 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
       SELECT t.kind, t.source, t.id, t.occurred_at, t.properties
       FROM touchpoints t
       WHERE t.customer_id = c.id AND t.kind = answer.kind AND t.kind IN ('nps', 'csat', 'ces', 'review')
+        AND {standing("t")}
       ORDER BY t.occurred_at DESC, t.source DESC, t.id DESC
       LIMIT 1
     ) a
-  ) END AS answers
+  ) END AS answers, (
+    SELECT json_build_array(o.score, o.reason, o.until, o.set_by, o.set_at)
+    FROM health_overrides o
+    WHERE o.customer_id = c.id
+  ) AS override, (
+    SELECT json_build_array(y.sentiment, y.note, y.set_by, y.set_at)
+    FROM health_sentiments y
+    WHERE y.customer_id = c.id
+  ) AS sentiment, {opted_out("c.id")} IS NOT NULL AS opted_out
 FROM unnest($1::uuid[], $2::bigint[]) AS asked (customer_id, recent)
 CROSS JOIN LATERAL (SELECT * FROM customers c WHERE c.id = asked.customer_id OFFSET 0) c
 CROSS JOIN LATERAL (SELECT * FROM customer_states s WHERE s.customer_id = asked.customer_id OFFSET 0) s
@@ -96,20 +109,27 @@ class Known(NamedTuple):
     answers: Mapping[str, Answer]
     recent: list[RecentTouchpoint]
     notes: list[Remark]
+    override: Override | None
+    sentiment: Sentiment | None
+    opted_out: bool
     seal: bytes
 
 
-async def load(connection: asyncpg.Connection, asked: Collection[Asked]) -> dict[Asked, Known]:
-    """What is known of each; who does not exist is missing."""
+async def load(
+    connection: asyncpg.Connection,
+    asked: Collection[Asked],
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> dict[Asked, Known]:
+    """What is known of each; who does not exist is missing. `labels` are those of the shop's own kinds."""
     if not asked:
         return {}
     rows = await connection.fetch(
         _CONTEXTS, [one.customer_id for one in asked], [one.touchpoints for one in asked]
     )
-    return {Asked(row["customer_id"], row["wanted"]): _known(row) for row in rows}
+    return {Asked(row["customer_id"], row["wanted"]): _known(row, labels) for row in rows}
 
 
-def _known(row: asyncpg.Record) -> Known:
+def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
     customer_id = row["customer_id"]
     return Known(
         customer_id=customer_id,
@@ -134,16 +154,20 @@ def _known(row: asyncpg.Record) -> Known:
         state=State.decode(row["state"]),
         open_complaints=[_complaint(*complaint) for complaint in _list(row["open_complaints"])],
         answers={answer[0]: _answer(*answer) for answer in _list(row["answers"])},
-        recent=[_recent(*touchpoint) for touchpoint in _list(row["recent"])],
+        recent=[_recent(labels, *touchpoint) for touchpoint in _list(row["recent"])],
         notes=[_remark(customer_id, *note) for note in _list(row["notes"])],
+        override=_override(*_list(row["override"])) if row["override"] else None,
+        sentiment=_sentiment(*_list(row["sentiment"])) if row["sentiment"] else None,
+        opted_out=row["opted_out"],
         seal=_seal(row),
     )
 
 
 def _seal(row: asyncpg.Record) -> bytes:
     """A digest of the row: of its state, its revision (which stands for the profile), and the lists as they came."""
-    lists = (row["identifiers"], row["notes"], row["recent"], row["open_complaints"], row["answers"])
-    said = "\0".join([str(row["revision"]), *[text or "" for text in lists]])
+    names = ("identifiers", "notes", "recent", "open_complaints", "answers", "override", "sentiment")
+    lists = [row[name] for name in names]
+    said = "\0".join([f"{row['revision']} {row['opted_out']}", *[text or "" for text in lists]])
     return hashlib.blake2b(row["state"] + said.encode(), digest_size=16).digest()
 
 
@@ -184,6 +208,7 @@ def _answer(
 
 
 def _recent(
+    labels: Mapping[str, str],
     source: str,
     id: str,  # noqa: A002 - a column's name
     kind: str,
@@ -199,7 +224,12 @@ def _recent(
 ) -> RecentTouchpoint:
     order_id = order_id_of(thread)
     told = description or describe(
-        kind, amount_minor=amount_minor, currency=currency, order_id=order_id, properties=properties or {}
+        kind,
+        amount_minor=amount_minor,
+        currency=currency,
+        order_id=order_id,
+        properties=properties or {},
+        label=labels.get(kind),
     )
     return RecentTouchpoint(
         source,
@@ -214,6 +244,14 @@ def _recent(
         delta,
         pending_match,
     )
+
+
+def _override(score: int, reason: str, until: str, set_by: str, set_at: str) -> Override:
+    return Override(score, reason, _utc(until), set_by, _utc(set_at))
+
+
+def _sentiment(sentiment: str, note: str | None, set_by: str, set_at: str) -> Sentiment:
+    return Sentiment(sentiment, note, set_by, _utc(set_at))
 
 
 def _remark(customer_id: UUID, note_id: str, text: str, author: str, created_at: str) -> Remark:

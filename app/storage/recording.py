@@ -8,7 +8,6 @@ another writer takes `lock`, `load` and `write` in one transaction.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 from uuid import UUID
@@ -24,19 +23,21 @@ from app.storage.touchpoints import KnownRow, Wanted
 # thread, an identifier that the customer holds.
 _STATES = """
 SELECT 0 AS part, s.customer_id, NULL AS source, NULL AS id, NULL AS kind,
-  NULL::timestamptz AS occurred_at, NULL::bigint AS value_minor, NULL AS thread, NULL AS properties,
+  NULL::timestamptz AS occurred_at, NULL::bigint AS value_minor, NULL AS thread,
+  NULL AS own_component, NULL::integer AS own_weight, NULL AS properties,
   NULL::timestamptz AS received_at, NULL::bytea AS body_sha256, NULL AS outcome,
-  s.state, s.identity_revision, s.merged_into, s.erased_at, s.xmin::text AS version
+  s.state, s.identity_revision, s.merged_into, s.erased_at, s.band, s.score, s.scored_at, s.scored_by, s.band_until,
+  s.xmin::text AS version
 FROM customer_states s
 WHERE s.customer_id = ANY ($1::uuid[])
 """
-_ROWS = "UNION ALL SELECT row.*, NULL, NULL, NULL, NULL, NULL FROM "
+_ROWS = "UNION ALL SELECT row.*, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM "
 _BY_ID = _ROWS + "(" + touchpoints.by_id("$2::text::json -> 'keys'") + ") AS row"
 _BY_THREAD = _ROWS + "(" + touchpoints.by_thread("$2::text::json -> 'threads'") + ") AS row"
 _HELD = """
 UNION ALL
-SELECT 3, held.customer_id, held.type, held.value_key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-  NULL, NULL, NULL, NULL, NULL
+SELECT 3, held.customer_id, held.type, held.value_key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM json_to_recordset($2::text::json -> 'claimed') AS claimed (customer_id uuid, type text, value_key text)
 CROSS JOIN LATERAL (
   SELECT * FROM customer_identifiers i
@@ -56,7 +57,7 @@ _LOADING = {
 # Both parts of a writing statement run to their end whatever the outer query reads.
 _WRITE = f"""
 WITH logged AS ({touchpoints.insert()} RETURNING true),
-saved AS ({states.SAVE} RETURNING true)
+saved AS ({states.save_from(2)} RETURNING true)
 SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
 """  # noqa: S608 - only this package's constants go in
 
@@ -67,22 +68,22 @@ _WRITE_UNCHANGED = f"""
 WITH locked AS MATERIALIZED (
   SELECT customer_id, xmin::text AS version
   FROM customer_states
-  WHERE customer_id = ANY ($4::uuid[])
+  WHERE customer_id = ANY ($3::uuid[])
   ORDER BY customer_id
   FOR UPDATE
 ), unchanged AS MATERIALIZED (
-  SELECT count(*) = cardinality($4::uuid[]) AS yes
+  SELECT count(*) = cardinality($3::uuid[]) AS yes
   FROM locked JOIN json_to_recordset($2::text::json) AS seen (customer_id uuid, version text)
     USING (customer_id, version)
 ), logged AS ({touchpoints.insert("(SELECT yes FROM unchanged)")} RETURNING true
-), saved AS ({states.SAVE} AND (SELECT yes FROM unchanged) RETURNING true
+), saved AS ({states.save_from(2)} AND (SELECT yes FROM unchanged) RETURNING true
 )
 SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
 """  # noqa: S608 - only this package's constants go in
 
 # The same for a single customer, where nobody can wait in a circle: the UPDATE locks and compares by itself.
 _WRITE_UNCHANGED_ONE = f"""
-WITH saved AS ({states.SAVE} AND s.xmin::text = new.version RETURNING true
+WITH saved AS ({states.save_from(2)} AND s.xmin::text = new.version RETURNING true
 ), logged AS ({touchpoints.insert("EXISTS (SELECT FROM saved)")} RETURNING true
 )
 SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
@@ -108,15 +109,13 @@ class Written:
 
     rows: Sequence[tuple[UUID, Touchpoint, str]]
     states: Sequence[SavedState]
-    scored_at: datetime
 
     def arguments(self, versions: Mapping[UUID, str] = _NO_VERSIONS) -> tuple[object, ...]:
-        """The four arguments of each writing statement."""
+        """The three arguments of each writing statement."""
         customer_ids = [saved.customer_id for saved in self.states]
         return (
             touchpoints.rows_json(self.rows),
             states.states_json(self.states, versions),
-            self.scored_at,
             customer_ids,
         )
 

@@ -1,23 +1,28 @@
 """The state row of each customer: the lock that every writer takes first, and the score's integers."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
 from pydantic_core import to_json
 
 from app.domain.health.state import State
+from app.domain.silence import Drawn
 
 # Rows are locked in customer order: two writers that share customers wait for each other, and never in a circle.
 _LOCK = """
-SELECT customer_id, state, identity_revision, merged_into, erased_at, xmin::text AS version
+SELECT customer_id, state, identity_revision, merged_into, erased_at, band, score, scored_at, scored_by, band_until,
+  xmin::text AS version
 FROM customer_states
 WHERE customer_id = ANY ($1::uuid[])
 ORDER BY customer_id
 FOR UPDATE
 """
+
+_LOCK_FREE = f"{_LOCK.rstrip()} SKIP LOCKED"
 
 
 def holds(member: str, column: str = "s.state") -> str:
@@ -26,19 +31,39 @@ def holds(member: str, column: str = "s.state") -> str:
     return f"get_byte({column}, {1 + bit // 8}) & {1 << bit % 8} <> 0"
 
 
-SAVE = """
+def save_from(first: int) -> str:
+    """The UPDATE that writes states: as `states_json` in argument number `first`, their customers in the next."""
+    return f"""
 UPDATE customer_states s
-SET state = decode(new.state, 'hex'), band = new.band, score = new.score, scored_at = $3::timestamptz
-FROM json_to_recordset($2::text::json) AS new (customer_id uuid, state text, band text, score float8, version text)
-WHERE s.customer_id = new.customer_id AND s.customer_id = ANY ($4::uuid[])
+SET state = decode(new.state, 'hex'), band = new.band, score = new.score, scored_at = new.scored_at,
+  scored_by = new.scored_by, band_until = new.band_until
+FROM json_to_recordset(${first}::text::json) AS new (
+  customer_id uuid, state text, version text, band text, score float8, scored_at timestamptz, scored_by text,
+  band_until timestamptz
+)
+WHERE s.customer_id = new.customer_id AND s.customer_id = ANY (${first + 1}::uuid[])
+"""  # noqa: S608 - numbers of arguments
+
+
+_SAVE = save_from(1)
+
+_REDRAW = """
+UPDATE customer_states s
+SET band = new.band, score = new.score, scored_at = new.scored_at, scored_by = new.scored_by,
+  band_until = new.band_until
+FROM json_to_recordset($1::text::json) AS new (
+  customer_id uuid, band text, score float8, scored_at timestamptz, scored_by text, band_until timestamptz
+)
+WHERE s.customer_id = new.customer_id AND s.customer_id = ANY ($2::uuid[])
 """
-"""The UPDATE that writes states: they come as `states_json` in $2, $3 is when they were scored, $4 whose they are."""
+
+_NO_VERSIONS: Final[Mapping[UUID, str]] = MappingProxyType({})
 
 
 class StateRow(NamedTuple):
     """A state row; a cached identity of another `identity_revision` is not to be trusted.
 
-    `version` is another one after every change of the row; empty where nobody asked for it.
+    `version` is another one after every change of the row.
     """
 
     customer_id: UUID
@@ -46,7 +71,8 @@ class StateRow(NamedTuple):
     identity_revision: int
     merged_into: UUID | None
     erased_at: datetime | None
-    version: str = ""
+    drawn: Drawn
+    version: str
 
 
 class SavedState(NamedTuple):
@@ -54,39 +80,124 @@ class SavedState(NamedTuple):
 
     customer_id: UUID
     state: State
-    band: str
-    score: float | None
+    drawn: Drawn
+
+
+class Due(NamedTuple):
+    """Whose band may change with time alone, and from when on."""
+
+    until: datetime
+    customer_id: UUID
 
 
 async def lock(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> dict[UUID, StateRow]:
     """Lock these customers' rows until the transaction ends; those that do not exist are missing from the answer."""
-    rows = await connection.fetch(_LOCK, customer_ids)
+    return _locked(await connection.fetch(_LOCK, customer_ids))
+
+
+async def lock_free(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> dict[UUID, StateRow]:
+    """The same, but rows that somebody else holds are left out instead of waited for."""
+    return _locked(await connection.fetch(_LOCK_FREE, customer_ids))
+
+
+def _locked(rows: Sequence[asyncpg.Record]) -> dict[UUID, StateRow]:
     return {row["customer_id"]: state_row(row) for row in rows}
 
 
 def state_row(row: Mapping[str, Any]) -> StateRow:
-    """A row with the columns of StateRow."""
+    """A row with the columns of `_LOCK`."""
     return StateRow(
         row["customer_id"],
         State.decode(row["state"]),
         row["identity_revision"],
         row["merged_into"],
         row["erased_at"],
+        Drawn(row["band"], row["score"], row["scored_at"], row["scored_by"], row["band_until"]),
         row["version"],
     )
 
 
-def states_json(states: Iterable[SavedState], versions: Mapping[UUID, str]) -> str:
-    """The states for SAVE. `versions`: those of the rows they replace, for who wants to compare."""
-    return to_json(
-        [
-            {
-                "customer_id": saved.customer_id,
-                "state": saved.state.encode().hex(),
-                "band": saved.band,
-                "score": saved.score,
-                "version": versions.get(saved.customer_id),
-            }
-            for saved in states
-        ]
-    ).decode()
+def states_json(states: Iterable[SavedState], versions: Mapping[UUID, str] = _NO_VERSIONS) -> str:
+    """The states for `save_from`. `versions`: those of the rows they replace, for who wants to compare."""
+    rows = [
+        {
+            "customer_id": saved.customer_id,
+            "state": saved.state.encode().hex(),
+            "version": versions.get(saved.customer_id),
+            **_drawn(saved.drawn),
+        }
+        for saved in states
+    ]
+    return to_json(rows).decode()
+
+
+def _drawn(drawn: Drawn) -> dict[str, Any]:
+    return {
+        "band": drawn.band,
+        "score": drawn.score,
+        "scored_at": drawn.at,
+        "scored_by": drawn.model,
+        "band_until": drawn.until,
+    }
+
+
+async def save(connection: asyncpg.Connection, states: Sequence[SavedState]) -> None:
+    """Write the states of locked customers in one statement."""
+    await connection.execute(_SAVE, states_json(states), [saved.customer_id for saved in states])
+
+
+async def redraw(connection: asyncpg.Connection, drawn: Mapping[UUID, Drawn]) -> None:
+    """Write what lists show of locked customers whose states stay as they are."""
+    rows = [{"customer_id": customer_id, **_drawn(one)} for customer_id, one in drawn.items()]
+    await connection.execute(_REDRAW, to_json(rows).decode(), list(drawn))
+
+
+# --- what is due: sweeps read, and write by customer ----------------------------------------------------------------
+
+_DUE = """
+SELECT band_until, customer_id
+FROM customer_states
+WHERE scored_by = $1 AND band_until <= $2 AND (band_until, customer_id) > ($3, $4)
+ORDER BY band_until, customer_id
+LIMIT $5
+"""
+
+# Two ranges of the index; `<>` would read all of it.
+_OUTDATED = """
+(SELECT customer_id FROM customer_states WHERE scored_by < $1 LIMIT $2)
+UNION ALL
+(SELECT customer_id FROM customer_states WHERE scored_by > $1 LIMIT $2)
+LIMIT $2
+"""
+
+FIRST_DUE: Final = Due(datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
+"""Before everybody."""
+
+
+async def due(
+    connection: asyncpg.Connection, model: str, now: datetime, limit: int, after: Due = FIRST_DUE
+) -> list[Due]:
+    """Customers scored by the model of this version whose band was only certain until `now` or before."""
+    rows = await connection.fetch(_DUE, model, now, after.until, after.customer_id, limit)
+    return [Due(*row) for row in rows]
+
+
+async def outdated(connection: asyncpg.Connection, model: str, limit: int) -> list[UUID]:
+    """Customers whose band was drawn by a model of another version."""
+    return [row[0] for row in await connection.fetch(_OUTDATED, model, limit)]
+
+
+async def living_after(connection: asyncpg.Connection, after: UUID, limit: int) -> list[tuple[UUID, bytes]]:
+    """The stored states of the next customers in order, the merged and the erased left out. Reads only."""
+    rows = await connection.fetch(
+        """
+        SELECT customer_id, state
+        FROM customer_states
+        WHERE customer_id > $1 AND merged_into IS NULL AND erased_at IS NULL
+        ORDER BY customer_id
+        LIMIT $2
+        """,
+        after,
+        limit,
+    )
+    return [(row[0], row[1]) for row in rows]

@@ -70,6 +70,10 @@ customer_states = Table(
     Column("band", Text, nullable=False, server_default=text("'unknown'")),
     Column("score", Double),
     Column("scored_at", TIME),
+    # The version of the model that scored, and until when the band surely holds if nothing happens (NULL: for ever, or
+    # nothing is known). A time that still holds is kept by a write, so that most writes stay off the index (HOT).
+    Column("scored_by", Text),
+    Column("band_until", TIME),
     # Goes up when an identifier leaves the customer, so that caches of identifiers can be checked under the row lock.
     Column("identity_revision", Integer, nullable=False, server_default=text("0")),
     Column("merged_into", UUID),
@@ -80,6 +84,14 @@ customer_states = Table(
     postgresql_with={"fillfactor": 60},
 )
 Index("ix_customer_states_band", customer_states.c.band, customer_states.c.customer_id)
+# What a sweep looks for: who is due, and who was scored by another model.
+Index(
+    "ix_customer_states_due",
+    customer_states.c.scored_by,
+    customer_states.c.band_until,
+    customer_states.c.customer_id,
+    postgresql_where=customer_states.c.scored_by.is_not(None),
+)
 
 customer_identifiers = Table(
     "customer_identifiers",
@@ -141,6 +153,10 @@ touchpoints = Table(
     Column("description", Text),
     Column("items", JSONB),
     Column("properties", JSONB),
+    # Of a kind the shop defined itself: what it fed, and with which weight (thousandths), when the row was written. A
+    # kind may be changed later, and what has counted must go on counting the same.
+    Column("own_component", Text),
+    Column("own_weight", Integer),
     Column("body_sha256", LargeBinary, nullable=False),
     # The health member of the answer the caller was given; a retry gets it again, the timeline shows its delta.
     # JSON and not JSONB: a retry gets the very same text.
@@ -151,6 +167,7 @@ touchpoints = Table(
     # row would lock and dirty the customers row on every event. `rapport verify` looks for orphans.
     CheckConstraint("amount_minor >= 0", name="amount_minor"),
     CheckConstraint("octet_length(body_sha256) = 32", name="body_sha256"),
+    CheckConstraint("(own_component IS NULL) = (own_weight IS NULL)", name="own_kind"),
 )
 Index("ix_touchpoints_timeline", touchpoints.c.customer_id, touchpoints.c.occurred_at)
 Index(
@@ -172,6 +189,65 @@ Index(
 )
 # The shop-wide list by time of arrival; new rows always land at its right edge.
 Index("ix_touchpoints_received", touchpoints.c.received_at)
+# Money that nobody knew a rate for: few rows or none, and each customer's health says whether there are any.
+Index(
+    "ix_touchpoints_without_value",
+    touchpoints.c.customer_id,
+    postgresql_where=text("amount_minor IS NOT NULL AND value_minor IS NULL"),
+)
+# Who does not want to be written to: a red flag, asked for with every context.
+Index(
+    "ix_touchpoints_unsubscribed",
+    touchpoints.c.customer_id,
+    postgresql_where=text("kind = 'unsubscribed'"),
+)
+
+# What was taken back. The row of the log stays as it is; this marker beside it says that it no longer counts.
+touchpoint_voids = Table(
+    "touchpoint_voids",
+    metadata,
+    Column("customer_id", UUID, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("origin_customer_id", UUID, nullable=False),
+    Column("voided_at", TIME, nullable=False),
+    Column("voided_by", Text, nullable=False),
+    Column("reason", Text),
+    # What the caller was told; voiding again is answered with the same.
+    Column("outcome", JSON, nullable=False),
+    PrimaryKeyConstraint("customer_id", "source", "id", "origin_customer_id"),
+    ForeignKeyConstraint(["customer_id"], ["customers.id"]),
+)
+
+# --- health: what people say beside the score -----------------------------------------------------------------------
+
+health_overrides = Table(
+    "health_overrides",
+    metadata,
+    Column("customer_id", UUID, nullable=False),
+    Column("score", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("until", TIME, nullable=False),
+    Column("set_by", Text, nullable=False),
+    Column("set_at", TIME, nullable=False),
+    PrimaryKeyConstraint("customer_id"),
+    ForeignKeyConstraint(["customer_id"], ["customers.id"]),
+    CheckConstraint("score BETWEEN 0 AND 100", name="score"),
+    CheckConstraint("until > set_at", name="until"),
+)
+
+health_sentiments = Table(
+    "health_sentiments",
+    metadata,
+    Column("customer_id", UUID, nullable=False),
+    Column("sentiment", Text, nullable=False),
+    Column("note", Text),
+    Column("set_by", Text, nullable=False),
+    Column("set_at", TIME, nullable=False),
+    PrimaryKeyConstraint("customer_id"),
+    ForeignKeyConstraint(["customer_id"], ["customers.id"]),
+    CheckConstraint("sentiment IN ('happy', 'neutral', 'unhappy')", name="sentiment"),
+)
 
 # --- configuration: small reference tables -------------------------------------------------------------------------
 
@@ -194,6 +270,72 @@ api_keys = Table(
     Column("replaces", UUID),
 )
 
+# Scoring models. Their numbers never change once written: another number is another version.
+scoring_models = Table(
+    "scoring_models",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("parameters", JSONB, nullable=False),
+    # How the numbers were found: None of it for a model that somebody wrote by hand.
+    Column("priors", JSONB),
+    Column("windows", JSONB),
+    Column("row_counts", JSONB),
+    Column("data_hash", Text),
+    Column("backtest", JSONB),
+    # {"passed": bool, "reasons": [...]} of the promotion gate; NULL until it was tried.
+    Column("gate", JSONB),
+    Column("created_at", TIME, nullable=False),
+    Column("created_by", Text, nullable=False),
+    # Of the last publication: an older version may be published again.
+    Column("published_at", TIME),
+    Column("approved_by", Text),
+    Column("forced_reason", Text),
+    CheckConstraint("status IN ('draft', 'shadow', 'active', 'retired')", name="status"),
+)
+Index(
+    "ix_scoring_models_active",
+    scoring_models.c.status,
+    unique=True,
+    postgresql_where=text("status = 'active'"),
+)
+
+# Which model scored from when on: the marks in a customer's history.
+scoring_model_publications = Table(
+    "scoring_model_publications",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("published_at", TIME, nullable=False),
+    Column("approved_by", Text, nullable=False),
+    Column("forced_reason", Text),
+)
+
+# The shop's own kinds of touchpoint, as they are for what arrives from now on.
+touchpoint_kinds = Table(
+    "touchpoint_kinds",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("component", Text, nullable=False),
+    # In thousandths.
+    Column("weight", Integer, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False),
+)
+
+# How far a replay of all states has come; there is no row while none is under way.
+state_replays = Table(
+    "state_replays",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("after_id", UUID, nullable=False),
+    Column("replayed", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("started_at", TIME, nullable=False),
+    Column("updated_at", TIME, nullable=False),
+)
+
 # Answers kept for retries of POSTs that have no natural key of their own; 24 hours.
 idempotency_keys = Table(
     "idempotency_keys",
@@ -209,11 +351,11 @@ idempotency_keys = Table(
 )
 Index("ix_idempotency_keys_created_at", idempotency_keys.c.created_at)
 
-APPEND_ONLY = ("touchpoints",)
+APPEND_ONLY = ("touchpoints", "touchpoint_voids", "scoring_model_publications")
 """Tables that the service's role may only read and add to."""
 
 APP_ROLE = "rapport_app"
 """What the service runs as: may add to the log, never change it."""
 
 PRIVACY_ROLE = "rapport_privacy"
-"""Taken by SET LOCAL ROLE where the log must change: erase, merge, void, purge."""
+"""Taken by SET LOCAL ROLE where the log must change: erase, merge, purge."""

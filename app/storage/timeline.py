@@ -1,33 +1,40 @@
-"""Reading the log: single touchpoints, one customer's timeline, the shop's newest, and the facts behind a score.
+"""Reading the log: single touchpoints, one customer's timeline, the shop's newest, and what waits.
 
-What one customer's reads cost is bounded by their page, never by the length of the log, but for `facts`, which reads
-it all.
+What was voided is shown with its marker where single rows are asked for, and is no part of anything else.
+
+What one customer's reads cost is bounded by their page, never by the length of the log.
 """
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
 
-from app.domain.health.facts import Fact
-from app.domain.health.state import State
-from app.domain.kinds import KINDS
-from app.storage.touchpoints import TIED, fact_of_row
+from app.domain.descriptions import order_id_of
+from app.domain.health.facts import Fact, fact_of
+from app.domain.touchpoints import fact_key, seconds
+from app.storage.touchpoints import standing
 
-END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
-"""No bound."""
 
-_CHUNK: Final = 1000
+class Void(NamedTuple):
+    """When, by whom and why a touchpoint was taken back. `outcome` is the health member of the answer to that."""
+
+    at: datetime
+    by: str
+    reason: str | None
+    outcome: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A row of the log. `outcome` is the health member of the answer its caller was given, None when told nothing."""
+    """A row of the log. `outcome` is the health member of the answer its caller was given, None when told nothing.
+
+    `value_minor` is the amount in the shop's currency, `own` what a kind of the shop's own fed when it was written.
+    """
 
     customer_id: UUID
     origin_customer_id: UUID
@@ -40,21 +47,28 @@ class Logged:
     amount_minor: int | None
     currency: str | None
     exchange_rate: Decimal | None
+    value_minor: int | None
     thread: str | None
     description: str | None
     items: list[dict[str, Any]] | None
     properties: dict[str, Any]
+    own: tuple[str, int] | None
     outcome: dict[str, Any] | None
     pending_match: bool
+    void: Void | None
 
-
-class LoggedFact(NamedTuple):
-    """A fact and the names of the touchpoint it came from."""
-
-    source: str
-    id: str
-    occurred_at: datetime
-    fact: Fact
+    @property
+    def fact(self) -> Fact:
+        """What it means to the score."""
+        return fact_of(
+            self.kind,
+            seconds(self.occurred_at),
+            fact_key(self.source, self.id),
+            amount=self.value_minor or 0,
+            order_id=order_id_of(self.thread),
+            properties=self.properties,
+            own=self.own,
+        )
 
 
 class Narrow(NamedTuple):
@@ -105,20 +119,23 @@ CASE
   WHEN t.kind IN ('refund', 'order_cancelled') THEN (
     SELECT true
     FROM touchpoints m
-    WHERE m.customer_id = t.customer_id AND m.thread = t.thread AND m.kind = 'purchase'
+    WHERE m.customer_id = t.customer_id AND m.thread = t.thread AND m.kind = 'purchase' AND {standing("m")}
     LIMIT 1
   ) IS NULL
   WHEN t.kind = 'complaint_resolved' THEN (
     SELECT count(*) FILTER (WHERE m.kind = 'complaint_opened')
       <= count(*) FILTER (WHERE m.kind = 'complaint_resolved' AND ({_turn("m")}) < ({_turn("t")}))
     FROM touchpoints m
-    WHERE m.customer_id = t.customer_id AND m.thread = t.thread
+    WHERE m.customer_id = t.customer_id AND m.thread = t.thread AND {standing("m")}
   )
   ELSE false
 END"""  # noqa: S608 - constants of this module
 """Whether the row `t` waits: a refund for its purchase, a resolution for its opening (the k-th answers the k-th)."""
 
-OPEN_COMPLAINTS: Final = f"""
+
+def openings(condition: str, known_until: str | None = None, customer: str = "$1") -> str:
+    """A customer's openings that no resolution answers, the oldest first; `condition` says more about `t`."""
+    return f"""
 SELECT c.thread, c.source, c.id, c.occurred_at, coalesce(c.properties ->> 'severity', 'medium') AS severity,
   c.description
 FROM (
@@ -126,28 +143,53 @@ FROM (
     row_number() OVER (PARTITION BY t.thread, t.kind ORDER BY {_turn("t")}) AS nth,
     count(*) FILTER (WHERE t.kind = 'complaint_resolved') OVER (PARTITION BY t.thread) AS resolved
   FROM touchpoints t
-  WHERE t.customer_id = %s AND t.kind IN ('complaint_opened', 'complaint_resolved') %s
+  WHERE t.customer_id = {customer} AND t.kind IN ('complaint_opened', 'complaint_resolved') AND {condition}
+    AND {standing("t", known_until)}
 ) c
 WHERE c.kind = 'complaint_opened' AND c.nth > c.resolved
 ORDER BY c.occurred_at, c.source, c.id
-LIMIT 50"""  # noqa: S608 - constants of this module
-"""A customer's openings that no resolution answers, the oldest first; %s take the customer and a condition on `t`."""
+LIMIT 50"""  # noqa: S608 - constants of this package
+
 
 # --- touchpoints ----------------------------------------------------------------------------------------------------
 
 # By the names of Logged's members. JSON as text, because SQLAlchemy's connections decode it and bare ones do not.
 _COLUMNS: Final = """t.customer_id, t.origin_customer_id, t.source, t.id, t.kind, t.occurred_at, t.received_at,
-  t.channel, t.amount_minor, t.currency, t.exchange_rate, t.thread, t.description, t.items::text AS items,
-  t.properties::text AS properties, t.outcome::text AS outcome"""
+  t.channel, t.amount_minor, t.currency, t.exchange_rate, t.value_minor, t.thread, t.description,
+  t.items::text AS items, t.properties::text AS properties, t.own_component, t.own_weight,
+  t.outcome::text AS outcome"""
+_VOID: Final = "w.voided_at, w.voided_by, w.reason AS void_reason, w.outcome::text AS void_outcome"
+_WITH_VOID: Final = """LEFT JOIN touchpoint_voids w
+          ON w.customer_id = t.customer_id AND w.source = t.source AND w.id = t.id
+          AND w.origin_customer_id = t.origin_customer_id"""
 
 
 def _logged(row: asyncpg.Record) -> Logged:
-    decoded = {
-        "items": json.loads(row["items"]) if row["items"] else None,
-        "properties": json.loads(row["properties"]) if row["properties"] else {},
-        "outcome": json.loads(row["outcome"]),
-    }
-    return Logged(**(dict(row) | decoded))
+    void = None
+    if row["voided_at"] is not None:
+        void = Void(row["voided_at"], row["voided_by"], row["void_reason"], json.loads(row["void_outcome"]))
+    return Logged(
+        customer_id=row["customer_id"],
+        origin_customer_id=row["origin_customer_id"],
+        source=row["source"],
+        id=row["id"],
+        kind=row["kind"],
+        occurred_at=row["occurred_at"],
+        received_at=row["received_at"],
+        channel=row["channel"],
+        amount_minor=row["amount_minor"],
+        currency=row["currency"],
+        exchange_rate=row["exchange_rate"],
+        value_minor=row["value_minor"],
+        thread=row["thread"],
+        description=row["description"],
+        items=json.loads(row["items"]) if row["items"] else None,
+        properties=json.loads(row["properties"]) if row["properties"] else {},
+        own=None if row["own_component"] is None else (row["own_component"], row["own_weight"]),
+        outcome=json.loads(row["outcome"]),
+        pending_match=row["pending_match"] and void is None,
+        void=void,
+    )
 
 
 async def find(
@@ -160,8 +202,8 @@ async def find(
     """The touchpoint with this id from `source`; from any source, `own_source` comes first, then the earliest."""
     row = await connection.fetchrow(
         f"""
-        SELECT {_COLUMNS}, {PENDING} AS pending_match
-        FROM touchpoints t
+        SELECT {_COLUMNS}, {_VOID}, {PENDING} AS pending_match
+        FROM touchpoints t {_WITH_VOID}
         WHERE t.customer_id = $1 AND t.id = $2 AND ($3::text IS NULL OR t.source = $3)
         ORDER BY t.source = $4 DESC, t.received_at, t.source
         LIMIT 1
@@ -181,9 +223,9 @@ async def newest(
     narrow: Narrow = ALL,
     before: TimelinePlace | None = None,
 ) -> list[Logged]:
-    """A customer's touchpoints, what happened last first."""
+    """A customer's touchpoints, what happened last first; the voided ones are left out."""
     arguments: list[object] = [customer_id, limit]
-    conditions = ["t.customer_id = $1"]
+    conditions = ["t.customer_id = $1", standing("t")]
     for condition, value in (
         ("t.kind =", narrow.kind),
         ("t.channel =", narrow.channel),
@@ -205,7 +247,10 @@ async def newest_arrivals(
     since: datetime | None = None,
     before: ArrivalPlace | None = None,
 ) -> list[Logged]:
-    """The touchpoints of all customers that were received at or after `since`, what came last first."""
+    """The touchpoints of all customers that were received at or after `since`, what came last first.
+
+    Voided ones are among them, with their markers.
+    """
     arguments: list[object] = [limit]
     conditions = ["true"]
     for condition, value in (("t.kind =", kind), ("t.received_at >=", since)):
@@ -233,164 +278,16 @@ async def _page(
     descending = ", ".join(f"{column} DESC" for column in order)
     rows = await connection.fetch(
         f"""
-        SELECT t.*, {PENDING} AS pending_match
+        SELECT t.*, {_VOID}, {PENDING} AS pending_match
         FROM (
           SELECT {_COLUMNS}
           FROM touchpoints t
           WHERE {" AND ".join(conditions)}
           ORDER BY {descending}
           LIMIT {limit}
-        ) t
+        ) t {_WITH_VOID}
         ORDER BY {descending}
         """,  # noqa: S608 - constants of this module and numbers of arguments
         *arguments,
     )
     return [_logged(row) for row in rows]
-
-
-# --- facts ----------------------------------------------------------------------------------------------------------
-
-# Properties may be 32 KB; only these kinds say something in them that the score reads.
-_SPEAKING: Final = ", ".join(
-    f"'{kind.name}'" for kind in KINDS.values() if kind.component in ("complaints", "satisfaction")
-)
-_STORED: Final = "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties"
-_FACT: Final = f"""t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread,
-  CASE WHEN t.kind IN ({_SPEAKING}) THEN t.properties END AS properties"""
-
-
-async def state(connection: asyncpg.Connection, customer_id: UUID) -> State:
-    """The fold of a customer's log as the last write left it; the caller has just seen that they exist."""
-    return State.decode(
-        await connection.fetchval("SELECT state FROM customer_states WHERE customer_id = $1", customer_id)
-    )
-
-
-def _logged_fact(row: asyncpg.Record) -> LoggedFact:
-    return LoggedFact(row["source"], row["id"], row["occurred_at"], fact_of_row(row))
-
-
-async def facts(
-    connection: asyncpg.Connection, customer_id: UUID, until: datetime, known_until: datetime
-) -> AsyncIterator[LoggedFact]:
-    """Everything that happened to a customer up to `until`, as far as it had been received by `known_until`.
-
-    Needs a transaction: it reads in chunks, so that a long log does not stop the process meanwhile.
-    """
-    statement = f"""
-        SELECT {_FACT}
-        FROM touchpoints t
-        WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND t.received_at <= $3
-        """  # noqa: S608 - constants of this module
-    async for row in connection.cursor(statement, customer_id, until, known_until, prefetch=_CHUNK):
-        yield _logged_fact(row)
-
-
-async def latest_facts(
-    connection: asyncpg.Connection,
-    customer_id: UUID,
-    limit: int,
-    until: datetime = END_OF_TIME,
-    known_until: datetime = END_OF_TIME,
-) -> list[LoggedFact]:
-    """The facts among a customer's newest touchpoints that do not wait for another one."""
-    rows = await connection.fetch(
-        f"""
-        SELECT {_FACT}
-        FROM (
-          SELECT t.customer_id, {_STORED}
-          FROM touchpoints t
-          WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND t.received_at <= $3
-          ORDER BY t.occurred_at DESC
-          LIMIT $4
-        ) t
-        WHERE NOT {PENDING}
-        """,  # noqa: S608 - constants of this module
-        customer_id,
-        until,
-        known_until,
-        limit,
-    )
-    return [_logged_fact(row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Recent:
-    """What happened to a customer after some time, and what was there before of the same threads.
-
-    `last_purchase` is the last one before, told only when there is one after: else the state knows it.
-    """
-
-    after: list[Fact]
-    before: list[Fact]
-    last_purchase: Fact | None
-
-
-async def recent_facts(
-    connection: asyncpg.Connection, customer_id: UUID, then: datetime, limit: int
-) -> Recent | None:
-    """What a state must lose to be as it was at `then`; None when more than `limit` things happened since.
-
-    The look for the last purchase before ends at the first one that it meets.
-    """
-    rows = await connection.fetch(
-        f"""
-        WITH after AS MATERIALIZED (
-          SELECT {_STORED}
-          FROM touchpoints t
-          WHERE t.customer_id = $1 AND t.occurred_at > $2
-          LIMIT $3
-        )
-        SELECT 'after' AS part, {_FACT} FROM after t
-        UNION ALL
-        SELECT 'before', {_FACT}
-        FROM touchpoints t
-        WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND {TIED}
-          AND t.thread = ANY (ARRAY(SELECT DISTINCT t.thread FROM after t WHERE t.thread IS NOT NULL AND {TIED}))
-        UNION ALL (
-          SELECT 'purchase', {_FACT}
-          FROM touchpoints t
-          WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND t.kind = 'purchase'
-            AND EXISTS (SELECT FROM after WHERE kind = 'purchase')
-          ORDER BY t.occurred_at DESC
-          LIMIT 1
-        )
-        """,  # noqa: S608 - constants of this module
-        customer_id,
-        then,
-        limit + 1,
-    )
-    parts: dict[str, list[Fact]] = {"after": [], "before": [], "purchase": []}
-    for row in rows:
-        parts[row["part"]].append(fact_of_row(row))
-    if len(parts["after"]) > limit:
-        return None
-    return Recent(parts["after"], parts["before"], next(iter(parts["purchase"]), None))
-
-
-class OpenComplaint(NamedTuple):
-    """An opening that no resolution answers yet."""
-
-    thread: str
-    source: str
-    id: str
-    opened_at: datetime
-    severity: str
-    description: str | None
-
-
-_OPEN_COMPLAINTS_AS_OF: Final = OPEN_COMPLAINTS % (
-    "$1",
-    "AND t.occurred_at <= $2 AND t.received_at <= $3",
-)
-
-
-async def open_complaints(
-    connection: asyncpg.Connection,
-    customer_id: UUID,
-    until: datetime = END_OF_TIME,
-    known_until: datetime = END_OF_TIME,
-) -> list[OpenComplaint]:
-    """A customer's open complaints, the oldest first, at most 50."""
-    rows = await connection.fetch(_OPEN_COMPLAINTS_AS_OF, customer_id, until, known_until)
-    return [OpenComplaint(*row) for row in rows]

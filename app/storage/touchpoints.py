@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import asyncpg
 from pydantic_core import to_json
 
 from app.domain.health.facts import THREADED, Fact, fact_of
@@ -14,8 +15,23 @@ from app.domain.touchpoints import Touchpoint, fact_key, seconds
 TIED = "t.kind IN ('" + "', '".join(THREADED) + "')"
 """Whether the row `t` is one of those that change each other's meaning; others only name an order they are about."""
 
+
+def standing(alias: str, known_until: str | None = None) -> str:
+    """The condition that the row `alias` of the log was not taken back, or not yet at `known_until` (a parameter).
+
+    LIMIT keeps it a look-up for each row that is left: a NOT EXISTS becomes a join, before which whole logs are read.
+    """
+    known = "" if known_until is None else f" AND v.voided_at <= {known_until}"
+    return (
+        f"(SELECT true FROM touchpoint_voids v WHERE v.customer_id = {alias}.customer_id"  # noqa: S608 - our own names
+        f" AND v.source = {alias}.source AND v.id = {alias}.id"
+        f" AND v.origin_customer_id = {alias}.origin_customer_id{known} LIMIT 1) IS NULL"
+    )
+
+
 _FACT_COLUMNS = (
-    "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties::text AS properties"
+    "t.source, t.id, t.kind, t.occurred_at, t.value_minor, t.thread, t.own_component, t.own_weight,"
+    " t.properties::text AS properties"
 )
 
 
@@ -39,14 +55,14 @@ WHERE t.customer_id = ANY ($1::uuid[])
 
 
 def by_thread(asked: str) -> str:
-    """Rows that are tied to some threads, as part 2. `asked` is SQL: JSON objects of these two columns."""
+    """Rows tied to some threads and not voided, as part 2. `asked` is SQL: JSON objects of these two columns."""
     return f"""
 SELECT 2 AS part, t.customer_id, {_FACT_COLUMNS}, NULL::timestamptz AS received_at, NULL::bytea AS body_sha256,
   NULL AS outcome
 FROM json_to_recordset({asked}) AS wanted (customer_id uuid, thread text)
 CROSS JOIN LATERAL (
   SELECT * FROM touchpoints t
-  WHERE t.customer_id = wanted.customer_id AND t.thread = wanted.thread AND {TIED}
+  WHERE t.customer_id = wanted.customer_id AND t.thread = wanted.thread AND {TIED} AND {standing("t")}
   OFFSET 0
 ) t
 WHERE t.customer_id = ANY ($1::uuid[])
@@ -66,14 +82,16 @@ def insert(only_if: str | None = None) -> str:
 _INSERT: Final = """
 INSERT INTO touchpoints (
   customer_id, origin_customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
-  exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome
+  exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome, own_component, own_weight
 )
 SELECT customer_id, customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
-  exchange_rate, value_minor, thread, description, items, properties, decode(body_sha256, 'hex'), outcome::json
+  exchange_rate, value_minor, thread, description, items, properties, decode(body_sha256, 'hex'), outcome::json,
+  own_component, own_weight
 FROM json_to_recordset($1::text::json) AS new (
   customer_id uuid, source text, id text, kind text, occurred_at timestamptz, received_at timestamptz, channel text,
   amount_minor bigint, currency text, exchange_rate numeric, value_minor bigint, thread text, description text,
-  items jsonb, properties jsonb, body_sha256 text, outcome text
+  items jsonb, properties jsonb, body_sha256 text, outcome text, own_component text,
+  own_weight integer
 )
 """
 
@@ -116,6 +134,24 @@ class Wanted(NamedTuple):
         ).decode()
 
 
+_BY_ID = by_id("$2::text::json -> 'keys'")
+_ADD = f"{insert()} RETURNING true"
+
+
+async def load_known(
+    connection: asyncpg.Connection, keys: Collection[tuple[UUID, str, str]]
+) -> list[KnownRow]:
+    """The rows that have one of these ids: (customer_id, source, id)."""
+    wanted = Wanted(keys, (), ())
+    rows = await connection.fetch(_BY_ID, wanted.customer_ids(), wanted.as_json())
+    return [known_row(row) for row in rows]
+
+
+async def add(connection: asyncpg.Connection, rows: Collection[tuple[UUID, Touchpoint, str]]) -> int:
+    """Add (customer_id, touchpoint, outcome) to the log of locked customers whose states stay; how many were taken."""
+    return len(await connection.fetch(_ADD, rows_json(rows)))
+
+
 def known_row(row: Mapping[str, Any]) -> KnownRow:
     """A row of `by_id` or `by_thread`."""
     stored = None
@@ -139,6 +175,7 @@ def fact_of_row(row: Mapping[str, Any]) -> Fact:
         if thread is not None and thread.startswith("order:")
         else None,
         properties=json.loads(properties) if properties else {},
+        own=None if row["own_component"] is None else (row["own_component"], row["own_weight"]),
     )
 
 
@@ -148,6 +185,7 @@ def rows_json(rows: Iterable[tuple[UUID, Touchpoint, str]]) -> str:
 
 
 def _row(customer_id: UUID, touchpoint: Touchpoint, outcome: str) -> dict[str, Any]:
+    own_component, own_weight = touchpoint.own or (None, None)
     return {
         "customer_id": customer_id,
         "source": touchpoint.source,
@@ -166,4 +204,6 @@ def _row(customer_id: UUID, touchpoint: Touchpoint, outcome: str) -> dict[str, A
         "properties": touchpoint.properties,
         "body_sha256": touchpoint.body_sha256.hex(),
         "outcome": outcome,
+        "own_component": own_component,
+        "own_weight": own_weight,
     }

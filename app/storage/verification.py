@@ -13,6 +13,7 @@ import asyncpg
 
 from app.storage.database import Database
 from app.storage.identifiers import Key
+from app.storage.touchpoints import standing
 
 FIRST_ID: Final = UUID(int=0)
 LAST_ID: Final = UUID(int=2**128 - 1)
@@ -51,12 +52,13 @@ SELECT customer_id, state FROM customer_states WHERE customer_id > $1 ORDER BY c
 """
 
 # By the primary key, so that the rows of one customer come together and no sort is needed.
-_LOG = """
-SELECT t.customer_id, t.source, t.id, t.origin_customer_id, t.kind, t.occurred_at, t.value_minor, t.thread, t.properties
+_LOG = f"""
+SELECT t.customer_id, t.source, t.id, t.origin_customer_id, t.kind, t.occurred_at, t.value_minor, t.thread,
+  t.own_component, t.own_weight, t.properties
 FROM touchpoints t
-WHERE t.customer_id = ANY ($1::uuid[])
+WHERE t.customer_id = ANY ($1::uuid[]) AND {standing("t")}
 ORDER BY t.customer_id
-"""
+"""  # noqa: S608 - a condition of this package
 
 _IDS_IN_RANGE = {
     "customers": "SELECT id FROM customers WHERE id > $1 AND id <= $2",
@@ -79,7 +81,7 @@ async def states_after(connection: asyncpg.Connection, after: UUID, limit: int) 
 async def logs_of(
     connection: asyncpg.Connection, customer_ids: Sequence[UUID]
 ) -> AsyncIterator[tuple[UUID, list[Mapping[str, Any]]]]:
-    """The whole log of each of these customers who has one, customer by customer; one at a time is in memory."""
+    """What counts of the log of each of these customers, customer by customer; one at a time is in memory."""
     gathered: list[Mapping[str, Any]] = []
     async for row in connection.cursor(_LOG, customer_ids, prefetch=PREFETCH_ROWS):
         if gathered and gathered[0]["customer_id"] != row["customer_id"]:

@@ -87,7 +87,9 @@ class GroupWriter(Generic[T, R]):
             raise Unavailable(
                 "overloaded", "Too much is waiting to be written. Try again.", retry_after_seconds=1
             )
-        ticket: _Ticket[R] = _Ticket([None] * len(items), len(items), asyncio.get_running_loop().create_future())
+        ticket: _Ticket[R] = _Ticket(
+            [None] * len(items), len(items), asyncio.get_running_loop().create_future()
+        )
         self._queue.extend((ticket, index, item) for index, item in enumerate(items))
         self._arrived.set()
         await ticket.done

@@ -8,11 +8,11 @@ import asyncio
 import functools
 from collections.abc import Sequence
 
-from app.domain.health.model import Model
 from app.domain.ids import lane_of
 from app.domain.problems import Unavailable
 from app.storage.database import Database, Seat
 from app.usecases.group_writer import GroupWriter
+from app.usecases.models.active_model import ActiveModel
 from app.usecases.record_touchpoints import Entry, LostRace, Outcome, record_group
 
 
@@ -20,7 +20,7 @@ class Lanes:
     """All lanes of one process."""
 
     def __init__(
-        self, database: Database, model: Model, *, lanes: int, queue_limit: int, group_limit: int
+        self, database: Database, model: ActiveModel, *, lanes: int, queue_limit: int, group_limit: int
     ) -> None:
         self._model = model
         # Each writer keeps a connection: there is always one for the next group, and none to ask a pool for.
@@ -79,4 +79,4 @@ class Lanes:
 
     async def _record(self, seat: Seat, entries: list[Entry]) -> list[Outcome]:
         async with seat as connection:
-            return await record_group(connection, entries, self._model)
+            return await record_group(connection, entries, self._model.current)

@@ -13,10 +13,11 @@ from app.domain.context import Action, Context
 from app.domain.customers import Customer, not_found
 from app.domain.health.flags import red_flags
 from app.domain.health.model import Model
-from app.domain.health.outlook import p_alive
 from app.domain.health.score import score
 from app.domain.health.standing import level_reasons, next_best_actions
+from app.domain.health.value import value
 from app.domain.identifiers import Reference, identifier
+from app.domain.money import minor_per_major
 from app.domain.touchpoints import seconds
 from app.storage import contexts, identifiers
 from app.storage.contexts import Asked, Known
@@ -25,6 +26,7 @@ from app.storage.identifiers import Key
 from app.usecases.find_customer import find_customer
 from app.usecases.group_writer import GroupWriter
 from app.usecases.identities import Found, Identities
+from app.usecases.own_kinds import RememberedKinds
 
 GROUP: Final = 64
 """Customers in one statement: beyond it the last would wait for the first longer than asking costs."""
@@ -52,9 +54,12 @@ _NOTHING: Final = _Nothing()
 class Contexts:
     """What is known of customers, for the readers of one process."""
 
-    def __init__(self, database: Database, identities: Identities, *, queue_limit: int) -> None:
+    def __init__(
+        self, database: Database, identities: Identities, own_kinds: RememberedKinds, *, queue_limit: int
+    ) -> None:
         self._database = database
         self._identities = identities
+        self._own_kinds = own_kinds
         self._seat = database.seat()
         self._reads = GroupWriter[_Question, Known | _Nothing](self._load, queue_limit, GROUP)
 
@@ -67,7 +72,13 @@ class Contexts:
         await self._reads.drain()
 
     async def read(
-        self, reference: Reference, model: Model, now: datetime, *, touchpoints: int, currency: str
+        self,
+        reference: Reference,
+        model: Model,
+        now: datetime,
+        *,
+        touchpoints: int,
+        currency: str,
     ) -> SealedContext:
         """The customer as of `now`, with so many of their newest touchpoints, and sums in the shop's `currency`.
 
@@ -101,13 +112,16 @@ class Contexts:
                 None if who is None else Asked(who.customer_id, question.touchpoints)
                 for question, who in zip(questions, named, strict=True)
             ]
-            found = await contexts.load(connection, {one for one in asked if one is not None})
+            found = await contexts.load(connection, {one for one in asked if one is not None}, self._labels())
         return [
             _NOTHING
             if who is None or one is None or one not in found
             else self._trusted(question.reference, who, found[one])
             for question, who, one in zip(questions, named, asked, strict=True)
         ]
+
+    def _labels(self) -> Mapping[str, str]:
+        return {name: kind.label for name, kind in self._own_kinds.current.items()}
 
     def _trusted(self, reference: Reference, who: Found, known: Known) -> Known | _Nothing:
         if known.merged_into is not None or known.erased_at is not None:
@@ -127,7 +141,7 @@ class Contexts:
         async with self._database.hot_reading() as connection:
             identity = await find_customer(connection, reference)
             asked = Asked(identity.customer_id, touchpoints)
-            known = (await contexts.load(connection, [asked])).get(asked)
+            known = (await contexts.load(connection, [asked], self._labels())).get(asked)
         if known is None:
             raise not_found()
         return known
@@ -149,7 +163,7 @@ def _holds(known: Known, kind: str, key: str) -> bool:
 def _context(known: Known, model: Model, now: datetime, currency: str) -> Context:
     state, at = known.state, seconds(now)
     health = score(state, at, model)
-    flags = red_flags(state, at, model)
+    flags = red_flags(state, at, model, opted_out=known.opted_out)
     customer = Customer(
         id=known.customer_id,
         profile=known.profile,
@@ -170,10 +184,13 @@ def _context(known: Known, model: Model, now: datetime, currency: str) -> Contex
         health=health,
         reasons=level_reasons(state, health, at, model, currency),
         red_flags=flags,
-        p_alive=p_alive(state, at, model),
+        value=value(state, health, at, model, minor_per_major(currency)),
+        currency=currency,
         open_complaints=known.open_complaints,
         answers=known.answers,
         recent=known.recent,
         actions=[Action(*action) for action in next_best_actions(state, health, flags, at, model)],
         notes=known.notes,
+        override=known.override if known.override is not None and known.override.holds_at(now) else None,
+        sentiment=known.sentiment,
     )

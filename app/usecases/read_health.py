@@ -12,21 +12,25 @@ import asyncpg
 
 from app.domain.descriptions import complaint_id_of
 from app.domain.health import evidence
+from app.domain.health.crossing import Change, next_fall
 from app.domain.health.explain import points_missed
 from app.domain.health.facts import SEVERITIES
 from app.domain.health.flags import red_flags
 from app.domain.health.history import fold
 from app.domain.health.model import Model
-from app.domain.health.outlook import Help, Opening, p_alive, rewound, what_would_help
+from app.domain.health.outlook import Help, Opening, rewound, what_would_help
 from app.domain.health.score import Health, score
 from app.domain.health.standing import level_reasons
 from app.domain.health.state import State
+from app.domain.health.value import Forecast, Value, forecast, value
 from app.domain.identifiers import Reference
+from app.domain.money import minor_per_major
 from app.domain.problems import Fault, Invalid
 from app.domain.touchpoints import CLOCK_TOLERANCE, EPOCH, seconds
-from app.storage import timeline
+from app.storage import facts, opinions
 from app.storage.database import Database
-from app.storage.timeline import END_OF_TIME, LoggedFact, OpenComplaint
+from app.storage.facts import END_OF_TIME, LoggedFact, OpenComplaint
+from app.storage.opinions import Beside
 from app.usecases.find_customer import find_customer
 
 TREND: Final = timedelta(days=30)
@@ -52,7 +56,10 @@ class HealthReading:
     reasons: list[str]
     red_flags: tuple[str, ...]
     what_would_help: list[Help]
-    p_alive: float | None
+    next_fall: Change | None
+    forecast: Forecast | None
+    value: Value | None
+    beside: Beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +80,11 @@ class _Then:
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """What the log shows beside the state: the newest facts, and the complaints that are open."""
+    """What there is beside the state: the newest facts, the complaints that are open, and what people say."""
 
     latest: Sequence[LoggedFact]
     openings: Sequence[OpenComplaint]
+    beside: Beside
 
 
 async def read_health(
@@ -91,17 +99,18 @@ async def read_health(
 ) -> HealthReading:
     """Health now, from the stored state; with `as_of` or `known_at` as a fold of the log up to these times.
 
-    Reasons tell sums in the shop's `currency`.
-    Raises what `find_customer` raises, Invalid `in_the_future` or `before_1970`.
+    Sums are told in the shop's `currency`. Raises what `find_customer` raises, Invalid `in_the_future` or
+    `before_1970`.
     """
-    _check("as_of", as_of, now)
-    _check("known_at", known_at, now)
+    check_asked("as_of", as_of, now)
+    check_asked("known_at", known_at, now)
     if as_of is None and known_at is None:
         return await _current(database, reference, _Measure(model, currency), now)
     return await _past(database, reference, _Measure(model, currency), as_of or now, known_at or END_OF_TIME)
 
 
-def _check(name: str, moment: datetime | None, now: datetime) -> None:
+def check_asked(name: str, moment: datetime | None, now: datetime) -> None:
+    """Raises Invalid `in_the_future` or `before_1970` for a time in the query that cannot be asked about."""
     if moment is not None and moment > now + CLOCK_TOLERANCE:
         fault = Fault(f"#/query/{name}", "in_the_future", "more than 5 minutes ahead of the server's clock")
         raise Invalid("in_the_future", f"{name} lies in the future.", errors=[fault])
@@ -111,7 +120,7 @@ def _check(name: str, moment: datetime | None, now: datetime) -> None:
 
 
 @asynccontextmanager
-async def _snapshot(
+async def snapshot(
     database: Database, reference: Reference
 ) -> AsyncIterator[tuple[asyncpg.Connection, UUID]]:
     """The customer who is meant, as of one moment: what the log holds must be what the state was made of."""
@@ -126,9 +135,9 @@ async def _current(
     database: Database, reference: Reference, measure: _Measure, now: datetime
 ) -> HealthReading:
     """From the stored state, and for the trend the same without what happened since."""
-    async with _snapshot(database, reference) as (connection, customer_id):
-        state = await timeline.state(connection, customer_id)
-        recent = await timeline.recent_facts(connection, customer_id, now - TREND, MOST_RECENT)
+    async with snapshot(database, reference) as (connection, customer_id):
+        state = await facts.state(connection, customer_id)
+        recent = await facts.recent_facts(connection, customer_id, now - TREND, MOST_RECENT)
         around = await _around(connection, customer_id, END_OF_TIME, END_OF_TIME)
     before = None
     if recent is not None:
@@ -141,8 +150,8 @@ async def _past(
     database: Database, reference: Reference, measure: _Measure, at: datetime, known_until: datetime
 ) -> HealthReading:
     """From the log folded up to `at`, and up to 30 days before."""
-    async with _snapshot(database, reference) as (connection, customer_id):
-        logged = [row async for row in timeline.facts(connection, customer_id, at, known_until)]
+    async with snapshot(database, reference) as (connection, customer_id):
+        logged = [row async for row in facts.facts(connection, customer_id, at, known_until)]
         around = await _around(connection, customer_id, at, known_until)
     # In a thread: a log of a hundred thousand facts takes a second, in which others want answers.
     then = await asyncio.to_thread(_folded, logged, at)
@@ -152,8 +161,9 @@ async def _past(
 async def _around(
     connection: asyncpg.Connection, customer_id: UUID, until: datetime, known_until: datetime
 ) -> _Around:
-    latest = await timeline.latest_facts(connection, customer_id, TOP_AMONG, until, known_until)
-    return _Around(latest, await timeline.open_complaints(connection, customer_id, until, known_until))
+    latest = await facts.latest_facts(connection, customer_id, TOP_AMONG, until, known_until)
+    openings = await facts.open_complaints(connection, customer_id, until, known_until)
+    return _Around(latest, openings, await opinions.beside(connection, customer_id))
 
 
 def _folded(logged: Sequence[LoggedFact], at: datetime) -> _Then:
@@ -171,7 +181,8 @@ def _reading(
 ) -> HealthReading:
     state, at, model = then.state, seconds(moment), measure.model
     health = score(state, at, model)
-    flags = red_flags(state, at, model)
+    beside = around.beside.at(moment)
+    flags = red_flags(state, at, model, opted_out=beside.opted_out_at is not None)
     by_id = {row.fact.id: row for row in around.latest}
     top = evidence.top((row.fact for row in around.latest), at)
     opened = [
@@ -188,7 +199,10 @@ def _reading(
         reasons=level_reasons(state, health, at, model, measure.currency),
         red_flags=flags,
         what_would_help=what_would_help(state, opened, at, model),
-        p_alive=p_alive(state, at, model),
+        next_fall=next_fall(state, at, model),
+        forecast=forecast(state, health, at, model),
+        value=value(state, health, at, model, minor_per_major(measure.currency)),
+        beside=beside,
     )
 
 

@@ -1,6 +1,7 @@
 """The one door into the log: a list of touchpoints in, one outcome each, a constant number of statements."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -8,12 +9,13 @@ import asyncpg
 
 from app.domain.health.model import Model
 from app.domain.problems import Conflict, NotFound, Problem
-from app.domain.recording import CustomerLog, Recorded, record, record_untold, settle
+from app.domain.recording import CustomerLog, Recorded, catch_up, record, record_untold, settle
+from app.domain.silence import SOURCE, Crossing, crossings, draw, is_due
 from app.domain.touchpoints import Touchpoint
 from app.storage.identifiers import Key
 from app.storage.recording import Loaded, Written, load, lock, write, write_unchanged
 from app.storage.states import SavedState, StateRow
-from app.storage.touchpoints import Wanted
+from app.storage.touchpoints import Wanted, load_known
 
 
 class Entry(NamedTuple):
@@ -54,7 +56,13 @@ async def record_touchpoints(
     """
     wanted = _wanted(entries)
     await lock(connection, wanted)
-    _, outcomes, written = _decided(entries, await load(connection, wanted), model)
+    loaded = await load(connection, wanted)
+    logs = _logs(loaded)
+    due = _due(entries, loaded, logs, model)
+    if due:
+        await _catch_up(connection, due, logs, model)
+    outcomes = _outcomes(entries, loaded, logs, model)
+    written = _written(logs, model)
     if written is not None and not await write(connection, written):
         raise LostRace
     return outcomes
@@ -65,28 +73,33 @@ async def record_group(
 ) -> list[Outcome]:
     """The same for one who is in no transaction: two statements while nobody else writes for these customers.
 
-    What was read is written if it still stands, else it is all done again under the lock.
+    What was read is written if it still stands, else it is all done again under the lock; so are the few whose band
+    time has changed since anybody looked, because what silence did is told first.
     """
-    loaded, outcomes, written = _decided(entries, await load(connection, _wanted(entries)), model)
-    if written is None:
-        return outcomes
-    seen = {customer_id: row.version for customer_id, row in loaded.states.items()}
-    if await write_unchanged(connection, written, seen):
-        return outcomes
+    loaded = await load(connection, _wanted(entries))
+    logs = _logs(loaded)
+    if not _due(entries, loaded, logs, model):
+        outcomes = _outcomes(entries, loaded, logs, model)
+        written = _written(logs, model)
+        if written is None or await write_unchanged(connection, written, _versions(loaded)):
+            return outcomes
     async with connection.transaction():
         return await record_touchpoints(connection, entries, model)
 
 
-def _decided(
-    entries: Sequence[Entry], loaded: Loaded, model: Model
-) -> tuple[Loaded, list[Outcome], Written | None]:
-    """What becomes of each entry, and what is to be written for it to be true: nothing when nothing is new."""
-    logs = _logs(loaded)
+def _versions(loaded: Loaded) -> Mapping[UUID, str]:
+    return {customer_id: row.version for customer_id, row in loaded.states.items()}
+
+
+def _outcomes(
+    entries: Sequence[Entry], loaded: Loaded, logs: Mapping[UUID, CustomerLog], model: Model
+) -> list[Outcome]:
+    """What becomes of each entry, as if it had come alone and in this order."""
     outcomes: list[Outcome] = []
     for entry in entries:
         refused = _refusal(entry, loaded)
         outcomes.append(_decide(logs[entry.customer_id], entry, model) if refused is None else refused)
-    return loaded, outcomes, _written([log for log in logs.values() if log.fresh], model)
+    return outcomes
 
 
 def _wanted(entries: Sequence[Entry]) -> Wanted:
@@ -100,7 +113,7 @@ def _wanted(entries: Sequence[Entry]) -> Wanted:
 
 def _logs(loaded: Loaded) -> dict[UUID, CustomerLog]:
     logs = {
-        customer_id: CustomerLog(customer_id, row.state, row.identity_revision)
+        customer_id: CustomerLog(customer_id, row.state, row.identity_revision, drawn=row.drawn)
         for customer_id, row in loaded.states.items()
     }
     for row in loaded.known:
@@ -127,6 +140,43 @@ def _refusal(entry: Entry, loaded: Loaded) -> Outcome | None:
     return None
 
 
+def _due(
+    entries: Sequence[Entry], loaded: Loaded, logs: Mapping[UUID, CustomerLog], model: Model
+) -> list[Entry]:
+    """The entries before which it must be told what silence did."""
+    return [
+        entry
+        for entry in entries
+        if (log := logs.get(entry.customer_id)) is not None
+        and log.drawn is not None
+        and is_due(log.drawn, entry.touchpoint.received_at, model)
+        and _refusal(entry, loaded) is None
+    ]
+
+
+async def _catch_up(
+    connection: asyncpg.Connection, entries: Sequence[Entry], logs: Mapping[UUID, CustomerLog], model: Model
+) -> None:
+    """Tell first what silence did to these bands since the last sweep: a touchpoint was faster than the next one.
+
+    Rare, and so a statement of its own: few bands that may have changed have, and few customers are due.
+    """
+    overtaken = dict[UUID, tuple[datetime, list[Crossing]]]()
+    for entry in entries:
+        log, now = logs[entry.customer_id], entry.touchpoint.received_at
+        if entry.customer_id not in overtaken and log.drawn is not None:
+            overtaken[entry.customer_id] = now, crossings(log.state, log.drawn, now, model)
+    keys = [(who, SOURCE, one.touchpoint.id) for who, (_, missed) in overtaken.items() for one in missed]
+    if not keys:
+        return
+    for row in await load_known(connection, keys):
+        if row.stored is not None:
+            logs[row.customer_id].known[row.source, row.id] = row.stored
+    for customer_id, (now, missed) in overtaken.items():
+        if missed:
+            catch_up(logs[customer_id], missed, now, model)
+
+
 def _decide(log: CustomerLog, entry: Entry, model: Model) -> Outcome:
     try:
         if entry.told:
@@ -136,18 +186,20 @@ def _decide(log: CustomerLog, entry: Entry, model: Model) -> Outcome:
         return problem
 
 
-def _written(changed: Sequence[CustomerLog], model: Model) -> Written | None:
+def _written(logs: Mapping[UUID, CustomerLog], model: Model) -> Written | None:
+    """What is to be written for the outcomes to be true; None when nothing is new."""
+    changed = [log for log in logs.values() if log.fresh]
     if not changed:
         return None
     for log in changed:
         settle(log, model)
     # After all are settled: a run's last row gets its outcome then.
     rows = [(log.customer_id, point, kept.outcome) for log in changed for point, kept in log.fresh]
-    newest = max(point.received_at for _, point, _ in rows)
-    return Written(rows, [_saved(log) for log in changed], newest)
+    return Written(rows, [_saved(log, model) for log in changed])
 
 
-def _saved(log: CustomerLog) -> SavedState:
+def _saved(log: CustomerLog, model: Model) -> SavedState:
     if log.health is None:
         raise AssertionError("a log with new rows was not settled")
-    return SavedState(log.customer_id, log.state, log.health.band, log.health.score_exact)
+    scored_at = log.fresh[-1][0].received_at
+    return SavedState(log.customer_id, log.state, draw(log.state, log.health, scored_at, model, log.drawn))

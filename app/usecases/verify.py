@@ -124,11 +124,12 @@ def _compared(customer_id: UUID, stored: bytes, rows: Sequence[Mapping[str, Any]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         found.append(f"the log cannot be read: {type(error).__name__}")
     else:
-        found += _unlike(due, stored)
+        found += unlike(due, stored)
     return [Difference(what, customer_id) for what in found]
 
 
-def _unlike(due: State, stored: bytes) -> list[str]:
+def unlike(due: State, stored: bytes) -> list[str]:
+    """What is wrong with stored bytes that should be those of `due`."""
     if due.encode() == stored:
         return []
     try:

@@ -50,6 +50,8 @@ async def test_one_call_tells_everything_about_a_customer(support: httpx.AsyncCl
     health = (await support.get("/v1/customers/external_id:42/health")).json()
     for member in ("score", "band", "coverage", "reasons", "red_flags", "model"):
         assert told["health"][member] == health[member]
+    assert set(told["value"]) == set(health["value"])
+    assert 0 < told["value"]["clv"] <= told["value"]["expected_value_365d"]
     assert told["value"]["currency"] == "EUR"
     assert told["loyalty"] is told["consent"] is None
     (complaint,) = told["open_complaints"]

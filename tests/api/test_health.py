@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.domain.health.model import COMPONENTS
+from app.domain.health.model import BANDS, COMPONENTS
+from app.usecases.sweep_bands import sweep_bands
 from tests.api.conftest import Service
 
 URL = "/v1/customers/external_id:42/health"
@@ -60,20 +61,70 @@ async def test_it_says_why_what_would_help_and_what_is_not_known_yet(admin: http
     assert told["reasons"]
     assert told["red_flags"] == ["complaint_open"]
     assert told["trend_30d"] < 0
-    assert (told["override"], told["next_fall"], told["as_of"]) == (None, None, None)
+    assert (told["override"], told["as_of"]) == (None, None)
     helps = told["what_would_help"]
     assert {help_["action"] for help_ in helps} == {"resolve_complaint", "purchase", "answer_survey"}
     assert [help_["gain"] for help_ in helps] == sorted((help_["gain"] for help_ in helps), reverse=True)
-    assert 0 < told["value"].pop("p_alive") < 1
-    assert told["value"] == {
-        "expected_purchases_90d": None,
-        "expected_value_365d": None,
-        "clv": None,
-        "currency": "EUR",
-    }
     assert 0 < told["coverage"] < 1
     assert 0 < told["confidence"] < 1
     assert told["model"] == "2026.1"
+
+
+@pytest.mark.usefixtures("ada")
+async def test_it_says_when_the_band_falls_if_nothing_happens(admin: httpx.AsyncClient) -> None:
+    told = (await admin.get(URL)).json()
+    fall = told["next_fall"]
+    assert BANDS.index(fall["band"]) > BANDS.index(told["band"])
+    at = datetime.fromisoformat(fall["at"])
+    assert datetime.fromisoformat(told["computed_at"]) < at
+    assert (at.second, at.microsecond) == (0, 0)
+
+
+@pytest.mark.usefixtures("ada")
+async def test_what_silence_does_is_a_touchpoint_and_moves_the_customer_in_lists(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    promised = (await admin.get(URL)).json()["next_fall"]
+    state = service.app.state
+    later = datetime.now(UTC) + timedelta(days=700)
+    assert (await sweep_bands(state.database, state.model.current, later)).changed == 1
+
+    timeline = (await admin.get("/v1/customers/external_id:42/timeline?kind=band_changed")).json()["data"]
+    first, last = timeline[-1], timeline[0]
+    assert (first["source"], first["occurred_at"]) == ("rapport", promised["at"])
+    assert first["properties"]["to"] == promised["band"]
+    assert first["description"].startswith("Fell from ")
+    assert first["health_delta"] < 0
+    listed = (await admin.get("/v1/customers", params={"band": last["properties"]["to"]})).json()["data"]
+    assert [customer["identifiers"]["external_id"] for customer in listed] == ["42"]
+
+
+@pytest.mark.usefixtures("ada")
+async def test_it_says_what_the_customer_is_worth(admin: httpx.AsyncClient) -> None:
+    told = (await admin.get(URL)).json()
+    value = told["value"]
+    assert 0 < value["p_alive"] < 1
+    assert 0 < value["churn_probability"] < 1
+    assert 0 < value["expected_purchases_90d"] < 5
+    assert 0 < value["clv"] <= value["expected_value_365d"]
+    assert value["currency"] == "EUR"
+    assert told["forecast"] == {
+        "horizon_days": 90,
+        "purchase_probability": pytest.approx(told["forecast"]["purchase_probability"]),
+        "expected_purchases": value["expected_purchases_90d"],
+    }
+    year = (await admin.get(URL, params={"horizon_days": 365})).json()["forecast"]
+    assert year["horizon_days"] == 365
+    assert year["purchase_probability"] > told["forecast"]["purchase_probability"]
+    assert year["expected_purchases"] > told["forecast"]["expected_purchases"]
+
+
+@pytest.mark.usefixtures("ada")
+@pytest.mark.parametrize("days", ["0", "-1", "10000", "many"])
+async def test_a_horizon_that_nobody_can_look_ahead_is_refused(admin: httpx.AsyncClient, days: str) -> None:
+    answer = await admin.get(URL, params={"horizon_days": days})
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+    assert answer.json()["errors"][0]["pointer"] == "#/query/horizon_days"
 
 
 @pytest.mark.usefixtures("ada")
@@ -128,6 +179,8 @@ async def test_somebody_of_whom_nothing_is_known_has_no_score(admin: httpx.Async
     told = (await admin.get(URL)).json()
     assert (told["score"], told["band"], told["coverage"], told["trend_30d"]) == (None, "unknown", 0, None)
     assert {component["contribution"] for component in told["components"]} == {None}
+    assert (told["next_fall"], told["forecast"]) == (None, None)
+    assert {amount for member, amount in told["value"].items() if member != "currency"} == {None}
 
 
 async def test_reading_health_needs_its_scope(service: Service) -> None:

@@ -47,7 +47,7 @@ def _do_not_lock() -> None:
 def _do_not_check() -> None:
     """Believe that what was read still stands when it is written."""
     recording._WRITE_UNCHANGED = recording._WRITE_UNCHANGED.replace(
-        "count(*) = cardinality($4::uuid[])", "count(*) >= 0"
+        "count(*) = cardinality($3::uuid[])", "count(*) >= 0"
     )
     recording._WRITE_UNCHANGED_ONE = recording._WRITE_UNCHANGED_ONE.replace(
         "AND s.xmin::text = new.version", ""
@@ -76,7 +76,7 @@ def _answer_before_commit() -> None:
         connection = await seat._connect()
         transaction = connection.transaction()
         await transaction.start()
-        outcomes = await record_touchpoints(connection, entries, self._model)
+        outcomes = await record_touchpoints(connection, entries, self._model.current)
         task = asyncio.create_task(end(connection, transaction))
         ending.add(task)
         task.add_done_callback(ending.discard)

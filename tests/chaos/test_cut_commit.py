@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from app.domain.health.model import shipped
 from app.domain.recording import Recorded
 from app.storage.database import Database
 from app.usecases.lanes import Lanes
+from app.usecases.models.active_model import ActiveModel
 from app.usecases.record_touchpoints import Entry
 from app.usecases.resolve_customers import Resolved, resolve
 from tests.chaos import proxy, report
@@ -49,7 +49,7 @@ async def test_the_second_attempt_answers_with_the_health_of_the_first(
             through = Database(
                 url.render_as_string(), pool_size=2, hot_size=2, wait_seconds=5, statement_timeout_seconds=10
             )
-            lanes = Lanes(through, shipped(), lanes=2, queue_limit=10, group_limit=10)
+            lanes = Lanes(through, ActiveModel(through), lanes=2, queue_limit=10, group_limit=10)
             lanes.start()
             (first,) = await lanes.record([Entry(who.customer_id, ours.touchpoint)])
             # Whatever a later attempt would compute, the answer was given once.

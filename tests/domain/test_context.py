@@ -24,6 +24,7 @@ from app.domain.health.facts import SEVERITIES
 from app.domain.health.model import shipped
 from app.domain.health.score import score
 from app.domain.health.state import EMPTY
+from app.domain.health.value import Value
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 MODEL = shipped()
@@ -50,7 +51,8 @@ def context(typed: str = "typed", **members: Any) -> Context:
         health=score(EMPTY, 0, MODEL),
         reasons=["Bought 3 times, last 40 days ago: +24.2 points", "Spent 140.00 EUR so far: +7.6 points"],
         red_flags=("complaint_open",),
-        p_alive=0.64,
+        value=Value(0.64, 0.4, 1.25, 12_345, 11_000),
+        currency="EUR",
         open_complaints=[OpenComplaint(typed, "high", NOW - timedelta(days=3), "shop", "c1", typed)],
         answers={"nps": Answer("nps", "shop", "n1", NOW, {"rating": 9}, typed)},
         recent=[

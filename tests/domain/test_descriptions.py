@@ -27,6 +27,13 @@ from app.domain.kinds import KINDS
         ("review", {"properties": {"rating": 5}}, "Reviewed 5 of 5"),
         ("social_mention", {"properties": {"sentiment": -0.5}}, "Mentioned in public, sentiment -0.50"),
         ("points_redeemed", {"properties": {"points": 100}}, "100 points redeemed"),
+        (
+            "band_changed",
+            {"properties": {"from": "healthy", "to": "at_risk"}},
+            "Fell from healthy to at risk",
+        ),
+        ("band_changed", {"properties": {"from": "lost", "to": "cooling"}}, "Rose from lost to cooling"),
+        ("band_changed", {}, "Band changed"),
         ("support_contact", {"properties": {"mode": "self_service"}}, "Support contact, self service"),
         ("visit", {}, "Visit"),
         ("store_visit", {"properties": {"mode": "anything"}}, "Store visit"),

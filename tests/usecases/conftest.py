@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.domain.health.model import shipped
 from app.storage.database import Database
 from app.usecases.identities import Identities
 from app.usecases.lanes import Lanes
+from app.usecases.models.active_model import ActiveModel
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ async def store(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def lanes(store: Database) -> AsyncIterator[Lanes]:
-    lanes = Lanes(store, shipped(), lanes=2, queue_limit=4096, group_limit=500)
+    lanes = Lanes(store, ActiveModel(store), lanes=2, queue_limit=4096, group_limit=500)
     lanes.start()
     yield lanes
     await lanes.drain()

@@ -23,6 +23,7 @@ from app.storage.recording import load
 from app.storage.touchpoints import Wanted
 from app.usecases.identities import Identities
 from app.usecases.lanes import Lanes
+from app.usecases.models.active_model import ActiveModel
 from app.usecases.post_touchpoints import Post, Posted, post_touchpoints
 from app.usecases.record_touchpoints import Entry, record_touchpoints
 from app.usecases.verify import verify
@@ -279,7 +280,7 @@ async def processes(url: str, count: int) -> AsyncIterator[Sequence[tuple[Identi
     paths = [
         (
             Identities(store, remembered=100, queue_limit=5000, group_limit=100),
-            Lanes(store, shipped(), lanes=2, queue_limit=5000, group_limit=50),
+            Lanes(store, ActiveModel(store), lanes=2, queue_limit=5000, group_limit=50),
         )
         for store in stores
     ]

@@ -77,7 +77,7 @@ async def test_two_writers_of_one_customer_take_turns(store: Database, group_of:
             "",
         ),
         (2, recording, "_WRITE_UNCHANGED", "FOR UPDATE", ""),
-        (2, recording, "_WRITE_UNCHANGED", "count(*) = cardinality($4::uuid[])", "count(*) >= 0"),
+        (2, recording, "_WRITE_UNCHANGED", "count(*) = cardinality($3::uuid[])", "count(*) >= 0"),
     ],
 )
 async def test_without_the_lock_or_the_look_at_the_version_they_bend_the_state(
@@ -106,8 +106,8 @@ async def test_a_row_that_stands_in_the_way_undoes_the_whole_group(store: Databa
         # Somebody who wrote without touching the state row: its version is the newest, its log is not.
         newest = await connection.fetchval("SELECT xmin::text FROM customer_states")
         rows = [(customer_id, entry.touchpoint, "null") for entry in entries]
-        saved = [SavedState(customer_id, row.state, "unknown", None)]
-        written = recording.Written(rows, saved, NOW)
+        saved = [SavedState(customer_id, row.state, row.drawn)]
+        written = recording.Written(rows, saved)
         assert not await recording.write_unchanged(connection, written, {customer_id: newest})
         assert await connection.fetchval("SELECT array_agg(id) FROM touchpoints") == ["refund"]
 

@@ -14,7 +14,7 @@ from app.domain.canonical import body_sha256, is_deeper
 from app.domain.identifiers import parse_body_reference
 from app.domain.ids import uuid7
 from app.domain.keys import Caller
-from app.domain.kinds import PUBLISHABLE_KINDS
+from app.domain.kinds import PUBLISHABLE_KINDS, OwnKinds
 from app.domain.problems import Fault, Forbidden, Invalid, Malformed, Problem, TooLarge
 from app.domain.touchpoints import propose
 from app.usecases.post_touchpoints import Post
@@ -32,11 +32,12 @@ _NAMES: Final = frozenset(("id", "customer"))
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who posts, when, and into which shop."""
+    """Who posts, when, and into which shop, which has these kinds of its own."""
 
     caller: Caller
     now: datetime
     shop_currency: str
+    own_kinds: OwnKinds
 
 
 def load(raw: bytes) -> Any:
@@ -90,6 +91,7 @@ def post_of(
         description=sent.description,
         items=document.get("items"),
         properties=sent.properties,
+        own_kinds=sender.own_kinds,
     )
     return Post(reference, touchpoint, told)
 

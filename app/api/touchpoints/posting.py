@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import TypeAdapter
 
 from app.api.bodies import JSON, NDJSON, RawBody, Shape, raw_body
-from app.api.deps import Config, Now, requires
+from app.api.deps import Config, Kinds, Now, requires
 from app.api.lean import LeanRoute
 from app.api.openapi import problems
 from app.api.problem_document import document as problem_document
@@ -31,7 +31,7 @@ from app.api.touchpoints.shapes import EXAMPLE, BatchIn, BatchOut, TouchpointIn,
 from app.domain.customers import identity_conflict, not_found
 from app.domain.identifiers import is_value
 from app.domain.keys import Caller
-from app.domain.kinds import KINDS
+from app.domain.kinds import KINDS, reserved_kind, unknown_kind
 from app.domain.problems import Conflict, Fault, Forbidden, Invalid, Malformed, Problem, TooLarge, Unavailable
 from app.domain.recording import Recorded
 from app.usecases.post_touchpoints import Post, Posted, post_touchpoints
@@ -51,8 +51,8 @@ _REFUSALS: Final = (
     Conflict("id_reused", "This id was used before with another body."),
     identity_conflict([UUID(int=1), UUID(int=2)]),
     Forbidden("kind_not_allowed", "A publishable key may post visits, message events and the like alone."),
-    Invalid("unknown_kind", "There is no such kind; GET /v1/touchpoint-kinds lists them."),
-    Invalid("reserved_kind", "Rapport writes this kind itself."),
+    unknown_kind("#/kind"),
+    reserved_kind("#/kind"),
     Invalid("property_required", "A nps needs rating."),
     Invalid("invalid_property", "Property rating: must be a whole number from 0 to 10."),
     Invalid("naive_time", "A time needs an offset, Z or +01:00."),
@@ -90,11 +90,12 @@ async def post_touchpoint(
     caller: Annotated[Caller, requires("events:write")],
     sent: Annotated[RawBody, raw_body({JSON: _SINGLE}, limit_bytes=TOUCHPOINT_BYTES)],
     config: Config,
+    own_kinds: Kinds,
     now: Now,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Store one thing that happened and answer with what it did to the customer's health."""
-    sender = Sender(caller, now, config.shop_currency)
+    sender = Sender(caller, now, config.shop_currency, own_kinds)
     document = None
     try:
         document = load(sent.data)
@@ -124,6 +125,7 @@ async def post_touchpoints_batch(
         raw_body({JSON: _BATCH, NDJSON: _LINES}, limit_bytes=BATCH_BYTES, gunzip_limit=BATCH_BYTES),
     ],
     config: Config,
+    own_kinds: Kinds,
     now: Now,
     results: Annotated[
         Literal["all", "errors"], Query(description="`errors` lists only what was rejected.")
@@ -135,7 +137,7 @@ async def post_touchpoints_batch(
         raise TooLarge(
             "too_many_items", f"A batch holds at most {BATCH_ITEMS} items.", limit_items=BATCH_ITEMS
         )
-    posts = posts_of(iter(documents), Sender(caller, now, config.shop_currency))
+    posts = posts_of(iter(documents), Sender(caller, now, config.shop_currency, own_kinds))
     for document, post in zip(documents, posts, strict=True):
         if not isinstance(post, Post):
             _count_refused(request, document)
@@ -189,7 +191,8 @@ def _answer(posted: Recorded, caller: Caller) -> str:
         f'{{"id":{json.dumps(point.id)},"customer_id":"{posted.customer_id}","kind":"{point.kind}",'
         f'"occurred_at":"{wire_time(stored.occurred_at)}","received_at":"{wire_time(stored.received_at)}",'
         f'"source":{json.dumps(point.source)},"duplicate":{duplicate},'
-        f'"pending_match":{"true" if posted.pending_match else "false"},"health":{stored.outcome},"loyalty":null}}'
+        f'"pending_match":{"true" if posted.pending_match else "false"},'
+        f'"without_value":{"true" if point.without_value else "false"},"health":{stored.outcome},"loyalty":null}}'
     )
 
 

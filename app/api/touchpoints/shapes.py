@@ -162,6 +162,9 @@ class TouchpointOut(BaseModel):
     pending_match: bool = Field(
         description="Stored, and counts once the order or complaint it names is known."
     )
+    without_value: bool = Field(
+        description="Its money counts nothing: it is in another currency, and no `exchange_rate` came with it."
+    )
     health: HealthChange | None
     loyalty: dict[str, Any] | None = Field(description="null without a loyalty programme.")
 
@@ -197,6 +200,24 @@ class BatchOut(BaseModel):
     results: list[BatchResult]
 
 
+class VoidMark(BaseModel):
+    """When, by whom and why a touchpoint was taken back. It counts nowhere any more."""
+
+    voided_at: datetime
+    voided_by: str
+    reason: str | None
+
+
+class VoidOut(VoidMark):
+    """The answer to a void."""
+
+    id: str
+    customer_id: str
+    kind: str
+    source: str
+    health: HealthChange
+
+
 class TouchpointRow(BaseModel):
     """A touchpoint as the log holds it."""
 
@@ -216,6 +237,10 @@ class TouchpointRow(BaseModel):
     description: str
     properties: dict[str, Any]
     pending_match: bool
+    without_value: bool = Field(
+        description="Its money counts nothing: it is in another currency, and no `exchange_rate` came with it."
+    )
+    voided: VoidMark | None = Field(description="null unless it was taken back.")
     health_delta: int | None = Field(
         description="The delta its caller was told; null for one of several in a batch."
     )

@@ -94,7 +94,8 @@ def fact_of(
         raise ValueError("Facts before 1970 are refused.")
     if amount < 0:
         raise ValueError("An amount is 0 or more; a refund is a kind, not a sign.")
-    component, weight = _KINDS.get(kind) or _checked(own)
+    # What the row was written as comes first: a later release may have a built-in kind of the same name.
+    component, weight = _checked(own) if own is not None else _KINDS.get(kind, (None, 0))
     match component:
         case "momentum" | "refunds":
             thread = None if order_id is None else order_thread(order_id)
@@ -104,7 +105,7 @@ def fact_of(
             thread = None if complaint_id is None else f"complaint:{complaint_id}"
             severity, csat = _severity(properties), _csat(properties)
             return Fact(kind, at, id, component, thread, severity=severity, csat=csat)
-        case "satisfaction" if own is None or kind in _KINDS:
+        case "satisfaction" if own is None:
             return _answered(kind, at, id, properties)
         case "satisfaction":
             return Fact(kind, at, id, component, answer=weight)
@@ -139,13 +140,16 @@ def answer_of(kind: str, rating: float, low: float, high: float, *, lower_is_bet
     return floor(1000 * min(1.0, max(-1.0, y)) + 0.5)
 
 
-def _checked(own: tuple[str, int] | None) -> tuple[str | None, int]:
-    if own is None:
-        return None, 0
+def own_weights(component: str) -> tuple[int, int]:
+    """The lowest and the highest weight, in thousandths, of an own kind that feeds this component."""
+    return (-1000, 1000) if component == "satisfaction" else (0, _OWN_WEIGHT_MAX)
+
+
+def _checked(own: tuple[str, int]) -> tuple[str, int]:
     component, weight = own
     if component not in OWN_COMPONENTS:
         raise ValueError(f"An own kind feeds one of {', '.join(OWN_COMPONENTS)}.")
-    lowest, highest = (-1000, 1000) if component == "satisfaction" else (0, _OWN_WEIGHT_MAX)
+    lowest, highest = own_weights(component)
     if not lowest <= weight <= highest:
         raise ValueError(
             f"The weight of an own kind in {component} lies between {lowest} and {highest} thousandths."

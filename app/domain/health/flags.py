@@ -16,7 +16,7 @@ def red_flags(
     """The flags of `state` at `now` (seconds since 1970), most urgent first.
 
     `complaint_open`; `complaint_repeated`, more than one in the decayed count; `overdue`, silent for more than three
-    usual gaps. `opted_out` and `tier_at_risk` come from the consent record and the loyalty programme.
+    usual gaps. `opted_out` (they unsubscribed) and `tier_at_risk` are known from elsewhere.
     """
     overdue = state.t_last is not None and now - state.t_last > _OVERDUE_GAPS * DAY_SECONDS * usual_gap_days(
         state, model

@@ -24,9 +24,14 @@ def fold(facts: Iterable[Fact]) -> State:
 
 def steps(facts: Iterable[Fact]) -> Iterator[tuple[Fact, State]]:
     """Each fact with the state once it is known, in (at, id) order. Cut anywhere, it is the state as of then."""
+    return walk(sorted(facts, key=attrgetter("at", "id")))
+
+
+def walk(facts: Iterable[Fact]) -> Iterator[tuple[Fact, State]]:
+    """Each fact with the state once it is known, in the order in which they are given."""
     state = EMPTY
     threads: dict[str, tuple[list[Fact], State]] = {}
-    for fact in sorted(facts, key=attrgetter("at", "id")):
+    for fact in facts:
         if fact.thread is None:
             state = state.plus(contribution((fact,)))
         else:

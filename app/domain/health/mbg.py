@@ -3,9 +3,16 @@
 Unlike under BG/NBD, a purchase now never lowers these probabilities.
 """
 
-from math import exp, log
+from functools import lru_cache
+from math import exp, expm1, lgamma, log, log1p, sqrt
+from typing import Final
 
-_LOG_MAX = 700.0
+_LOG_MAX: Final = 700.0
+# The rule for the expected purchases: distance of its nodes, how far below its peak (in logarithms) the density is
+# left out, and how small a term must be to be continued as a series.
+_STEP: Final = 0.6
+_FALL: Final = 15.0
+_NEAR: Final = 1e-3
 
 
 def alive_probability(
@@ -33,3 +40,63 @@ def purchase_probability(
     age = alpha + age_weeks
     quiet: float = (age / (age + horizon_weeks)) ** (r + repeats)
     return alive_probability(repeats, last_weeks, age_weeks, parameters) * (1 - quiet)
+
+
+def purchases_if_alive(
+    repeats: int, age_weeks: float, horizon_weeks: float, parameters: tuple[float, ...]
+) -> float:
+    """How many purchases the next `horizon_weeks` bring on average if the customer has not dropped out yet.
+
+    Times P(alive) it is MBG/NBD's E[purchases]. The integral over the drop-out probability q of (1 - (A/(A + q N))^R)/q
+    with density Beta(q; a, b + x + 1), A = alpha + T and R = r + x, to a relative error of 1e-6. It equals the closed
+    form with 2F1 and, unlike that, loses no digits near a = 1 or for thousands of purchases.
+    """
+    r, alpha, a, b = parameters
+    shape, reach = r + repeats, horizon_weeks / (alpha + age_weeks)
+    nodes, step, log_beta = _drop_out_nodes(a, b + repeats + 1)
+    # Left of the first node used, where curvature * q < _NEAR, the integrand is a power of q times (1 - curvature * q),
+    # so what the remaining nodes would add is two geometric series.
+    curvature = a + b + repeats + 1 + (shape + 1) * reach / 2
+    start = log(_NEAR / curvature)
+    total = 0.0
+    first = start
+    for place, q, weight in nodes:
+        if place < start:
+            break
+        total -= weight * expm1(-shape * log1p(q * reach))
+        first = place
+    near = exp(a * first - log_beta) / expm1(min(_LOG_MAX, a * step))
+    bend = curvature * exp((a + 1) * first - log_beta) / expm1(min(_LOG_MAX, (a + 1) * step))
+    return total + step * shape * reach * max(0.0, near - bend)
+
+
+@lru_cache(maxsize=256)
+def _drop_out_nodes(a: float, b: float) -> tuple[tuple[tuple[float, float, float], ...], float, float]:
+    """Nodes (logit q, q, weight/q) for integrals over Beta(q; a, b), largest q first; their distance; ln B(a, b).
+
+    In s = logit q the density is analytic in a strip around the real line and falls exponentially on both sides, where
+    the trapezoidal rule converges geometrically (Trefethen and Weideman, SIAM Review 56, 2014): forty nodes do.
+    """
+    log_beta = lgamma(a) + lgamma(b) - lgamma(a + b)
+    spread = sqrt(1 / a + 1 / b)
+    step = min(_STEP, spread * _STEP)
+    mode = log(a / b)
+    peak = _log_density(mode, a, b)
+    top = mode
+    while _log_density(top, a, b) > peak - _FALL:
+        top += step
+    nodes = []
+    place = top
+    # To the left as far as any horizon needs it: curvatures beyond 1e6 do not occur.
+    lowest = max(log(_NEAR / 1e6), mode - _FALL / a - _FALL * spread)
+    while place > lowest:
+        q = 1 / (1 + exp(-place))
+        nodes.append((place, q, step * exp(_log_density(place, a, b) - log_beta) / q))
+        place -= step
+    return tuple(nodes), step, log_beta
+
+
+def _log_density(place: float, a: float, b: float) -> float:
+    """Logarithm of q^a (1 - q)^b at q = 1/(1 + exp(-place)): the Beta density with respect to the logit."""
+    log_odds = log1p(exp(-abs(place)))
+    return a * (min(0.0, place) - log_odds) + b * (min(0.0, -place) - log_odds)

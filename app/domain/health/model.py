@@ -76,6 +76,21 @@ _VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
 _HALF_DAY_IN_WEEKS: Final = 0.5 / 7
 
 
+class ModelFault(ValueError):
+    """What is wrong with a model, in one sentence that begins with the member's name.
+
+    `member` is that name, "coverage.loyalty", or empty for the whole; `code` is a stable word: `wrong_type`,
+    `out_of_range`, `required`, `unknown_member`, `unknown_component`, `unknown_band`, `inconsistent`,
+    `invalid_version`, `other_state_schema`.
+    """
+
+    def __init__(self, member: str, code: str, sentence: str) -> None:
+        super().__init__(f"{member or 'the model'}: {sentence}")
+        self.member = member
+        self.code = code
+        self.sentence = sentence
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """The numbers of one model version (docs: health). Times are in days unless the name says weeks.
@@ -127,19 +142,16 @@ class Model:
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Self:
-        """The model in a JSON object with exactly these members. ValueError, in one sentence, when it cannot hold.
+        """The model in a JSON object with exactly these members. ModelFault when it cannot hold.
 
         Refused besides unknown, missing and out-of-range numbers: band edges that do not fall, coverage that does not
         add up to 1, resolution numbers other than those in stored states, and a first purchase that would lower health.
         """
         names = {field.name for field in fields(cls)}
-        _members("the model", given, names)
+        _members("", given, names, "unknown_member")
         version = given["version"]
-        if not isinstance(version, str) or not _VERSION.fullmatch(version):
-            raise ValueError(
-                "version: use up to 64 letters, digits, dots, dashes, plus signs and underscores."
-            )
-        numbers: dict[str, Any] = {name: _number(name, given[name], *span) for name, span in _RANGES.items()}
+        check_version(version)
+        numbers: dict[str, Any] = {name: number(name, given[name], *span) for name, span in _RANGES.items()}
         lists: dict[str, Any] = {name: _positives(name, given[name], count) for name, count in _LISTS.items()}
         model = cls(
             version=version,
@@ -151,8 +163,10 @@ class Model:
         )
         fresh = model.first_purchase_momentum()
         if fresh < 0:
-            raise ValueError(
-                f"b0: a first purchase would lower health, its momentum is {fresh:.3f} and must be >= 0."
+            raise ModelFault(
+                "b0",
+                "inconsistent",
+                f"a first purchase would lower health, its momentum is {fresh:.3f} and must be >= 0.",
             )
         return model
 
@@ -180,50 +194,68 @@ def shipped() -> Model:
     return Model.parse(json.loads(text))
 
 
-def _members(where: str, given: object, names: set[str]) -> Mapping[str, object]:
+def check_version(version: object) -> None:
+    """Raises ModelFault unless it can name a model, also in a path."""
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise ModelFault(
+            "version",
+            "invalid_version",
+            "use up to 64 letters, digits, dots, dashes, plus signs and underscores.",
+        )
+
+
+def number(name: str, value: object, lowest: float, highest: float) -> float:
+    """`value` when it is a number in this range. Raises ModelFault."""
+    wrong = f"must be a number between {lowest} and {highest}."
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ModelFault(name, "wrong_type", wrong)
+    if not lowest <= value <= highest:
+        raise ModelFault(name, "out_of_range", wrong)
+    return value
+
+
+def _members(where: str, given: object, names: set[str], stranger: str) -> Mapping[str, object]:
     if not isinstance(given, Mapping):
-        raise ValueError(f"{where}: must be an object.")  # noqa: TRY004 - one kind of error for whoever posts a model
+        raise ModelFault(where, "wrong_type", "must be an object.")
     missing = sorted(names - given.keys())
     if missing:
-        raise ValueError(f"{where}: {', '.join(missing)} missing.")
+        raise ModelFault(where, "required", f"{', '.join(missing)} missing.")
     unknown = len(given.keys() - names)
     if unknown:
-        raise ValueError(f"{where}: {unknown} unknown; the members are {', '.join(sorted(names))}.")
+        raise ModelFault(where, stranger, f"{unknown} unknown; the members are {', '.join(sorted(names))}.")
     return given
-
-
-def _number(name: str, value: object, lowest: float, highest: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
-        raise ValueError(f"{name}: must be a number between {lowest} and {highest}.")
-    return value
 
 
 def _positives(name: str, values: object, count: int) -> tuple[float, ...]:
     if not isinstance(values, list | tuple) or len(values) != count:
-        raise ValueError(f"{name}: must be a list of {count} numbers.")
-    return tuple(_number(name, value, 1e-6, 1e6) for value in values)
+        raise ModelFault(name, "wrong_type", f"must be a list of {count} numbers.")
+    return tuple(number(name, value, 1e-6, 1e6) for value in values)
 
 
 def _band_edges(given: object) -> tuple[float, ...]:
-    members = _members("bands", given, set(BANDS))
-    edges = tuple(_number(f"bands.{name}", members[name], 0, 100) for name in BANDS)
+    members = _members("bands", given, set(BANDS), "unknown_band")
+    edges = tuple(number(f"bands.{name}", members[name], 0, 100) for name in BANDS)
     if edges[-1] != 0 or any(better <= worse for better, worse in pairwise(edges)):
-        raise ValueError("bands: the edges must fall from thriving to lost, and lost must begin at 0.")
+        raise ModelFault(
+            "bands", "inconsistent", "the edges must fall from thriving to lost, and lost must begin at 0."
+        )
     return edges
 
 
 def _coverage(given: object) -> tuple[float, ...]:
-    members = _members("coverage", given, set(COMPONENTS))
-    weights = tuple(_number(f"coverage.{name}", members[name], 0, 1) for name in COMPONENTS)
+    members = _members("coverage", given, set(COMPONENTS), "unknown_component")
+    weights = tuple(number(f"coverage.{name}", members[name], 0, 1) for name in COMPONENTS)
     if not isclose(sum(weights), 1):
-        raise ValueError("coverage: the weights must add up to 1.")
+        raise ModelFault("coverage", "inconsistent", "the weights must add up to 1.")
     return weights
 
 
 def _resolution(given: object) -> Resolution:
     shipped_numbers = asdict(RESOLUTION)
-    if dict(_members("resolution", given, set(shipped_numbers))) != shipped_numbers:
-        raise ValueError(
-            "resolution: stored states hold the shipped numbers; other ones need a replay of the log."
+    if dict(_members("resolution", given, set(shipped_numbers), "unknown_member")) != shipped_numbers:
+        raise ModelFault(
+            "resolution",
+            "other_state_schema",
+            "stored states hold the shipped numbers; other ones need a replay of the log.",
         )
     return RESOLUTION

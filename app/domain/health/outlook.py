@@ -1,21 +1,17 @@
-"""A customer's health looked at from elsewhere: as it was some days ago, if something happened now, in the long run."""
+"""A customer's health looked at from elsewhere: as it was some days ago, or if something happened now."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from app.domain.health.explain import gain, purchase_now
 from app.domain.health.facts import Fact, fact_of
 from app.domain.health.history import fold
-from app.domain.health.mbg import alive_probability
 from app.domain.health.model import Model
 from app.domain.health.resolution import RESOLUTION
 from app.domain.health.score import score
 from app.domain.health.state import EMPTY, State
 from app.domain.health.threads import contribution
-from app.domain.health.weights import DAY_SECONDS, weight
-
-_WEEK_SECONDS: Final = 7 * DAY_SECONDS
-_HALF_DAY_IN_WEEKS: Final = 0.5 / 7
+from app.domain.health.weights import weight
 
 
 class Opening(NamedTuple):
@@ -32,19 +28,6 @@ class Help(NamedTuple):
     action: str
     gain: float
     complaint_id: str | None = None
-
-
-def p_alive(state: State, now: int, model: Model) -> float | None:
-    """MBG/NBD's probability that the customer has not dropped out for good; None before the first purchase."""
-    if state.t_first is None or state.t_last is None:
-        return None
-    at = max(now, state.t_last)
-    return alive_probability(
-        state.n - 1,
-        (state.t_last - state.t_first) / _WEEK_SECONDS,
-        max(_HALF_DAY_IN_WEEKS, (at - state.t_first) / _WEEK_SECONDS),
-        model.mbg_weeks,
-    )
 
 
 def what_would_help(state: State, openings: Sequence[Opening], now: int, model: Model) -> list[Help]:

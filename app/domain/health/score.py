@@ -126,6 +126,11 @@ def complaint_factor(c180: float, model: Model) -> float:
     return 1 + model.repeat_extra * min(1.0, max(0.0, c180 - 1))
 
 
+def complaints_term(load: float, model: Model) -> float:
+    """The log-odds that complaints of this load cost: the first costs most, and all together at most complaint_max."""
+    return -model.complaint_max * (1 - exp(-load / model.complaint_load))
+
+
 def _health(n: int, terms: tuple[float | None, ...], information: float, model: Model) -> Health:
     log_odds = 0.0
     coverage = 0.0
@@ -202,8 +207,7 @@ def _complaints(state: State, at: int, c180: float, model: Model) -> float | Non
     age_days = (severity * at - state.open_sevt) / DAY_SECONDS
     opened = (severity + age_days / model.open_age_days) / 1000
     residual = read(state.res45, at, 45) / 1000
-    load = (max(0.0, opened) + residual) * complaint_factor(c180, model)
-    return -model.complaint_max * (1 - exp(-load / model.complaint_load))
+    return complaints_term((max(0.0, opened) + residual) * complaint_factor(c180, model), model)
 
 
 def _contacts(state: State, at: int, model: Model) -> float | None:

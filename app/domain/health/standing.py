@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from app.domain.health import wording
-from app.domain.health.explain import VISIBLE, exact, gain, purchase_now
+from app.domain.health.explain import VISIBLE, delta, exact, gain, purchase_now
 from app.domain.health.model import COMPONENTS, Model
 from app.domain.health.resolution import RESOLUTION
 from app.domain.health.score import Health, complaint_factor, with_answer, with_referral
@@ -14,6 +14,7 @@ from app.domain.health.weights import read, weight
 from app.domain.money import decimal_string
 
 _MOST_REASONS: Final = 5
+_MOST_SILENCE_REASONS: Final = 2
 _LOYAL_PURCHASES: Final = 3
 _WORST_SEVERITY: Final = 2000
 # Answers and referrals fade by half in 180 and 365 days; below this the last one no longer speaks for today.
@@ -42,6 +43,31 @@ def level_reasons(state: State, health: Health, now: int, model: Model, currency
     if told:
         return told
     return ["Nothing is known yet" if health.score_exact is None else "Nothing known weighs either way"]
+
+
+def silence_reasons(state: State, before: Health, after: Health, now: int, model: Model) -> list[str]:
+    """One or two sentences on what moved the health of one and the same `state` from `before` to `after`, at `now`.
+
+    Momentum, rhythm and value move together when somebody does not buy, and are told as one.
+    """
+    moved = list(delta(before, after, model))
+    if state.n:
+        moved[1] += moved[0] + moved[2]
+        moved[0] = moved[2] = 0.0
+    falls = sum(moved) < 0
+    weighed = sorted(
+        (
+            (abs(points), name)
+            for name, points in zip(COMPONENTS, moved, strict=True)
+            if (points < 0) == falls
+        ),
+        reverse=True,
+    )
+    return [
+        f"{_SENTENCES[name](state, now, model)}: {'-' if falls else '+'}{wording.points(points)}"
+        for points, name in weighed[:_MOST_SILENCE_REASONS]
+        if points >= VISIBLE
+    ] or ["Time passed"]
 
 
 def next_best_actions(

@@ -39,6 +39,14 @@ def joined(state: State, thread: Sequence[Fact], fact: Fact) -> State:
     return state.minus(contribution(thread)).plus(contribution((*thread, fact)))
 
 
+def voided(state: State, thread: Sequence[Fact], fact: Fact) -> State:
+    """The state once `fact` is taken back; `thread` holds the other facts of its thread (none for a lone fact).
+
+    When the fact is a purchase and others remain, `t_first` and `t_last` stay as they were: see `State.minus`.
+    """
+    return state.minus(contribution((*thread, fact))).plus(contribution(thread))
+
+
 def pending(facts: Sequence[Fact]) -> frozenset[str]:
     """The ids of the facts of one thread that wait: a refund for its order, a resolution for its opening."""
     if any(fact.component == "complaints" for fact in facts):

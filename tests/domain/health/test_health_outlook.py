@@ -1,6 +1,5 @@
-"""Trend, what would help, and the model's P(alive)."""
+"""Trend, and what would help."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,9 +7,8 @@ from app.domain.health.explain import gain
 from app.domain.health.facts import Fact, fact_of
 from app.domain.health.history import fold
 from app.domain.health.model import shipped
-from app.domain.health.outlook import Opening, p_alive, rewound, what_would_help
+from app.domain.health.outlook import Opening, rewound, what_would_help
 from app.domain.health.score import score
-from app.domain.health.state import EMPTY
 from app.domain.health.threads import contribution
 from tests.domain.health.strategies import DAY, END, NOW, START, histories
 
@@ -26,32 +24,6 @@ def test_a_state_without_its_latest_facts_is_the_state_from_before_them(facts: l
     # As storage tells it: only when a purchase is undone.
     last = max(bought, default=None) if any(fact.kind == "purchase" for fact in undone) else None
     assert rewound(fold(facts), undone, kept, last) == fold(fact for fact in facts if fact.at <= then)
-
-
-def test_nobody_who_never_bought_is_alive_or_gone() -> None:
-    assert p_alive(EMPTY, NOW, MODEL) is None
-
-
-def test_p_alive_is_the_closed_form_of_mbg() -> None:
-    """x = 2, t_x = 30.43 weeks, T = 38.86 weeks: 1/(1 + a/(b + x) ((alpha + T)/(alpha + t_x))^(r + x))."""
-    week = 7 * DAY
-    bought = [fact_of("purchase", START + at, str(at)) for at in (0, 10 * week, round(30.43 * week))]
-    r, alpha, a, b = MODEL.mbg_weeks
-    expected = 1 / (1 + a / (b + 2) * ((alpha + 38.86) / (alpha + 30.43)) ** (r + 2))
-    assert p_alive(fold(bought), START + round(38.86 * week), MODEL) == pytest.approx(expected, rel=1e-6)
-
-
-@given(histories(kinds=("purchase",), min_size=1), st.integers(0, 400))
-def test_p_alive_falls_with_silence_and_rises_with_a_purchase(facts: list[Fact], days: int) -> None:
-    state, later = fold(facts), NOW + days * DAY
-    now = p_alive(state, NOW, MODEL)
-    then = p_alive(state, later, MODEL)
-    bought = p_alive(state.plus(contribution((fact_of("purchase", later, "new"),))), later, MODEL)
-    assert now is not None
-    assert then is not None
-    assert bought is not None
-    assert 0 <= then <= now <= 1
-    assert bought >= then
 
 
 def _complained(*severities: str) -> tuple[list[Fact], list[Opening]]:

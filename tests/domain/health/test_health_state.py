@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.domain.health.facts import Fact, fact_of
 from app.domain.health.history import fold, steps
 from app.domain.health.state import EMPTY, State
-from app.domain.health.threads import contribution, joined, pending
+from app.domain.health.threads import contribution, joined, pending, voided
 from app.domain.health.weights import read, weight
 from tests.domain.health.strategies import DAY, END, NOW, START, histories, moments
 
@@ -68,6 +68,42 @@ def test_recording_then_voiding_a_fact_leaves_no_trace(facts: list[Fact], data: 
     bought = [fact.at for fact in kept if fact.kind == "purchase"]
     state = fold(facts).minus(contribution(held)).plus(contribution(left))
     assert state.spanning(min(bought, default=None), max(bought, default=None)) == fold(kept)
+
+
+@given(histories(), st.data())
+def test_voids_among_arrivals_in_any_order_end_in_the_fold_of_what_stands(
+    facts: list[Fact], data: st.DataObject
+) -> None:
+    gone = data.draw(st.sets(st.sampled_from([fact.id for fact in facts]))) if facts else set()
+    state = EMPTY
+    here: list[Fact] = []
+    waiting = list(gone)
+    for fact in data.draw(st.permutations(facts)):
+        state = joined(state, [known for known in here if fact.thread and known.thread == fact.thread], fact)
+        here.append(fact)
+        for void in [known for known in here if known.id in waiting and data.draw(st.booleans())]:
+            state = take_back(state, here, void)
+            waiting.remove(void.id)
+    for void in [known for known in here if known.id in waiting]:
+        state = take_back(state, here, void)
+    assert state.encode() == fold(fact for fact in facts if fact.id not in gone).encode()
+
+
+def take_back(state: State, here: list[Fact], void: Fact) -> State:
+    """As the void does it: the first and the last purchase come from the log."""
+    here.remove(void)
+    state = voided(state, [known for known in here if void.thread and known.thread == void.thread], void)
+    bought = [known.at for known in here if known.kind == "purchase"]
+    return state.spanning(min(bought), max(bought)) if bought else state
+
+
+@given(histories(), histories())
+def test_merging_two_states_is_folding_both_logs_as_long_as_no_thread_is_in_both(
+    one: list[Fact], other: list[Fact]
+) -> None:
+    # Two customers' orders and complaints are different ones, even when they are called the same.
+    theirs = [fact._replace(thread=fact.thread and f"{fact.thread}'", id=f"{fact.id}'") for fact in other]
+    assert fold(one).plus(fold(theirs)).encode() == fold([*one, *theirs]).encode()
 
 
 @given(histories())
