@@ -104,4 +104,4 @@ def _migrations() -> list[str]:
 
 
 def _storage() -> list[str]:
-    return [path.read_text() for path in Path(tables.__file__).parent.glob("*.py")]
+    return [path.read_text() for path in Path(migrate.__file__).parent.rglob("*.py")]

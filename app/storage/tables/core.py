@@ -1,19 +1,15 @@
-"""The whole schema. The rules it keeps (docs: CONTRIBUTING.md, test: tests/storage/test_schema_rules.py) let the
-same tables run on plain PostgreSQL and, co-located by customer_id, on Citus.
-"""
+"""Customers, their log, their health, and what the shop configures about them."""
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Double,
     ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Numeric,
     PrimaryKeyConstraint,
     Table,
@@ -23,17 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, UUID
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-TIME = DateTime(timezone=True)
+from app.storage.tables.base import TIME, metadata
 
 # --- customers: who somebody is -----------------------------------------------------------------------------------
 
@@ -350,12 +336,3 @@ idempotency_keys = Table(
     PrimaryKeyConstraint("api_key", "route", "key"),
 )
 Index("ix_idempotency_keys_created_at", idempotency_keys.c.created_at)
-
-APPEND_ONLY = ("touchpoints", "touchpoint_voids", "scoring_model_publications")
-"""Tables that the service's role may only read and add to."""
-
-APP_ROLE = "rapport_app"
-"""What the service runs as: may add to the log, never change it."""
-
-PRIVACY_ROLE = "rapport_privacy"
-"""Taken by SET LOCAL ROLE where the log must change: erase, merge, purge."""

@@ -1,0 +1,17 @@
+"""The whole schema. The rules it keeps (docs: CONTRIBUTING.md, test: tests/storage/test_schema_rules.py) let the
+same tables run on plain PostgreSQL and, co-located by customer_id, on Citus. One module per subject.
+"""
+
+from app.storage.tables.base import metadata
+from app.storage.tables.core import api_keys
+
+__all__ = ["APPEND_ONLY", "APP_ROLE", "PRIVACY_ROLE", "api_keys", "metadata"]
+
+APPEND_ONLY = ("touchpoints", "touchpoint_voids", "scoring_model_publications")
+"""Tables that the service's role may only read and add to."""
+
+APP_ROLE = "rapport_app"
+"""What the service runs as: may add to the log, never change it."""
+
+PRIVACY_ROLE = "rapport_privacy"
+"""Taken by SET LOCAL ROLE where the log must change: erase, merge, purge."""
