@@ -7,13 +7,14 @@ without a bound and before the key is looked at.
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Request, params
 from pydantic import TypeAdapter, ValidationError
+from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from app.api.problems import pointer, problem_of
@@ -276,7 +277,37 @@ class _Parsed(Reading):
 
 class _Raw(Reading):
     async def __call__(self, request: Request) -> RawBody:
-        return RawBody(media_type(request), await self.read(request))
+        plain = self._plainly(request.scope["headers"])
+        if plain is None:
+            return RawBody(media_type(request), await self.read(request))
+        return RawBody(plain, await _whole(request, self.limit_bytes))
+
+    def _plainly(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """The media type when nothing need be unfolded or refused, found in one walk over the headers; else None."""
+        found = None
+        for name, value in headers:
+            if name == b"content-type":
+                found = value.decode("latin-1")
+            elif name == b"content-encoding" or (name == b"content-length" and not self._fits(value)):
+                return None
+        return found if found in self.content else None
+
+    def _fits(self, declared: bytes) -> bool:
+        return declared.isdigit() and int(declared) <= self.limit_bytes
+
+
+async def _whole(request: Request, limit_bytes: int) -> bytes:
+    chunks, size, more = [], 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        size += len(chunk)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def body(

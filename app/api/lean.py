@@ -38,6 +38,21 @@ class LeanRoute(APIRoute):
         return _plan(self.dependant).run
 
 
+class LeanResponse(Response):
+    """A whole answer of known type: what it is sent with is put together in one go."""
+
+    def __init__(self, body: bytes, status: int = 200, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        # Of what Response prepares only this is read.
+        self.body = body
+        self.status_code = status
+        self.background = None
+        self.raw_headers = [
+            (b"content-length", str(len(body)).encode()),
+            (b"content-type", b"application/json"),
+            *headers,
+        ]
+
+
 class Express:
     """Serves the lean routes itself and leaves everything else to `app`.
 

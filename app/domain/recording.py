@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from app.domain.health.explain import reasons
@@ -23,7 +23,8 @@ from app.domain.touchpoints import Touchpoint, seconds
 
 NEUTRAL: Final = 50
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-UNTOLD: Final = "null"
+_NULL: Final = "null"
+UNTOLD: Final = _NULL
 """The outcome of a touchpoint whose caller was not told about health: JSON null."""
 
 
@@ -183,13 +184,10 @@ def outcome_json(before: Health, after: Health, why: Sequence[str], model: Model
     `before` is null on the first evidence; `delta` is then the distance from the neutral 50 (api.md, Touchpoints).
     """
     was, now = before.score, after.score
-    told: dict[str, Any] = {
-        "score": now,
-        "band": after.band,
-        "before": was,
-        "delta": 0 if now is None else now - (NEUTRAL if was is None else was),
-        "band_changed": before.band != after.band,
-        "reasons": list(why),
-        "model": model.version,
-    }
-    return _encode(told)
+    delta = 0 if now is None else now - (NEUTRAL if was is None else was)
+    # By hand: nothing but the reasons and the model's name can need escaping.
+    return (
+        f'{{"score":{_NULL if now is None else now},"band":"{after.band}","before":{_NULL if was is None else was},'
+        f'"delta":{delta},"band_changed":{"true" if before.band != after.band else "false"},'
+        f'"reasons":{_encode(list(why))},"model":{_encode(model.version)}}}'
+    )

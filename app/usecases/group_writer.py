@@ -39,6 +39,17 @@ class _Ticket(Generic[R]):
 
 
 @dataclass(slots=True)
+class _Single(Generic[R]):
+    """What a caller waits for that brought one item."""
+
+    done: asyncio.Future[R | BaseException]
+
+    def settle(self, _index: int, result: R | BaseException) -> None:
+        if not self.done.done():
+            self.done.set_result(result)
+
+
+@dataclass(slots=True)
 class GroupWriter(Generic[T, R]):
     """One writer with one bounded queue.
 
@@ -52,7 +63,7 @@ class GroupWriter(Generic[T, R]):
     queue_limit: int
     group_limit: int
     retry_on: tuple[type[Exception], ...] = ()
-    _queue: deque[tuple[_Ticket[R], int, T]] = field(default_factory=deque)
+    _queue: deque[tuple[_Ticket[R] | _Single[R], int, T]] = field(default_factory=deque)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
     _closing: bool = False
@@ -79,14 +90,7 @@ class GroupWriter(Generic[T, R]):
         An exception stands for an item that could not be written. Raises Unavailable `overloaded` when the queue has no
         room for them all, or `shutting_down`. A caller that is cancelled leaves its items behind: they are written.
         """
-        if self._closing:
-            raise Unavailable(
-                "shutting_down", "The service is stopping. Try again shortly.", retry_after_seconds=1
-            )
-        if len(self._queue) + len(items) > self.queue_limit:
-            raise Unavailable(
-                "overloaded", "Too much is waiting to be written. Try again.", retry_after_seconds=1
-            )
+        self._check_room(len(items))
         ticket: _Ticket[R] = _Ticket(
             [None] * len(items), len(items), asyncio.get_running_loop().create_future()
         )
@@ -94,6 +98,24 @@ class GroupWriter(Generic[T, R]):
         self._arrived.set()
         await ticket.done
         return [result for result in ticket.results if result is not None]
+
+    async def submit_one(self, item: T) -> R | BaseException:
+        """The same for a single item, which most callers bring."""
+        self._check_room(1)
+        single: _Single[R] = _Single(asyncio.get_running_loop().create_future())
+        self._queue.append((single, 0, item))
+        self._arrived.set()
+        return await single.done
+
+    def _check_room(self, count: int) -> None:
+        if self._closing:
+            raise Unavailable(
+                "shutting_down", "The service is stopping. Try again shortly.", retry_after_seconds=1
+            )
+        if len(self._queue) + count > self.queue_limit:
+            raise Unavailable(
+                "overloaded", "Too much is waiting to be written. Try again.", retry_after_seconds=1
+            )
 
     async def _run(self) -> None:
         while True:

@@ -54,7 +54,7 @@ class Lanes:
         A lane without room answers its entries with Unavailable `overloaded` and leaves those of other lanes alone.
         """
         if len(entries) == 1:
-            return await self._submit(self._lane(entries[0]), entries)
+            return [await self.record_one(entries[0])]
         outcomes: list[Outcome | BaseException | None] = [None] * len(entries)
         by_lane: dict[int, list[int]] = {}
         for index, entry in enumerate(entries):
@@ -67,6 +67,13 @@ class Lanes:
             for index, outcome in zip(indexes, answer, strict=True):
                 outcomes[index] = outcome
         return [outcome for outcome in outcomes if outcome is not None]
+
+    async def record_one(self, entry: Entry) -> Outcome | BaseException:
+        """The same for one entry."""
+        try:
+            return await self._lanes[self._lane(entry)].submit_one(entry)
+        except Unavailable as full:
+            return full
 
     def _lane(self, entry: Entry) -> int:
         return lane_of(entry.customer_id, len(self._lanes))

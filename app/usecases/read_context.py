@@ -84,7 +84,7 @@ class Contexts:
 
         Raises what `find_customer` raises, and Unavailable as GroupWriter.submit does.
         """
-        (known,) = await self._reads.submit([_Question(reference, touchpoints)])
+        known = await self._reads.submit_one(_Question(reference, touchpoints))
         if isinstance(known, BaseException):
             raise known
         if isinstance(known, _Nothing):

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from app.api.bodies import JSON, NDJSON, RawBody, Shape, raw_body
 from app.api.deps import Config, Kinds, Now, requires
-from app.api.lean import LeanRoute
+from app.api.lean import LeanResponse, LeanRoute
 from app.api.openapi import problems
 from app.api.problem_document import document as problem_document
 from app.api.problems import status_of
@@ -106,7 +106,7 @@ async def post_touchpoint(
     (posted,) = await _record(request, caller, [post], now)
     if isinstance(posted, BaseException):
         raise posted
-    return Response(_answer(posted, caller), 200 if posted.duplicate else 201, media_type=JSON)
+    return LeanResponse(_answer(posted, caller).encode(), 200 if posted.duplicate else 201)
 
 
 @router.post(

@@ -26,7 +26,9 @@ def _moment(value: object) -> datetime:
         )
     if matched["offset"] is None:
         raise PydanticCustomError("naive_time", "A time needs an offset, Z or +01:00")
-    text = _FRACTION.sub(lambda digits: f".{digits[1][:6]:0<6}", value.upper())
+    text = value.upper()
+    if "." in text:
+        text = _FRACTION.sub(lambda digits: f".{digits[1][:6]:0<6}", text)
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
