@@ -3,6 +3,7 @@
 Unlike under BG/NBD, a purchase now never lowers these probabilities.
 """
 
+from bisect import bisect_right
 from functools import lru_cache
 from math import exp, expm1, lgamma, log, log1p, sqrt
 from typing import Final
@@ -58,16 +59,16 @@ def purchases_if_alive(
     # so what the remaining nodes would add is two geometric series.
     curvature = a + b + repeats + 1 + (shape + 1) * reach / 2
     start = log(_NEAR / curvature)
-    total = 0.0
-    first = start
-    for place, q, weight in nodes:
-        if place < start:
-            break
-        total -= weight * expm1(-shape * log1p(q * reach))
-        first = place
+    used = nodes[: bisect_right(nodes, -start, key=_fallen)]
+    total = -sum([weight * expm1(-shape * log1p(q * reach)) for _, q, weight in used])
+    first = used[-1][0] if used else start
     near = exp(a * first - log_beta) / expm1(min(_LOG_MAX, a * step))
     bend = curvature * exp((a + 1) * first - log_beta) / expm1(min(_LOG_MAX, (a + 1) * step))
     return total + step * shape * reach * max(0.0, near - bend)
+
+
+def _fallen(node: tuple[float, float, float]) -> float:
+    return -node[0]
 
 
 @lru_cache(maxsize=256)

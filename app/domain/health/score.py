@@ -63,9 +63,9 @@ def score(state: State, now: int, model: Model) -> Health:
         _refunds(state, at, n240, model),
         _complaints(state, at, c180, model),
         _contacts(state, at, model),
-        _satisfaction(state, at, sd180, model),
+        _satisfaction(state.sn180, at, sd180, model) if state.sd180 else None,
         model.w_engagement * log1p(read(state.eng30, at, 30) / 1000) if state.eng30 else None,
-        _advocacy(state, at, model),
+        _advocacy(state.adv365, at, model) if state.adv365 else None,
         model.w_loyalty * log1p(read(state.loy180, at, 180) / 1000) if state.loy180 else None,
     )
     return _health(state.n, terms, n240 + sd180 + c180, model)
@@ -77,14 +77,14 @@ def with_answer(state: State, health: Health, now: int, answer: int, model: Mode
     Answers move one term alone, so the others need not be worked out again.
     """
     at, one = _readable(state, now), weight(now, 180)
-    answered = state._replace(sn180=state.sn180 + answer * one, sd180=state.sd180 + 1000 * one)
-    sd180 = read(answered.sd180, at, 180) / 1000
-    return _with_term(health, _SATISFACTION, _satisfaction(answered, at, sd180, model), model)
+    sd180 = read(state.sd180 + 1000 * one, at, 180) / 1000
+    term = _satisfaction(state.sn180 + answer * one, at, sd180, model)
+    return _with_term(health, _SATISFACTION, term, model)
 
 
 def with_referral(state: State, health: Health, now: int, model: Model) -> float:
     """The exact score if the customer referred somebody at `now`; `health` is of `state` then."""
-    referred = state._replace(adv365=state.adv365 + 1000 * weight(now, 365))
+    referred = state.adv365 + 1000 * weight(now, 365)
     return _with_term(health, _ADVOCACY, _advocacy(referred, _readable(state, now), model), model)
 
 
@@ -92,8 +92,8 @@ def _readable(state: State, now: int) -> int:
     return now if state.t_last is None or state.t_last <= now else state.t_last
 
 
-def _with_term(health: Health, index: int, term: float | None, model: Model) -> float:
-    return points(health.log_odds - (health.terms[index] or 0.0) + (term or 0.0), model.scale)
+def _with_term(health: Health, index: int, term: float, model: Model) -> float:
+    return points(health.log_odds - (health.terms[index] or 0.0) + term, model.scale)
 
 
 def points(log_odds: float, scale: float) -> float:
@@ -217,13 +217,10 @@ def _contacts(state: State, at: int, model: Model) -> float | None:
     return -min(model.contact_max, model.w_contact * paid) if paid > 0 else 0.0
 
 
-def _advocacy(state: State, at: int, model: Model) -> float | None:
-    return model.w_advocacy * log1p(read(state.adv365, at, 365) / 1000) if state.adv365 else None
+def _advocacy(adv365: int, at: int, model: Model) -> float:
+    return model.w_advocacy * log1p(read(adv365, at, 365) / 1000)
 
 
-def _satisfaction(state: State, at: int, sd180: float, model: Model) -> float | None:
-    if not state.sd180:
-        return None
-    total = state.sn180
-    answers = (read(total, at, 180) if total >= 0 else -read(-total, at, 180)) / 1000
+def _satisfaction(sn180: int, at: int, sd180: float, model: Model) -> float:
+    answers = (read(sn180, at, 180) if sn180 >= 0 else -read(-sn180, at, 180)) / 1000
     return model.w_satisfaction * answers / (sd180 + model.satisfaction_pseudo)
