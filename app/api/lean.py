@@ -120,6 +120,12 @@ class _Plan:
             return None
         return _NOTHING if self.request_name is None else self.request_name
 
+    @functools.cached_property
+    def plain_path(self) -> tuple[str, ...]:
+        """The parameters of the path when all of them are texts as they come, so that nothing validates them."""
+        plain = all(each.field_info.annotation is str and not each.field_info.metadata for each in self.path)
+        return tuple(each.alias for each in self.path) if plain else ()
+
     async def run(self, request: Request) -> Any:
         arguments = dict(self.constants)
         if self.request_name is not None:
@@ -132,13 +138,16 @@ class _Plan:
                 arguments[name] = await need.call(**{need.shortcut: request})
             else:
                 arguments[name] = await need.run(request)
-        if self.path:
+        if self.plain_path:
+            for name in self.plain_path:
+                arguments[name] = request.scope["path_params"][name]
+        elif self.path:
             arguments |= _read(self.path, request.path_params)
         if self.query:
             asked = request.scope["query_string"]
             arguments |= _read(self.query, request.query_params) if asked else self.query_defaults
         if self.headers:
-            sent = any(name in self.header_names for name, _ in request.scope["headers"])
+            sent = not self.header_names.isdisjoint([name for name, _ in request.scope["headers"]])
             arguments |= _read(self.headers, request.headers) if sent else self.header_defaults
         return await self.call(**arguments)
 

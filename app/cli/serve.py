@@ -194,6 +194,8 @@ def _configuration(app: "FastAPI | str", settings: Settings, workers: int = 1) -
         ws="none",
         lifespan="on",
         access_log=False,
+        # Nothing here asks who is on the other end of a connection.
+        proxy_headers=False,
         log_config=None,
         server_header=False,
         backlog=BACKLOG,

@@ -1,14 +1,14 @@
 """What is known of customers, of many in one statement: the support view is asked for with every call that comes in."""
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
+from pydantic_core import from_json
 
 from app.domain.context import Answer, OpenComplaint, RecentTouchpoint, Remark
 from app.domain.customers import HeldIdentifier, Profile
@@ -85,6 +85,9 @@ WHERE c.id = ANY ($1::uuid[]) AND s.customer_id = ANY ($1::uuid[])
 """  # noqa: S608 - constants of this package
 
 
+_NO_TRAITS: Final[Mapping[str, Any]] = {}
+
+
 class Asked(NamedTuple):
     """One customer, and how many of their newest touchpoints."""
 
@@ -143,7 +146,7 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
             row["preferred_channel"],
             tuple(row["tags"]),
             row["owner"],
-            json.loads(row["traits"]),
+            _NO_TRAITS if row["traits"] == "{}" else from_json(row["traits"]),
         ),
         identifiers=tuple(
             [HeldIdentifier(kind, value, _utc(since)) for kind, value, since in _list(row["identifiers"])]
@@ -172,13 +175,13 @@ def _seal(row: asyncpg.Record) -> bytes:
 
 
 def _list(text: str | None) -> list[Any]:
-    parsed: list[Any] = json.loads(text) if text else []
+    parsed: list[Any] = from_json(text) if text else []
     return parsed
 
 
 def _utc(text: str) -> datetime:
-    # JSON shows times in the session's zone, whatever that is.
-    return datetime.fromisoformat(text).astimezone(UTC)
+    # JSON shows times in the session's zone, which is UTC (database.py).
+    return datetime.fromisoformat(text)
 
 
 def _complaint(

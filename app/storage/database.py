@@ -154,6 +154,7 @@ class Database:
             "command_timeout": statement_timeout_seconds + 1,
             "server_settings": {
                 "application_name": "rapport",
+                "timezone": "UTC",
                 "statement_timeout": str(int(statement_timeout_seconds * 1000)),
             },
         }

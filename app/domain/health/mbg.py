@@ -37,10 +37,18 @@ def purchase_probability(
     `repeats` are the purchases after the first, `last_weeks` lies between first and last, `age_weeks` between first
     and now; `parameters` are (r, alpha, a, b). P = P(alive) (1 - ((alpha + T)/(alpha + T + N))^(r + x)).
     """
+    alive = alive_probability(repeats, last_weeks, age_weeks, parameters)
+    return probability_if(alive, repeats, age_weeks, horizon_weeks, parameters)
+
+
+def probability_if(
+    alive: float, repeats: int, age_weeks: float, horizon_weeks: float, parameters: tuple[float, ...]
+) -> float:
+    """The same for one whose P(alive) is known."""
     r, alpha, _, _ = parameters
     age = alpha + age_weeks
     quiet: float = (age / (age + horizon_weeks)) ** (r + repeats)
-    return alive_probability(repeats, last_weeks, age_weeks, parameters) * (1 - quiet)
+    return alive * (1 - quiet)
 
 
 def purchases_if_alive(

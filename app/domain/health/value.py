@@ -4,11 +4,10 @@ How often somebody buys comes from MBG/NBD, how likely from the score, which kno
 the score"). Both are tied together so that they cannot contradict each other.
 """
 
-from dataclasses import dataclass
 from math import exp, expm1, log1p
-from typing import Final
+from typing import Final, NamedTuple
 
-from app.domain.health.mbg import alive_probability, purchase_probability, purchases_if_alive
+from app.domain.health.mbg import alive_probability, probability_if, purchases_if_alive
 from app.domain.health.model import Model
 from app.domain.health.score import Health
 from app.domain.health.state import State
@@ -28,24 +27,18 @@ _GAUSS: Final = (0.5 - 0.75**0.5 / 3, 0.5 + 0.75**0.5 / 3)
 """The two nodes of Gauss-Legendre on [0, 1]; both weigh one half."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(NamedTuple):
     """What a customer who has bought will do from now on, nothing else happening.
 
-    `repeats` purchases after the first, `last_weeks` between first and last, `age_weeks` between first and now.
-    `hazard_ratio` scales MBG/NBD's hazard of buying so that the probability at the model's horizon is the score's.
+    `repeats` purchases after the first, `age_weeks` between the first and now. `p_alive` is MBG/NBD's probability that
+    they have not dropped out for good. `hazard_ratio` scales MBG/NBD's hazard of buying so that the probability at the model's horizon is the score's.
     """
 
     repeats: int
-    last_weeks: float
     age_weeks: float
+    p_alive: float
     hazard_ratio: float
     parameters: tuple[float, ...]
-
-    @property
-    def p_alive(self) -> float:
-        """MBG/NBD's probability that the customer has not dropped out for good."""
-        return alive_probability(self.repeats, self.last_weeks, self.age_weeks, self.parameters)
 
     def purchase_probability(self, days: float) -> float:
         """P(at least one purchase in the next `days`): rises with `days`, is the score's at the model's horizon.
@@ -67,12 +60,11 @@ class Forecast:
         return self.purchase_probability(days) * max(1.0, bought / buys_if_alive)
 
     def _log_quiet(self, weeks: float) -> float:
-        p = purchase_probability(self.repeats, self.last_weeks, self.age_weeks, weeks, self.parameters)
+        p = probability_if(self.p_alive, self.repeats, self.age_weeks, weeks, self.parameters)
         return log1p(-min(p, _NEARLY_ONE))
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """What a customer is expected to do and to be worth. Money is in minor units of the shop currency.
 
     `churn_probability`: no purchase within the model's churn window. `expected_value` is revenue within VALUE_DAYS,
@@ -91,16 +83,14 @@ def forecast(state: State, health: Health, now: int, model: Model) -> Forecast |
     first, last = state.t_first, state.t_last
     if first is None or last is None:
         return None
-    position = (
-        state.n - 1,
-        (last - first) / _WEEK_SECONDS,
-        max(_HALF_DAY_IN_WEEKS, (max(now, last) - first) / _WEEK_SECONDS),
-    )
-    p = purchase_probability(*position, model.horizon_days / 7, model.mbg_weeks)
+    repeats, parameters = state.n - 1, model.mbg_weeks
+    age = max(_HALF_DAY_IN_WEEKS, (max(now, last) - first) / _WEEK_SECONDS)
+    alive = alive_probability(repeats, (last - first) / _WEEK_SECONDS, age, parameters)
+    p = probability_if(alive, repeats, age, model.horizon_days / 7, parameters)
     # ln(1 - P) of P = 1/(1 + exp(-logit)) without losing the digits of a P near 1.
     logit = model.ref + health.log_odds
     log_quiet = -log1p(exp(logit)) if logit < 0 else -logit - log1p(exp(-logit))
-    return Forecast(*position, log_quiet / log1p(-min(p, _NEARLY_ONE)), model.mbg_weeks)
+    return Forecast(repeats, age, alive, log_quiet / log1p(-min(p, _NEARLY_ONE)), parameters)
 
 
 def expected_amount(state: State, model: Model, minor_per_major: int) -> float | None:
