@@ -38,7 +38,7 @@ KEEP_ALIVE_SECONDS = 75
 # How long a worker may take to say that it lives; importing the service on a busy small machine takes seconds.
 WORKER_ANSWER_SECONDS = 30
 # A supervisor that was killed leaves workers, which notice and let go of the port within moments.
-PORT_PATIENCE_SECONDS = 2.0
+PORT_PATIENCE_SECONDS = 5.0
 PORT_RETRY_SECONDS = 0.2
 HIGHEST_PORT = 65535
 # A recovery takes seconds, and hours when it follows a base backup: then somebody is watching it anyway.

@@ -126,8 +126,11 @@ def test_a_longer_horizon_never_brings_less(facts: list[Fact], horizons: list[fl
 
 @given(buyers)
 def test_when_the_score_says_what_mbg_says_so_do_the_expected_purchases(facts: list[Fact]) -> None:
-    told = replace(ahead(fold(facts)), hazard_ratio=1.0)
-    place = (told.repeats, told.last_weeks, told.age_weeks)
+    state = fold(facts)
+    told = ahead(state)._replace(hazard_ratio=1.0)
+    assert state.t_first is not None
+    assert state.t_last is not None
+    place = (told.repeats, (state.t_last - state.t_first) / 604_800, told.age_weeks)
     own = alive_probability(*place, MODEL.mbg_weeks) * purchases_if_alive(
         told.repeats, told.age_weeks, 13, MODEL.mbg_weeks
     )
