@@ -31,8 +31,8 @@ class Forecast(NamedTuple):
     """What a customer who has bought will do from now on, nothing else happening.
 
     `repeats` purchases after the first, `age_weeks` between the first and now. `p_alive` is MBG/NBD's probability that
-    they have not dropped out for good. `hazard_ratio` scales its hazard of buying so that the probability at the model's
-    horizon is the score's.
+    they have not dropped out for good. `hazard_ratio` scales its hazard of buying so that the probability of a purchase
+    within the model's horizon is the score's.
     """
 
     repeats: int
