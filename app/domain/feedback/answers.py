@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from app.domain.feedback.refusals import Gone, refused
+from app.domain.feedback.refusals import refused
 from app.domain.feedback.scales import Group, Scale, checked_rating, group_of, is_low, normalised, scale_for
-from app.domain.problems import Conflict
+from app.domain.problems import Conflict, Gone
 
 LONGEST_TEXT: Final = 10_000
 SURVEY_SOURCE: Final = "survey"

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple, get_args
 
-from app.domain.feedback.refusals import Gone, refused
+from app.domain.feedback.refusals import refused
 from app.domain.feedback.scales import Scale
 from app.domain.feedback.surveys import Decision, Limits
-from app.domain.problems import Conflict, NotFound
+from app.domain.problems import Conflict, Gone, NotFound
 
 State = Literal[
     "queued", "suppressed", "sent", "delivered", "opened", "bounced", "answered", "expired", "cancelled"
