@@ -55,7 +55,6 @@ def _create_feedback() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("body_sha256", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", "id", name=op.f("pk_feedback")),
         sa.UniqueConstraint(
             "customer_id", "source", "source_id", "origin_customer_id", name="uq_feedback_natural_key"
@@ -72,7 +71,6 @@ def _create_feedback() -> None:
         sa.CheckConstraint(
             "direction IN ('higher_is_better', 'lower_is_better')", name=op.f("ck_feedback_direction")
         ),
-        sa.CheckConstraint("octet_length(body_sha256) = 32", name=op.f("ck_feedback_body_sha256")),
     )
     op.create_index("ix_feedback_id", "feedback", ["id"], unique=False)
     op.create_index(
@@ -109,6 +107,7 @@ def _create_revisions() -> None:
         sa.Column("mixed", sa.Boolean(), nullable=False),
         sa.Column("written_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("written_by", sa.Text(), nullable=False),
+        sa.Column("body_sha256", sa.LargeBinary(), nullable=True),
         sa.Column("outcome", postgresql.JSON(astext_type=sa.Text()), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", "id", name=op.f("pk_feedback_revisions")),
         sa.UniqueConstraint("customer_id", "feedback_id", "revision", name="uq_feedback_revisions_revision"),

@@ -51,11 +51,11 @@ feedback = Table(
     Column("received_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),
     Column("revision", Integer, nullable=False),
-    # Of the body that was sent first: the same again is a retry.
-    Column("body_sha256", LargeBinary, nullable=False),
     PrimaryKeyConstraint("customer_id", "id"),
     # The origin comes last, as in the log: "is this key known?" is one look-up by prefix, also after a merge.
-    UniqueConstraint("customer_id", "source", "source_id", "origin_customer_id", name="uq_feedback_natural_key"),
+    UniqueConstraint(
+        "customer_id", "source", "source_id", "origin_customer_id", name="uq_feedback_natural_key"
+    ),
     # One answer for each invitation.
     UniqueConstraint("customer_id", "invitation_id", name="uq_feedback_invitation"),
     ForeignKeyConstraint(["customer_id"], ["customers.id"]),
@@ -66,7 +66,6 @@ feedback = Table(
         name="rating",
     ),
     CheckConstraint("direction IN ('higher_is_better', 'lower_is_better')", name="direction"),
-    CheckConstraint("octet_length(body_sha256) = 32", name="body_sha256"),
 )
 # The list of the whole shop, by arrival: ids begin with the time.
 Index("ix_feedback_id", feedback.c.id)
@@ -104,6 +103,8 @@ feedback_revisions = Table(
     Column("mixed", Boolean, nullable=False),
     Column("written_at", TIME, nullable=False),
     Column("written_by", Text, nullable=False),
+    # Of the body of a post: the same again is a retry. NULL for what a PATCH changed.
+    Column("body_sha256", LargeBinary),
     # The health member of the answer that its caller was given. JSON and not JSONB: a retry gets the very same text.
     Column("outcome", JSON, nullable=False),
     PrimaryKeyConstraint("customer_id", "id"),
