@@ -1,7 +1,7 @@
 """One invitation to one survey: sent, reminded once, answered once, edited for a day."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Literal, NamedTuple, get_args
 
 from app.domain.feedback.answers import EDIT_WINDOW, answer_final
