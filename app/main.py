@@ -25,7 +25,7 @@ from app.api import (
     problems,
     service,
 )
-from app.api.feedback import answers, follow_ups
+from app.api.feedback import answers, figures, follow_ups
 from app.api.lean import stops
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
@@ -55,6 +55,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     history.router,
     opinions.router,
     notes.router,
+    # Before the answers, whose ids would take its path.
+    figures.router,
     answers.router,
     follow_ups.router,
     voiding.router,

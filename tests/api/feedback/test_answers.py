@@ -71,7 +71,9 @@ async def test_an_answer_is_told_with_its_sentiment_health_and_follow_up(admin: 
     assert context["feedback"]["latest_nps"]["rating"] == 2
 
 
-async def test_a_comment_is_words_alone_and_a_line_of_the_log_without_effect(admin: httpx.AsyncClient) -> None:
+async def test_a_comment_is_words_alone_and_a_line_of_the_log_without_effect(
+    admin: httpx.AsyncClient,
+) -> None:
     told = await post(admin, kind="comment", rating=None, text=FURIOUS)
     assert (told["rating"], told["scale"], told["group"]) == (None, None, None)
     assert told["follow_up"]["reason"] == "negative_text"
@@ -85,7 +87,9 @@ async def test_five_stars_with_a_furious_text_are_mixed_and_followed_up(admin: h
 
 
 async def test_german_words_are_not_read_as_english(admin: httpx.AsyncClient) -> None:
-    told = await post(admin, kind="comment", rating=None, text="Die Lieferung war leider viel zu spät, schade.")
+    told = await post(
+        admin, kind="comment", rating=None, text="Die Lieferung war leider viel zu spät, schade."
+    )
     assert (told["sentiment"]["label"], told["sentiment"]["doubt"]) == ("unknown", "language")
     assert told["follow_up"] is None
 
@@ -176,7 +180,9 @@ async def test_an_old_answer_of_an_import_opens_no_follow_up(admin: httpx.AsyncC
 
 
 async def test_answers_are_listed_newest_first_and_narrowed(admin: httpx.AsyncClient) -> None:
-    ids = [(await post(admin, rating=rating, customer=f"external_id:{rating % 2}"))["id"] for rating in range(5)]
+    ids = [
+        (await post(admin, rating=rating, customer=f"external_id:{rating % 2}"))["id"] for rating in range(5)
+    ]
     await post(admin, kind="csat", rating=1, survey="after_delivery", attributed_to="ben")
     first = (await admin.get("/v1/feedback", params={"kind": "nps", "limit": 3})).json()
     rest = (await admin.get("/v1/feedback", params={"kind": "nps", "cursor": first["next_cursor"]})).json()
@@ -268,7 +274,9 @@ async def test_an_edit_obeys_the_rules_of_the_kind(admin: httpx.AsyncClient, mem
 # --- merged and erased ------------------------------------------------------------------------------------------------
 
 
-async def test_an_answer_after_a_merge_goes_to_the_survivor(service: Service, admin: httpx.AsyncClient) -> None:
+async def test_an_answer_after_a_merge_goes_to_the_survivor(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
     gone = (await admin.post("/v1/customers", json={"identifiers": {"external_id": "old"}})).json()["id"]
     kept = (await admin.post("/v1/customers", json={"identifiers": {"external_id": "new"}})).json()["id"]
     async with service.app.state.database.hot_transaction() as connection:
@@ -310,5 +318,8 @@ async def test_who_only_reads_may_not_write(service: Service, admin: httpx.Async
     told = await post(admin)
     reader = await service.client(await service.key("support", scopes=["feedback:read"]))
     assert problem(await reader.post("/v1/feedback", json=answer())) == (403, "scope_missing")
-    assert problem(await reader.patch(f"/v1/feedback/{told['id']}", json={"rating": 1})) == (403, "scope_missing")
+    assert problem(await reader.patch(f"/v1/feedback/{told['id']}", json={"rating": 1})) == (
+        403,
+        "scope_missing",
+    )
     assert (await reader.get(f"/v1/feedback/{told['id']}")).status_code == 200
