@@ -51,21 +51,32 @@ _NOBODY = InvitationCounts(0, 0, 0, {})
 async def summarise_answers(
     connection: asyncpg.Connection, kind: str, window: Window, group_by: GroupBy | None, zone: str
 ) -> Summary:
-    """The figures of a rated kind in the window, compared with the one before; four statements at most, two without
-    groups, and those of the invitations.
+    """The figures of a rated kind in the window, compared with the one before; four statements at most, mostly
+    two, and those of the invitations.
 
     A bucket of time is compared with the one before it that has answers, and counts one answer of each customer
     and survey by itself.
     """
     now, before = Span(window.start, window.end), Span(window.before, window.start)
-    counted = await figures.counts(connection, kind, now, None, zone)
+    # In these groups each counted answer stands once, so that they add up to the whole.
+    parts = group_by if group_by in ("survey", "channel", "agent") else None
+    counted = await figures.counts(connection, kind, now, parts, zone)
+    earlier = await figures.counts(connection, kind, before, parts, zone)
     scale = _most_used(kind, counted)
-    earlier = await figures.counts(connection, kind, before, None, zone)
     invited = await figures.invitation_counts(connection, kind, now, None)
     total = _line(kind, scale, None, _of(counted, scale), _of(earlier, scale), invited.get(None, _NOBODY))
+    if group_by is not None and parts is None:
+        counted_in_groups = await figures.counts(connection, kind, now, group_by, zone)
+        # Buckets of time are compared with one another.
+        earlier_in_groups = (
+            None if group_by in BUCKETS else await figures.counts(connection, kind, before, group_by, zone)
+        )
+    else:
+        counted_in_groups, earlier_in_groups = counted, earlier
     groups: Sequence[Line] = ()
     if group_by is not None:
-        groups = await _groups(connection, kind, scale, (now, before), group_by, zone)
+        invited = await figures.invitation_counts(connection, kind, now, group_by)
+        groups = _groups(kind, scale, counted_in_groups, earlier_in_groups, invited)
     others = [
         OtherScale(other, figure_of(kind, _of(counted, other), other))
         for other in dict.fromkeys(count.scale for count in counted)
@@ -74,25 +85,24 @@ async def summarise_answers(
     return Summary(scale, total, groups, others)
 
 
-async def _groups(
-    connection: asyncpg.Connection,
+def _groups(
     kind: str,
     scale: Scale,
-    spans: tuple[Span, Span],
-    group_by: GroupBy,
-    zone: str,
+    counted: Iterable[Count],
+    earlier: Iterable[Count] | None,
+    invited: Mapping[str | None, InvitationCounts],
 ) -> list[Line]:
-    now, before = spans
-    counted = _by_group(await figures.counts(connection, kind, now, group_by, zone), scale)
-    invited = await figures.invitation_counts(connection, kind, now, group_by)
-    if group_by in BUCKETS:
-        earlier = {name: counted[former] for former, name in itertools.pairwise(counted)}
+    """A line for each group; without anything `earlier` each is compared with the one before it."""
+    groups = _by_group(counted, scale)
+    former: dict[str | None, dict[int, int]]
+    if earlier is None:
+        former = {name: groups[previous] for previous, name in itertools.pairwise(groups)}
     else:
-        found = _by_group(await figures.counts(connection, kind, before, group_by, zone), scale)
-        earlier = {name: found.get(name, {}) for name in counted}
+        found = _by_group(earlier, scale)
+        former = {name: found.get(name, {}) for name in groups}
     return [
-        _line(kind, scale, name, ratings, earlier.get(name), invited.get(name, _NOBODY))
-        for name, ratings in counted.items()
+        _line(kind, scale, name, ratings, former.get(name), invited.get(name, _NOBODY))
+        for name, ratings in groups.items()
     ]
 
 
@@ -131,4 +141,8 @@ def _most_used(kind: str, counted: Iterable[Count]) -> Scale:
 
 
 def _of(counted: Iterable[Count], scale: Scale) -> dict[int, int]:
-    return {count.rating: count.answers for count in counted if count.scale == scale}
+    ratings: dict[int, int] = {}
+    for count in counted:
+        if count.scale == scale:
+            ratings[count.rating] = ratings.get(count.rating, 0) + count.answers
+    return ratings
