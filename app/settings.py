@@ -1,5 +1,6 @@
 """The one place that reads the environment: RAPPORT_* variables, frozen once the process has started."""
 
+import zoneinfo
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
@@ -36,6 +37,10 @@ class Settings(BaseSettings):
     shop_currency: str = Field(
         "EUR",
         description="ISO 4217 code in which the shop reports; other currencies need an `exchange_rate`.",
+    )
+    shop_time_zone: str = Field(
+        "UTC",
+        description="IANA name of the zone in which the shop's days begin, for figures by day, week or month.",
     )
     log_level: str = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR; logs are JSON lines on stderr."
@@ -79,6 +84,13 @@ class Settings(BaseSettings):
     def _known_currency(cls, value: str) -> str:
         if value not in money.EXPONENTS:
             raise ValueError("not an ISO 4217 currency code")
+        return value
+
+    @field_validator("shop_time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in zoneinfo.available_timezones():
+            raise ValueError("not an IANA time zone, such as Europe/Berlin")
         return value
 
     @field_validator("admin_key")
