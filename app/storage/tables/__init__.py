@@ -2,12 +2,19 @@
 same tables run on plain PostgreSQL and, co-located by customer_id, on Citus. One module per subject.
 """
 
+from app.storage.tables import complaints
 from app.storage.tables.base import metadata
 from app.storage.tables.core import api_keys
 
-__all__ = ["APPEND_ONLY", "APP_ROLE", "PRIVACY_ROLE", "api_keys", "metadata"]
+__all__ = ["APPEND_ONLY", "APP_ROLE", "PRIVACY_ROLE", "api_keys", "complaints", "metadata"]
 
-APPEND_ONLY = ("touchpoints", "touchpoint_voids", "scoring_model_publications")
+APPEND_ONLY = (
+    "touchpoints",
+    "touchpoint_voids",
+    "scoring_model_publications",
+    "complaint_log",
+    "compensations",
+)
 """Tables that the service's role may only read and add to."""
 
 APP_ROLE = "rapport_app"
