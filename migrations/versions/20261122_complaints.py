@@ -132,9 +132,7 @@ def _create_what_was_done() -> None:
         ),
         sa.Column("touchpoint_id", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("customer_id", "complaint_id", "id", name=op.f("pk_complaint_log")),
-        sa.UniqueConstraint(
-            "customer_id", "complaint_id", "seq", name="uq_complaint_log_seq"
-        ),
+        sa.UniqueConstraint("customer_id", "complaint_id", "seq", name="uq_complaint_log_seq"),
     )
     op.create_table(
         "compensations",
@@ -152,9 +150,7 @@ def _create_what_was_done() -> None:
         sa.Column("given_at", TIME, nullable=False),
         sa.CheckConstraint("amount_minor > 0", name=op.f("ck_compensations_amount_minor")),
         sa.PrimaryKeyConstraint("customer_id", "complaint_id", "id", name=op.f("pk_compensations")),
-        sa.UniqueConstraint(
-            "customer_id", "complaint_id", "number", name="uq_compensations_number"
-        ),
+        sa.UniqueConstraint("customer_id", "complaint_id", "number", name="uq_compensations_number"),
     )
 
 
