@@ -53,6 +53,10 @@ TAGS: Final = [
     {"name": "customers", "description": "Who the customers are, and everything known about one of them."},
     {"name": "health", "description": "How healthy a relationship is, and the reasons."},
     {
+        "name": "complaints",
+        "description": "What went wrong and what is done about it: states, promises in business time, remedies.",
+    },
+    {
         "name": "models",
         "description": "The numbers behind the score: versions, what they would change, which one is active.",
     },

@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from app.api.problem_document import MEDIA_TYPE, document
 from app.domain import problems as domain
+from app.domain.feedback.refusals import Gone
 from app.domain.problems import Fault, Invalid, Malformed, NotFound, Problem
 from app.storage import database
 
@@ -30,6 +31,7 @@ STATUS: Final[Mapping[type[Problem], int]] = {
     domain.Forbidden: 403,
     domain.NotFound: 404,
     domain.Conflict: 409,
+    Gone: 410,
     domain.Stale: 412,
     domain.TooLarge: 413,
     domain.Unsupported: 415,

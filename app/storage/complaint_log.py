@@ -114,4 +114,20 @@ async def lines(
         limit,
         visible_only,
     )
-    return [Line(row[0], row[1], Step(*row[2:10], json.loads(row[10]), row[11])) for row in rows]
+    return [_line(row) for row in rows]
+
+
+def _line(row: asyncpg.Record) -> Line:
+    step = Step(
+        what=row["what"],
+        at=row["at"],
+        state=row["state"],
+        version=row["version"],
+        by=row["written_by"],
+        reason=row["reason"],
+        visible=row["visible_to_customer"],
+        text=row["text"],
+        details=json.loads(row["details"]),
+        touchpoint_id=row["touchpoint_id"],
+    )
+    return Line(row["seq"], row["written_at"], step)
