@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.references import NamedInBody
+from app.domain.feedback.clocks import Clock
 from app.domain.feedback.complaint_records import Complaint, public_id
 from app.domain.feedback.complaints import allowed
 from app.storage.complaint_log import Line
@@ -212,6 +213,20 @@ class LineOut(BaseModel):
     touchpoint_id: str | None
 
 
+def clock_members(clock: Clock) -> dict[str, Any]:
+    """The members of ClockOut."""
+    return {
+        "name": clock.name,
+        "started_at": clock.started_at,
+        "due_at": clock.due_at,
+        "paused_since": clock.paused_since,
+        "stopped_at": clock.stopped_at,
+        "warned": clock.warned_at is not None,
+        "breached": clock.breached,
+        "breached_at": clock.breached_at,
+    }
+
+
 def members(complaint: Complaint, now: datetime) -> dict[str, Any]:
     """The members of ComplaintOut."""
     case = complaint.case
@@ -223,19 +238,7 @@ def members(complaint: Complaint, now: datetime) -> dict[str, Any]:
         "state": case.state,
         "state_since": case.since,
         "severity": case.severity,
-        "clocks": [
-            {
-                "name": clock.name,
-                "started_at": clock.started_at,
-                "due_at": clock.due_at,
-                "paused_since": clock.paused_since,
-                "stopped_at": clock.stopped_at,
-                "warned": clock.warned_at is not None,
-                "breached": clock.breached,
-                "breached_at": clock.breached_at,
-            }
-            for clock in case.clocks
-        ],
+        "clocks": [clock_members(clock) for clock in case.clocks],
         "breaches": sorted(case.breaches),
         "version": case.version,
         "allowed": list(allowed(case, now)),
