@@ -82,6 +82,10 @@ async def add_compensation(connection: asyncpg.Connection, complaint: Complaint,
     )
 
 
+LINE_COLUMNS: Final = """seq, written_at, what, at, state, version, written_by, reason, visible_to_customer, text,
+  details::text AS details, touchpoint_id"""
+
+
 class Line(NamedTuple):
     """A line of the log, with its number and when it was written."""
 
@@ -100,24 +104,24 @@ async def lines(
 ) -> list[Line]:
     """The log of a complaint from behind line `after` on."""
     rows = await connection.fetch(
-        """
-        SELECT seq, written_at, what, at, state, version, written_by, reason, visible_to_customer, text,
-          details::text AS details, touchpoint_id
+        f"""
+        SELECT {LINE_COLUMNS}
         FROM complaint_log
         WHERE customer_id = $1 AND complaint_id = $2 AND seq > $3 AND (visible_to_customer OR NOT $5)
         ORDER BY seq
         LIMIT $4
-        """,
+        """,  # noqa: S608 - our own columns
         complaint.customer_id,
         complaint.id,
         after,
         limit,
         visible_only,
     )
-    return [_line(row) for row in rows]
+    return [line_of(row) for row in rows]
 
 
-def _line(row: asyncpg.Record) -> Line:
+def line_of(row: asyncpg.Record) -> Line:
+    """A row with `LINE_COLUMNS`."""
     step = Step(
         what=row["what"],
         at=row["at"],

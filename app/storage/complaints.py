@@ -14,7 +14,7 @@ from app.domain.feedback.complaint_records import Complaint, due_at
 from app.domain.feedback.complaints import Case
 from app.storage.touchpoints import standing
 
-_COLUMNS: Final = """k.customer_id, k.id, k.origin_customer_id, k.reference, k.source, k.source_id, k.body_sha256,
+COLUMNS: Final = """k.customer_id, k.id, k.origin_customer_id, k.reference, k.source, k.source_id, k.body_sha256,
   k.subject, k.text, k.remedy_sought, k.about::text AS about, k.calendar, k.opened_at, k.repeat, k.owner, k.state,
   k.severity, k.since, k.version, k.clocks::text AS clocks, k.openings, k.resolved, k.breaches, k.merged_into,
   k.entries, k.compensations, k.revision, k.created_at, k.updated_at"""
@@ -71,7 +71,7 @@ def _rich(name: str, value: Any) -> Any:
 
 
 def complaint_of(row: asyncpg.Record) -> Complaint:
-    """A row with `_COLUMNS`."""
+    """A row with `COLUMNS`."""
     case = Case(
         row["state"],
         row["severity"],
@@ -118,7 +118,7 @@ async def find(
 ) -> Complaint | None:
     """The complaint with this id of one of these customers: of the one who told it, or who they were merged into."""
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM complaints k WHERE k.customer_id = ANY ($1::uuid[]) AND k.id = $2",  # noqa: S608 - our own columns
+        f"SELECT {COLUMNS} FROM complaints k WHERE k.customer_id = ANY ($1::uuid[]) AND k.id = $2",  # noqa: S608 - our own columns
         list(customer_ids),
         own_id,
     )
@@ -130,7 +130,7 @@ async def known(
 ) -> Complaint | None:
     """The complaint with this natural key."""
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM complaints k WHERE k.customer_id = $1 AND k.source = $2 AND k.source_id = $3",  # noqa: S608 - our own columns
+        f"SELECT {COLUMNS} FROM complaints k WHERE k.customer_id = $1 AND k.source = $2 AND k.source_id = $3",  # noqa: S608 - our own columns
         customer_id,
         source,
         source_id,
@@ -155,7 +155,7 @@ async def newest(connection: asyncpg.Connection, limit: int, narrow: Narrow, bef
             conditions.append(f"k.{column} = ${len(arguments)}")
     rows = await connection.fetch(
         f"""
-        SELECT {_COLUMNS} FROM complaints k WHERE {" AND ".join(conditions)} ORDER BY k.id DESC LIMIT $2
+        SELECT {COLUMNS} FROM complaints k WHERE {" AND ".join(conditions)} ORDER BY k.id DESC LIMIT $2
         """,  # noqa: S608 - our own columns and numbers of arguments
         *arguments,
     )
@@ -208,7 +208,7 @@ async def still_due(
     """Those of these complaints that are due now that their customers are locked."""
     rows = await connection.fetch(
         f"""
-        SELECT {_COLUMNS}
+        SELECT {COLUMNS}
         FROM complaints k
         WHERE k.customer_id = ANY ($1::uuid[]) AND k.id = ANY ($2::uuid[]) AND k.next_due_at <= $3
         ORDER BY k.customer_id, k.id
