@@ -73,7 +73,8 @@ def _resolved(properties: Mapping[str, Any]) -> str:
 
 def _noticed(verb: str) -> Callable[[Mapping[str, Any]], str]:
     def tell(properties: Mapping[str, Any]) -> str:
-        return f"Complaint {properties.get('reference')} {verb} its {CLOCKS[properties['clock']]}"
+        promise = CLOCKS.get(properties.get("clock", ""), "promise")
+        return " ".join(filter(None, ("Complaint", properties.get("reference"), verb, "its", promise)))
 
     return tell
 

@@ -1,4 +1,4 @@
-"""The clocks of complaints on a real database: told once, whoever looks and whoever dies, and what verify says of it."""
+"""The clocks of complaints on a real database: told once, whoever looks and whoever dies, and what verify says."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,6 +27,7 @@ MONDAY = datetime(2026, 11, 23, 9, tzinfo=UTC)
 WARNS = MONDAY + timedelta(hours=6.5)
 DUE = MONDAY + timedelta(hours=9)
 LATER = MONDAY + timedelta(days=30)
+NOTHING_MORE = (False, None, None, None)
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Desk:
 
     async def go(self, complaint: Complaint, at: datetime, *path: str, **members: Any) -> Complaint:
         for to in path:
-            move = Move(to, complaint.case.version, members.get("reason"), False, None, None, None)
+            move = Move(to, complaint.case.version, members.get("reason"), *NOTHING_MORE)
             async with self.store.hot_transaction() as connection:
                 done = await move_complaint(connection, complaint.public_id, move, Actor("desk", at, MODEL))
             complaint = done.complaint
@@ -255,7 +256,7 @@ class _Counted:
         self._connection = await self._transaction.__aenter__()
         return self
 
-    async def __aexit__(self, *error: Any) -> Any:
+    async def __aexit__(self, *error: object) -> Any:
         return await self._transaction.__aexit__(*error)
 
     def __getattr__(self, name: str) -> Any:
