@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import TracebackType
 from typing import Any
 
 import asyncpg
@@ -256,8 +257,10 @@ class _Counted:
         self._connection = await self._transaction.__aenter__()
         return self
 
-    async def __aexit__(self, *error: object) -> Any:
-        return await self._transaction.__aexit__(*error)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._transaction.__aexit__(kind, error, trace)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("fetch", "fetchrow", "fetchval", "execute"):
