@@ -544,12 +544,15 @@ async def test_a_shop_says_when_it_works(admin: httpx.AsyncClient, agent: httpx.
     complaint = await told(agent, calendar="berlin")
     due = datetime.fromisoformat(complaint["clocks"][0]["due_at"])
     assert due.weekday() in (0, 1)
+    first = datetime.now(UTC).date() - timedelta(days=datetime.now(UTC).weekday())
+    mondays = [(first + timedelta(weeks=week)).isoformat() for week in range(520)]
     for change, code in (
         ({"time_zone": "Mars/Base"}, "unknown_timezone"),
         ({"hours": {"moonday": []}}, "unknown_day"),
         ({"hours": {"monday": [["9:00", "17:00"]]}}, "invalid_hours"),
         ({"hours": {}}, "never_open"),
         ({"holidays": ["someday"]}, "invalid_holiday"),
+        ({"hours": {"monday": [["09:00", "17:00"]]}, "holidays": mondays}, "never_open"),
     ):
         assert problem(await admin.put("/v1/calendars/berlin", json=body | change)) == (422, code)
     assert problem(await agent.get("/v1/calendars/none")) == (404, "calendar_not_found")

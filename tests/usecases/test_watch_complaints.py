@@ -1,6 +1,7 @@
 """The clocks of complaints on a real database: told once, whoever looks and whoever dies, and what verify says."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,8 @@ import asyncpg
 import pytest
 
 from app.domain.feedback.complaint_records import Complaint
+from app.domain.feedback.complaint_states import REASONS, TERMINAL
+from app.domain.feedback.complaints import allowed
 from app.domain.health.model import shipped
 from app.domain.identifiers import parse_reference
 from app.storage.database import Database, connect_arguments
@@ -28,7 +31,6 @@ MONDAY = datetime(2026, 11, 23, 9, tzinfo=UTC)
 WARNS = MONDAY + timedelta(hours=6.5)
 DUE = MONDAY + timedelta(hours=9)
 LATER = MONDAY + timedelta(days=30)
-NOTHING_MORE = (False, None, None, None)
 
 
 @dataclass
@@ -56,7 +58,15 @@ class Desk:
 
     async def go(self, complaint: Complaint, at: datetime, *path: str, **members: Any) -> Complaint:
         for to in path:
-            move = Move(to, complaint.case.version, members.get("reason"), *NOTHING_MORE)
+            move = Move(
+                to,
+                complaint.case.version,
+                members.get("reason"),
+                visible=False,
+                note=None,
+                csat=None,
+                merged_into=members.get("merged_into"),
+            )
             async with self.store.hot_transaction() as connection:
                 done = await move_complaint(connection, complaint.public_id, move, Actor("desk", at, MODEL))
             complaint = done.complaint
@@ -288,6 +298,35 @@ async def test_what_is_told_of_a_merged_customer_goes_to_the_survivor(
         "SELECT DISTINCT customer_id FROM touchpoints WHERE kind = 'complaint_breached'"
     )
     assert [row[0] for row in holders] == [new.customer_id]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_way_complaints_go_verify_finds_them_as_they_were_written(
+    desk: Desk, seed: int
+) -> None:
+    chosen = random.Random(seed)
+    now = MONDAY
+    complaints = [await desk.told(0, at=now) for _ in range(3)]
+    for _ in range(40):
+        now += timedelta(hours=chosen.choice((0, 1, 30, 200)))
+        await desk.look(now)
+        number = chosen.randrange(3)
+        complaint = await desk.read(complaints[number])
+        steps = list(allowed(complaint.case, now))
+        # Ends are rare, or nothing would happen after the first steps.
+        onward = [to for to in steps if to not in TERMINAL] or steps
+        if not steps:
+            continue
+        to = chosen.choice(steps if chosen.random() < 0.05 else onward)
+        target = await desk.read(complaints[(number + 1) % 3])
+        if to == "merged" and target.case.state in TERMINAL:
+            continue
+        if chosen.random() < 0.3:
+            await desk.answer(complaint, now)
+            complaint = await desk.read(complaint)
+        reason = REASONS[to][-1] if to in REASONS else None
+        await desk.go(complaint, now, to, reason=reason, merged_into=target.public_id)
+        assert await desk.differences() == []
 
 
 @pytest.mark.parametrize(

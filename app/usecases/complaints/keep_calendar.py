@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 import asyncpg
 
-from app.domain.feedback.calendars import calendar_of
+from app.domain.feedback.calendars import after_business_time, calendar_of
+from app.domain.feedback.refusals import refused
 from app.domain.problems import Conflict, NotFound
 from app.storage import calendars
 from app.storage.calendars import MOST_CALENDARS, Shown
+
+_ROOM: Final = 100
+"""Business days that a calendar must hold within ten years, or promises in it could not be dated."""
 
 
 async def keep_calendar(
@@ -23,7 +28,11 @@ async def keep_calendar(
 
     Raises what `calendar_of` raises, and Conflict `too_many_calendars`.
     """
-    calendar_of(time_zone=time_zone, hours=hours, holidays=holidays)
+    calendar = calendar_of(time_zone=time_zone, hours=hours, holidays=holidays)
+    try:
+        after_business_time(calendar, now, _ROOM * calendar.business_day)
+    except ValueError:
+        raise refused("#/holidays", "never_open", "leave hardly a day on which the shop is open") from None
     days = sorted(set(holidays))
     count = await calendars.lock_all(connection)
     if count >= MOST_CALENDARS and await calendars.find(connection, code) is None:
