@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy import QueuePool
 
 from app.api import (
+    calendars,
     context,
     customers,
     docs,
@@ -25,6 +26,8 @@ from app.api import (
     problems,
     service,
 )
+from app.api.complaints import routes as complaints
+from app.api.complaints import status as complaint_status
 from app.api.feedback import answers, figures, follow_ups
 from app.api.lean import stops
 from app.api.metrics import Metrics
@@ -34,6 +37,7 @@ from app.api.templates import templates
 from app.api.touchpoints import posting, reading, voiding
 from app.settings import Settings
 from app.storage.database import Database
+from app.usecases.complaints.watch_complaints import keep_watching
 from app.usecases.fresh import keep_fresh, refresh_all
 from app.usecases.identities import Identities
 from app.usecases.keep_house import keep_keeping_house
@@ -55,6 +59,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     history.router,
     opinions.router,
     notes.router,
+    complaints.router,
+    complaint_status.router,
+    calendars.router,
     # Before the answers, whose ids would take its path.
     figures.router,
     answers.router,
@@ -175,7 +182,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     pause = state.settings.sweep_seconds
     if pause:
         sweeping = keep_sweeping(state.database, state.model, pause, state.metrics.swept)
-        beside.append(asyncio.create_task(sweeping))
+        watching = keep_watching(state.database, state.model, pause, state.metrics.watched)
+        beside += [asyncio.create_task(sweeping), asyncio.create_task(watching)]
     try:
         yield
     finally:

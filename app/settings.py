@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.domain import keys, money
+from app.usecases.feedback.link_secrets import link_secrets
 
 
 class Settings(BaseSettings):
@@ -33,6 +34,11 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = Field(
         None,
         description="An admin key for scripted starts, made by `rapport keys new`. A malformed one stops the start.",
+    )
+    link_secrets: SecretStr | None = Field(
+        None,
+        description="Secrets that sign the links customers get, as `key-id:secret` with commas between; the first "
+        "signs, all are read. Empty: no links.",
     )
     shop_currency: str = Field(
         "EUR",
@@ -98,6 +104,13 @@ class Settings(BaseSettings):
     def _well_formed_key(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not keys.is_well_formed(value.get_secret_value()):
             raise ValueError("malformed: `rapport keys new` prints a well-formed one")
+        return value
+
+    @field_validator("link_secrets")
+    @classmethod
+    def _readable_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            link_secrets(value.get_secret_value())
         return value
 
     @field_validator("lanes")

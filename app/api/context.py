@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
+from app.api.complaints.shapes import ClockOut, clock_members
 from app.api.customers import Band, CustomerOut
 from app.api.deps import Config, Now, Scoring, requires
 from app.api.health import ValueOut, value_members
@@ -62,7 +63,11 @@ class ContextHealth(BaseModel):
 
 
 class OpenComplaintOut(BaseModel):
-    """A complaint that nobody has resolved yet, and the touchpoint that opened it."""
+    """A complaint that nobody has resolved yet, and the touchpoint that opened it.
+
+    `reference`, `state`, `owner` and `clocks` are those of a complaint that is worked on here; null, and no clocks, for
+    one that was only posted as a touchpoint.
+    """
 
     complaint_id: str
     severity: Literal["low", "medium", "high", "critical"]
@@ -71,6 +76,10 @@ class OpenComplaintOut(BaseModel):
     touchpoint_id: str
     source: str
     description: str
+    reference: str | None
+    state: str | None
+    owner: str | None
+    clocks: list[ClockOut]
 
 
 class ScaleOut(BaseModel):
@@ -215,6 +224,7 @@ def _sentiment(sentiment: Sentiment | None) -> dict[str, Any] | None:
 
 
 def _complaint(complaint: OpenComplaint, now: datetime) -> dict[str, Any]:
+    case = complaint.case
     return {
         "complaint_id": complaint.complaint_id,
         "severity": complaint.severity,
@@ -223,6 +233,10 @@ def _complaint(complaint: OpenComplaint, now: datetime) -> dict[str, Any]:
         "touchpoint_id": complaint.id,
         "source": complaint.source,
         "description": complaint.description,
+        "reference": None if case is None else case.reference,
+        "state": None if case is None else case.state,
+        "owner": None if case is None else case.owner,
+        "clocks": [] if case is None else [clock_members(clock) for clock in case.clocks],
     }
 
 

@@ -19,6 +19,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from app.usecases.complaints.watch_complaints import Watched
 from app.usecases.sweep_bands import Swept
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -62,6 +63,12 @@ class Metrics:
         self._sweep = Gauge(
             "bands_swept_timestamp_seconds", "When the last sweep came to its end.", registry=self._registry
         )
+        self._clocks = Counter(
+            "complaints_watched_total",
+            "What the clocks of complaints said, and offers that closed because nobody answered.",
+            ("result",),
+            registry=self._registry,
+        )
         self._request_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._touchpoint_children: dict[tuple[str, str], Counter] = {}
 
@@ -90,6 +97,11 @@ class Metrics:
         for result, count in asdict(swept).items():
             self._bands.labels(result).inc(count)
         self._sweep.set_to_current_time()
+
+    def watched(self, watched: Watched) -> None:
+        """Count what one look at the clocks of complaints found."""
+        for result, count in asdict(watched).items():
+            self._clocks.labels(result).inc(count)
 
     def gauge(
         self, name: str, documentation: str, label: str, readings: Mapping[str, Callable[[], float]]

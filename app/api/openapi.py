@@ -57,6 +57,10 @@ TAGS: Final = [
         "description": "What customers answered, the figures with their doubt, and who calls whom back.",
     },
     {
+        "name": "complaints",
+        "description": "What went wrong and what is done about it: states, promises in business time, remedies.",
+    },
+    {
         "name": "models",
         "description": "The numbers behind the score: versions, what they would change, which one is active.",
     },

@@ -1,4 +1,4 @@
-"""`rapport worker`: sweeps of the bands in a process of their own, until somebody stops it."""
+"""`rapport worker`: sweeps of the bands and of complaints' clocks in a process of their own, until it is stopped."""
 
 import asyncio
 import contextlib
@@ -13,6 +13,7 @@ import typer
 from app.api import logs
 from app.cli import environment
 from app.settings import Settings
+from app.usecases.complaints.watch_complaints import Watched, keep_watching, watch_complaints
 from app.usecases.fresh import keep_fresh
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.sweep_bands import Swept, keep_sweeping, sweep_bands
@@ -26,22 +27,28 @@ def work(*, once: bool) -> None:
     settings = environment.load_settings()
     logs.configure(settings.log_level)
     with environment.database(settings) as urls:
-        swept = environment.run(_work(urls.app, settings, once=once))
+        swept, watched = environment.run(_work(urls.app, settings, once=once))
     if once:
         typer.echo(", ".join(f"{name}: {count}" for name, count in asdict(swept).items()))
+        clocks = ", ".join(f"{name}: {count}" for name, count in asdict(watched).items())
+        typer.echo(f"complaints {clocks}")
 
 
-async def _work(url: str, settings: Settings, *, once: bool) -> Swept:
+async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched]:
     async with environment.opened(url) as database:
         model = ActiveModel(database)
         await model.refresh()
         # What waited for a worker is done first; and a database that is not there is said at once.
         swept = await sweep_bands(database, model.current, datetime.now(UTC))
+        watched = await watch_complaints(database, model.current, datetime.now(UTC))
         if not once:
+            pause = settings.sweep_seconds or PAUSE_SECONDS
             await _until_stopped(
-                keep_sweeping(database, model, settings.sweep_seconds or PAUSE_SECONDS), keep_fresh([model])
+                keep_sweeping(database, model, pause),
+                keep_watching(database, model, pause),
+                keep_fresh([model]),
             )
-    return swept
+    return swept, watched
 
 
 async def _until_stopped(*work: Coroutine[Any, Any, None]) -> None:

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from app.domain.customers import Customer
-from app.domain.descriptions import rated
+from app.domain.descriptions import CLOCKS, rated
+from app.domain.feedback.clocks import Clock
 from app.domain.health import wording
 from app.domain.health.facts import SEVERITIES
 from app.domain.health.score import Health
@@ -25,8 +26,20 @@ ANSWERS: Final[Mapping[str, str]] = {"nps": "NPS", "csat": "CSAT", "ces": "CES",
 """The kinds of answer whose latest one is shown, and what people call them."""
 
 
+class OpenCase(NamedTuple):
+    """What is being done about a complaint that is worked on here."""
+
+    reference: str
+    state: str
+    owner: str | None
+    clocks: tuple[Clock, ...]
+
+
 class OpenComplaint(NamedTuple):
-    """A complaint nobody has resolved yet, and the touchpoint that opened it."""
+    """A complaint nobody has resolved yet, and the touchpoint that opened it.
+
+    `case` is None for one that was only posted as a touchpoint.
+    """
 
     complaint_id: str
     severity: str
@@ -34,6 +47,7 @@ class OpenComplaint(NamedTuple):
     source: str
     id: str
     description: str
+    case: OpenCase | None = None
 
 
 class Answer(NamedTuple):
@@ -143,6 +157,58 @@ def with_follow_up(
     told = Action("follow_up", f"{_WHY_FOLLOW[first.reason]} has not been followed up; {due}")
     place = 1 if actions and actions[0].action == "resolve_complaint" else 0
     return [*actions[:place], told, *actions[place:]]
+
+
+# --- promises -------------------------------------------------------------------------------------------------------
+
+_MOST_REASONS: Final = 5
+
+
+class Promise(NamedTuple):
+    """A clock of an open complaint that was broken, or runs."""
+
+    due_at: datetime
+    broken: bool
+    reference: str
+    clock: str
+
+    def told(self, now: datetime) -> str:
+        """In words: what was missed and for how long, or what is due and when."""
+        what = f"Complaint {self.reference}"
+        if self.broken:
+            return (
+                f"{what} missed its {CLOCKS[self.clock]} {wording.ago((now - self.due_at).total_seconds())}"
+            )
+        return f"{what} has a {CLOCKS[self.clock]} until {self.due_at:%Y-%m-%d %H:%M} UTC"
+
+
+def promises(complaints: Sequence[OpenComplaint]) -> list[Promise]:
+    """The broken promises of open complaints, the longest broken first, then those that run, the next due first.
+
+    A breach counts once it was told, so that the context says no more than the log. One that was answered since, if
+    late, is over.
+    """
+    found = []
+    for complaint in complaints:
+        for clock in () if complaint.case is None else complaint.case.clocks:
+            due_at = clock.breached_at or clock.due_at
+            if complaint.case is not None and clock.stopped_at is None and due_at is not None:
+                found.append(Promise(due_at, clock.breached, complaint.case.reference, clock.name))
+    return sorted(found, key=lambda promise: (not promise.broken, promise.due_at, promise.reference))
+
+
+def with_promises(
+    reasons: Sequence[str], actions: Sequence[Action], found: Sequence[Promise], now: datetime
+) -> tuple[list[str], list[Action]]:
+    """Reasons and actions that speak of the promises: a broken one leads, and the most urgent is why to resolve."""
+    broken = [promise.told(now) for promise in found if promise.broken][:1]
+    if not found:
+        return list(reasons), list(actions)
+    urgent = found[0].told(now)
+    return [*broken, *reasons][:_MOST_REASONS], [
+        action._replace(why=f"{urgent}; {action.why}") if action.action == "resolve_complaint" else action
+        for action in actions
+    ]
 
 
 # --- in 80 words ----------------------------------------------------------------------------------------------------
@@ -323,11 +389,15 @@ def _value_lines(value: Value | None, currency: str) -> Iterator[str]:
 
 def _complaint_lines(context: Context) -> Iterator[str]:
     for complaint in context.open_complaints:
-        age = wording.days(_age_seconds(context, complaint))
+        age, case = wording.days(_age_seconds(context, complaint)), complaint.case
+        called = complaint.complaint_id if case is None else case.reference
+        stands = "" if case is None else f"{_spoken(case.state)}, "
         yield (
-            f"Complaint {escaped(complaint.complaint_id)}, {escaped(complaint.severity)}, open for {age}: "
+            f"Complaint {escaped(called)}, {escaped(complaint.severity)}, {stands}open for {age}: "
             f"{_quoted(complaint.description)}"
         )
+    for promise in promises(context.open_complaints):
+        yield promise.told(context.now)
 
 
 def _follow_up_lines(context: Context) -> Iterator[str]:

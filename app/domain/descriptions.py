@@ -71,6 +71,24 @@ def _resolved(properties: Mapping[str, Any]) -> str:
     return "Complaint resolved" if csat is None else f"Complaint resolved, rated {csat} of 5"
 
 
+def _noticed(verb: str) -> Callable[[Mapping[str, Any]], str]:
+    def tell(properties: Mapping[str, Any]) -> str:
+        promise = CLOCKS.get(properties.get("clock", ""), "promise")
+        return " ".join(filter(None, ("Complaint", properties.get("reference"), verb, "its", promise)))
+
+    return tell
+
+
+CLOCKS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "acknowledge": "promise to be acknowledged",
+        "first_response": "promise of a first response",
+        "resolution": "promise of a resolution",
+    }
+)
+"""What people call what is promised about a complaint."""
+
+
 def rated(kind: str, properties: Mapping[str, Any]) -> str:
     """The rating of an answer on its scale: "9 of 10", "2 of 5, where lower is better"."""
     _, high, lower_is_better = scale_of(kind, properties)
@@ -111,6 +129,8 @@ _OWN_WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = MappingPro
         "social_mention": _mentioned,
         "points_redeemed": _redeemed,
         "band_changed": _fell_or_rose,
+        "complaint_warned": _noticed("is about to miss"),
+        "complaint_breached": _noticed("missed"),
         **{kind: _answered(kind) for kind in SCALES},
     }
 )

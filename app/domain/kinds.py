@@ -159,6 +159,7 @@ _ALL = (
     Kind("band_changed", None, "Band changed", server_only=True),
     Kind("tier_changed", None, "Tier changed", server_only=True),
     Kind("points_expiring", None, "Points expiring", server_only=True),
+    Kind("complaint_warned", None, "Complaint clock runs out", server_only=True),
     Kind("complaint_breached", None, "Complaint clock breached", server_only=True),
     Kind("customer_merged", None, "Customers merged", server_only=True),
 )

@@ -10,12 +10,14 @@ from uuid import UUID
 import asyncpg
 from pydantic_core import from_json
 
-from app.domain.context import Answer, OpenComplaint, OpenFollowUp, RecentTouchpoint, Remark
+from app.domain.context import Answer, OpenCase, OpenComplaint, OpenFollowUp, RecentTouchpoint, Remark
 from app.domain.customers import HeldIdentifier, Profile
 from app.domain.descriptions import complaint_id_of, describe, order_id_of
+from app.domain.feedback.complaint_records import PREFIX
 from app.domain.health.state import State
-from app.domain.ids import opaque_id
+from app.domain.ids import opaque_id, parse_opaque_id
 from app.domain.opinions import Override, Sentiment
+from app.storage.complaints import clocks_of
 from app.storage.opinions import opted_out
 from app.storage.states import holds
 from app.storage.timeline import PENDING, openings
@@ -57,7 +59,11 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
   ) AS recent, CASE WHEN {holds("open_sev")} THEN (
     SELECT json_agg(json_build_array(o.thread, o.source, o.id, o.occurred_at, o.severity, o.description))
     FROM ({openings("true", customer="c.id")}) o
-  ) END AS open_complaints, CASE WHEN {holds("sd180")} THEN (
+  ) END AS open_complaints, CASE WHEN {holds("open_sev")} THEN (
+    SELECT json_agg(json_build_array(k.id, k.reference, k.state, k.owner, k.clocks) ORDER BY k.id)
+    FROM complaints k
+    WHERE k.customer_id = c.id AND k.state NOT IN ('accepted', 'closed', 'merged', 'withdrawn')
+  ) END AS cases, CASE WHEN {holds("sd180")} THEN (
     SELECT json_agg(json_build_array(
       a.kind, a.source, a.id, a.occurred_at, a.properties -> 'rating', a.properties -> 'scale', a.properties -> 'text'
     ))
@@ -145,6 +151,10 @@ async def load(
 
 def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
     customer_id = row["customer_id"]
+    cases = {
+        UUID(own_id): OpenCase(reference, state, owner, clocks_of(clocks))
+        for own_id, reference, state, owner, clocks in _list(row["cases"])
+    }
     return Known(
         customer_id=customer_id,
         identity_revision=row["identity_revision"],
@@ -166,7 +176,7 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
         updated_at=row["updated_at"],
         revision=row["revision"],
         state=State.decode(row["state"]),
-        open_complaints=[_complaint(*complaint) for complaint in _list(row["open_complaints"])],
+        open_complaints=[_complaint(cases, *complaint) for complaint in _list(row["open_complaints"])],
         answers={answer[0]: _answer(*answer) for answer in _list(row["answers"])},
         recent=[_recent(labels, *touchpoint) for touchpoint in _list(row["recent"])],
         notes=[_remark(customer_id, *note) for note in _list(row["notes"])],
@@ -189,6 +199,7 @@ def _seal(row: asyncpg.Record) -> bytes:
         "override",
         "sentiment",
         "follow_ups",
+        "cases",
     )
     lists = [row[name] for name in names]
     said = "\0".join([f"{row['revision']} {row['opted_out']}", *[text or "" for text in lists]])
@@ -206,6 +217,7 @@ def _utc(text: str) -> datetime:
 
 
 def _complaint(
+    cases: Mapping[UUID, OpenCase],
     thread: str,
     source: str,
     id: str,  # noqa: A002 - a column's name
@@ -214,7 +226,11 @@ def _complaint(
     description: str | None,
 ) -> OpenComplaint:
     told = description or describe("complaint_opened", properties={"severity": severity})
-    return OpenComplaint(complaint_id_of(thread) or "", severity, _utc(opened_at), source, id, told)
+    complaint_id = complaint_id_of(thread) or ""
+    # A complaint that was only posted as a touchpoint has a name of its poster's, and no row.
+    ids = parse_opaque_id(PREFIX, complaint_id)
+    case = None if ids is None else cases.get(ids[1])
+    return OpenComplaint(complaint_id, severity, _utc(opened_at), source, id, told, case)
 
 
 def _answer(

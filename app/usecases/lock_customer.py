@@ -1,12 +1,15 @@
 """Who a reference means, for one who writes: found, and locked as the one that was found."""
 
+from datetime import datetime
+
 import asyncpg
 
 from app.domain.identifiers import Reference
+from app.domain.problems import Problem
 from app.storage import states
 from app.storage.states import StateRow
 from app.usecases.find_customer import find_customer
-from app.usecases.resolve_customers import Raced, until_settled
+from app.usecases.resolve_customers import Raced, resolve_customers, until_settled
 
 
 async def lock_customer(connection: asyncpg.Connection, reference: Reference) -> StateRow:
@@ -23,3 +26,28 @@ async def lock_customer(connection: asyncpg.Connection, reference: Reference) ->
         return locked
 
     return await until_settled(connection, found_and_locked)
+
+
+async def lock_or_create_customer(
+    connection: asyncpg.Connection, reference: Reference, now: datetime
+) -> StateRow:
+    """The same for a reference in a body: unknown identifiers are added, and when none is known a customer is created.
+
+    Raises what stands against the reference, and Unavailable `busy`.
+    """
+
+    async def resolved_and_locked() -> StateRow:
+        resolution = (await resolve_customers(connection, [reference], now))[0]
+        if isinstance(resolution, Problem):
+            raise resolution
+        locked = (await states.lock(connection, [resolution.customer_id])).get(resolution.customer_id)
+        if (
+            locked is None
+            or locked.identity_revision != resolution.identity_revision
+            or locked.merged_into is not None
+            or locked.erased_at is not None
+        ):
+            raise Raced
+        return locked
+
+    return await until_settled(connection, resolved_and_locked)

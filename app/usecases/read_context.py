@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from app.domain.context import Action, Context, with_follow_up
+from app.domain.context import Action, Context, promises, with_follow_up, with_promises
 from app.domain.customers import Customer, not_found
 from app.domain.health.flags import red_flags
 from app.domain.health.model import Model
@@ -177,23 +177,25 @@ def _context(known: Known, model: Model, now: datetime, currency: str) -> Contex
         score=health.score_exact,
         scored_at=now,
     )
+    reasons, actions = with_promises(
+        level_reasons(state, health, at, model, currency),
+        [Action(*action) for action in next_best_actions(state, health, flags, at, model)],
+        promises(known.open_complaints),
+        now,
+    )
     return Context(
         now=now,
         customer=customer,
         first_purchase_at=None if state.t_first is None else datetime.fromtimestamp(state.t_first, UTC),
         health=health,
-        reasons=level_reasons(state, health, at, model, currency),
+        reasons=reasons,
         red_flags=flags,
         value=value(state, health, at, model, minor_per_major(currency)),
         currency=currency,
         open_complaints=known.open_complaints,
         answers=known.answers,
         recent=known.recent,
-        actions=with_follow_up(
-            [Action(*action) for action in next_best_actions(state, health, flags, at, model)],
-            known.follow_ups,
-            now,
-        ),
+        actions=with_follow_up(actions, known.follow_ups, now),
         notes=known.notes,
         override=known.override if known.override is not None and known.override.holds_at(now) else None,
         sentiment=known.sentiment,

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
+from app.domain.feedback.complaint_audit import disagreements
 from app.domain.health.history import fold
 from app.domain.health.state import State
-from app.storage import identifiers, verification
+from app.storage import complaint_verification, identifiers, verification
 from app.storage.database import Database
 from app.storage.tables import APP_ROLE, APPEND_ONLY, metadata
 from app.storage.touchpoints import fact_of_row
@@ -217,6 +218,37 @@ async def _claims(database: Database) -> AsyncIterator[Page]:
         after = page[-1]
 
 
+# --- complaints -----------------------------------------------------------------------------------------------------
+
+
+async def _complaints(database: Database) -> AsyncIterator[Page]:
+    after = FIRST_ID, FIRST_ID
+    while True:
+        async with verification.snapshot(database) as connection:
+            page = await complaint_verification.complaints_after(connection, after, CUSTOMERS_PER_PAGE)
+            # Of a merged customer the log is elsewhere, of an erased one it is gone.
+            told = [row.complaint for row in page if row.stands]
+            lines = await complaint_verification.lines_of(connection, told)
+            written = await complaint_verification.written_by(connection, told)
+            holders = await complaint_verification.holders(connection, told)
+        differences: list[Difference] = []
+        for complaint, next_due_at, stands in page:
+            if not stands:
+                continue
+            touchpoints = written.get(complaint.public_id, {})
+            found = disagreements(complaint, lines.get(complaint.id, ()), touchpoints, next_due_at)
+            if holders.get(complaint.reference) != (complaint.customer_id, complaint.id):
+                found.append("nobody finds it by its reference")
+            differences += [
+                Difference(f"complaint {complaint.public_id}: {what}", complaint.customer_id)
+                for what in found
+            ]
+        yield Page(len(page), differences)
+        if len(page) < CUSTOMERS_PER_PAGE:
+            return
+        after = page[-1].complaint.customer_id, page[-1].complaint.id
+
+
 # --- the server -----------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +308,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("orphans", "each touchpoint has its customer, each customer a state", _orphans, "customers"),
     Check("identifiers", "each identifier is claimed by its customer", _identifiers, "customer_identifiers"),
     Check("claims", "each claim stands beside its customer", _claims, "identifier_claims"),
+    Check("complaints", "each complaint is what its log and its touchpoints say", _complaints, "complaints"),
     Check("append-only", "the service's role cannot change the log", _append_only),
     Check("durability", "what is committed survives a crash", _durability),
 )

@@ -1,7 +1,7 @@
 """Answers, their revisions, and follow-ups
 
 Revision ID: 20261122f
-Revises: 20261122d
+Revises: 20261122e
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "20261122f"
-down_revision = "20261122d"
+down_revision = "20261122e"
 branch_labels = None
 depends_on = None
 

@@ -18,7 +18,7 @@ from app.settings import Settings
 from app.usecases.keyring import Keyring
 from tests.api.conftest import ADMIN_KEY, Service
 
-PUBLIC = {"/healthz", "/readyz", "/metrics"}
+PUBLIC = {"/healthz", "/readyz", "/metrics", "/s/{token}/complaint"}
 UNDOCUMENTED = {
     "/docs",
     "/docs/start.js",

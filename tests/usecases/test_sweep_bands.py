@@ -182,6 +182,10 @@ class _Counting:
         await self._database.step(self._connection)
         return await self._connection.fetch(*arguments)
 
+    async def fetchrow(self, *arguments: Any) -> Any:
+        await self._database.step(self._connection)
+        return await self._connection.fetchrow(*arguments)
+
     async def execute(self, *arguments: Any) -> Any:
         await self._database.step(self._connection)
         return await self._connection.execute(*arguments)

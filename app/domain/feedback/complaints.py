@@ -156,6 +156,12 @@ def reprioritised(
     return _after(replace(case, severity=severity, version=case.version + 1), pairs)
 
 
+def handed_over(case: Case, *, expected_version: int) -> Deed:
+    """The case in other hands: a change of its own, and the clocks go on. Raises Conflict `version_conflict`."""
+    _check_version(case, expected_version)
+    return Deed(replace(case, version=case.version + 1))
+
+
 def answered(case: Case, *, at: datetime, calendar: Calendar) -> Deed:
     """The case after its first answer in substance (a message, not the acknowledgement). The version stays."""
     return _after(

@@ -2,13 +2,21 @@
 same tables run on plain PostgreSQL and, co-located by customer_id, on Citus. One module per subject.
 """
 
+from app.storage.tables import complaints
 from app.storage.tables.base import metadata
 from app.storage.tables.core import api_keys
 from app.storage.tables.feedback import feedback
 
-__all__ = ["APPEND_ONLY", "APP_ROLE", "PRIVACY_ROLE", "api_keys", "feedback", "metadata"]
+__all__ = ["APPEND_ONLY", "APP_ROLE", "PRIVACY_ROLE", "api_keys", "complaints", "feedback", "metadata"]
 
-APPEND_ONLY = ("touchpoints", "touchpoint_voids", "scoring_model_publications", "feedback_revisions")
+APPEND_ONLY = (
+    "touchpoints",
+    "touchpoint_voids",
+    "scoring_model_publications",
+    "feedback_revisions",
+    "complaint_log",
+    "compensations",
+)
 """Tables that the service's role may only read and add to."""
 
 APP_ROLE = "rapport_app"
