@@ -39,8 +39,8 @@ async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Wat
         model = ActiveModel(database)
         await model.refresh()
         # What waited for a worker is done first; and a database that is not there is said at once.
-        swept = await sweep_bands(database, model.current, datetime.now(UTC))
         watched = await watch_complaints(database, model.current, datetime.now(UTC))
+        swept = await sweep_bands(database, model.current, datetime.now(UTC))
         if not once:
             pause = settings.sweep_seconds or PAUSE_SECONDS
             await _until_stopped(
