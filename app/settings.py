@@ -1,11 +1,28 @@
 """The one place that reads the environment: RAPPORT_* variables, frozen once the process has started."""
 
+import re
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.domain import keys, money
+
+
+_LEAST_SECRET = 32
+
+
+def _parse_secrets(text: str) -> dict[str, bytes]:
+    """`key_id:secret` with commas between. ValueError says what is wrong without repeating any of it."""
+    found: dict[str, bytes] = {}
+    for part in text.split(","):
+        key_id, colon, secret = part.strip().partition(":")
+        if not colon or not re.fullmatch(r"[a-z0-9]{1,16}", key_id, re.ASCII) or key_id in found:
+            raise ValueError("not `key_id:secret`, with key ids of 1 to 16 of a-z and 0-9, each once")
+        if len(secret.encode()) < _LEAST_SECRET:
+            raise ValueError(f"a secret must have at least {_LEAST_SECRET} characters")
+        found[key_id] = secret.encode()
+    return found
 
 
 class Settings(BaseSettings):
@@ -36,6 +53,21 @@ class Settings(BaseSettings):
     shop_currency: str = Field(
         "EUR",
         description="ISO 4217 code in which the shop reports; other currencies need an `exchange_rate`.",
+    )
+    public_url: str | None = Field(
+        None,
+        description="Where customers reach this service, as `https://feedback.shop.example`; links begin with it. "
+        "Empty: the address that the caller of the API used.",
+    )
+    link_secrets: SecretStr | None = Field(
+        None,
+        description="What signs links: `key_id:secret`, several with commas between; the first signs, all are read. "
+        "A secret has at least 32 characters. Empty: one that the database keeps.",
+    )
+    household_pepper: SecretStr | None = Field(
+        None,
+        description="What hides the households of surveys in the database; changing it forgets them. "
+        "Empty: one that the database keeps.",
     )
     log_level: str = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR; logs are JSON lines on stderr."
@@ -87,6 +119,31 @@ class Settings(BaseSettings):
         if value is not None and not keys.is_well_formed(value.get_secret_value()):
             raise ValueError("malformed: `rapport keys new` prints a well-formed one")
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+            raise ValueError("not an address like https://feedback.shop.example")
+        return None if value is None else value.rstrip("/")
+
+    @field_validator("link_secrets")
+    @classmethod
+    def _link_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _parse_secrets(value.get_secret_value())
+        return value
+
+    @field_validator("household_pepper")
+    @classmethod
+    def _long_pepper(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _LEAST_SECRET:
+            raise ValueError(f"must have at least {_LEAST_SECRET} characters")
+        return value
+
+    def signing_secrets(self) -> dict[str, bytes]:
+        """The secrets of links by their key ids, the one that signs first; empty when none is set."""
+        return {} if self.link_secrets is None else _parse_secrets(self.link_secrets.get_secret_value())
 
     @field_validator("lanes")
     @classmethod

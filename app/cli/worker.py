@@ -1,4 +1,4 @@
-"""`rapport worker`: sweeps of the bands in a process of their own, until somebody stops it."""
+"""`rapport worker`: sweeps of the bands and of the surveys in a process of their own, until somebody stops it."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,9 @@ from app.cli import environment
 from app.settings import Settings
 from app.usecases.fresh import keep_fresh
 from app.usecases.models.active_model import ActiveModel
+from app.usecases.surveys.keep_surveying import keep_surveying, survey_once
+from app.usecases.surveys.signing import Signing
+from app.usecases.surveys.sweep_surveys import SurveysSwept
 from app.usecases.sweep_bands import Swept, keep_sweeping, sweep_bands
 
 PAUSE_SECONDS: Final = 30.0
@@ -28,20 +31,30 @@ def work(*, once: bool) -> None:
     with environment.database(settings) as urls:
         swept = environment.run(_work(urls.app, settings, once=once))
     if once:
-        typer.echo(", ".join(f"{name}: {count}" for name, count in asdict(swept).items()))
+        for what, counts in zip(("bands", "surveys"), swept, strict=True):
+            said = ", ".join(f"{name}: {count}" for name, count in asdict(counts).items())
+            typer.echo(said if what == "bands" else f"{what}: {said}")
 
 
-async def _work(url: str, settings: Settings, *, once: bool) -> Swept:
+async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, SurveysSwept]:
     async with environment.opened(url) as database:
         model = ActiveModel(database)
         await model.refresh()
         # What waited for a worker is done first; and a database that is not there is said at once.
         swept = await sweep_bands(database, model.current, datetime.now(UTC))
+        pepper = settings.household_pepper
+        signing = Signing(
+            database, settings.signing_secrets(), None if pepper is None else pepper.get_secret_value()
+        )
+        asked = await survey_once(database, signing, datetime.now(UTC))
         if not once:
+            pause = settings.sweep_seconds or PAUSE_SECONDS
             await _until_stopped(
-                keep_sweeping(database, model, settings.sweep_seconds or PAUSE_SECONDS), keep_fresh([model])
+                keep_sweeping(database, model, pause),
+                keep_surveying(database, signing, pause),
+                keep_fresh([model]),
             )
-    return swept
+    return swept, asked
 
 
 async def _until_stopped(*work: Coroutine[Any, Any, None]) -> None:

@@ -18,8 +18,11 @@ REFERENCE = {
     "scoring_model_publications",
     "state_replays",
     "touchpoint_kinds",
+    "surveys",
+    "survey_looks",
+    "kept_secrets",
 }
-GLOBAL_KEYS = {"identifier_claims", "idempotency_keys"}
+GLOBAL_KEYS = {"identifier_claims", "idempotency_keys", "survey_scopes"}
 
 each_table = pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
 each_scoped_table = pytest.mark.parametrize("table", SCOPED, ids=lambda table: table.name)

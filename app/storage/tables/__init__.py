@@ -2,10 +2,11 @@
 same tables run on plain PostgreSQL and, co-located by customer_id, on Citus. One module per subject.
 """
 
+from app.storage.tables import surveys
 from app.storage.tables.base import metadata
 from app.storage.tables.core import api_keys
 
-__all__ = ["APPEND_ONLY", "APP_ROLE", "PRIVACY_ROLE", "api_keys", "metadata"]
+__all__ = ["APPEND_ONLY", "APP_ROLE", "PRIVACY_ROLE", "api_keys", "metadata", "surveys"]
 
 APPEND_ONLY = ("touchpoints", "touchpoint_voids", "scoring_model_publications")
 """Tables that the service's role may only read and add to."""

@@ -1,0 +1,96 @@
+"""From a link to what it shows: reads alone, because scanners of mail follow every link."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from app.domain.feedback.answers import recipient
+from app.domain.feedback.invitations import EDIT_WINDOW, check_open
+from app.domain.feedback.links import Link
+from app.domain.feedback.surveys import Survey
+from app.domain.problems import Conflict, NotFound
+from app.storage import customers, invitations, states, surveys
+from app.storage.invitations import StoredInvitation
+from app.storage.states import StateRow
+from app.usecases.resolve_customers import Raced, until_settled
+
+
+class Shown(NamedTuple):
+    """What an answer page is made of. `customer_id`: whose answer it will be; `language`: theirs, if known."""
+
+    customer_id: UUID
+    survey: Survey
+    row: StoredInvitation
+    language: str | None
+
+
+async def show_invitation(connection: asyncpg.Connection, link: Link, now: datetime) -> Shown:
+    """What the link leads to, while it can be answered or its answer changed. Writes nothing.
+
+    Raises Gone `erased`, `link_expired` or `invitation_cancelled`, Conflict `answer_final`, NotFound `link_not_found`.
+    """
+    found = await customers.identities(connection, [link.customer_id])
+    if link.customer_id not in found:
+        raise leads_nowhere()
+    identity = found[link.customer_id]
+    customer_id = recipient(
+        identity.customer_id, merged_into=identity.merged_into, erased=identity.erased_at is not None
+    )
+    row = await find_invitation(connection, link, customer_id)
+    stored = await surveys.find(connection, row.survey)
+    if stored is None:
+        raise leads_nowhere()
+    if row.answered_at is None:
+        check_open(row.invitation(), now)
+    elif now - row.answered_at >= EDIT_WINDOW:
+        raise answer_final()
+    return Shown(
+        customer_id, stored.survey, row, await invitations.language(connection, customer_id)
+    )
+
+
+async def find_invitation(
+    connection: asyncpg.Connection, link: Link, customer_id: UUID
+) -> StoredInvitation:
+    """The invitation of a link: the customer's of the link, or the survivor's after a merge. Raises NotFound."""
+    row = await invitations.find(connection, link.customer_id, link.resource_id)
+    if row is None and customer_id != link.customer_id:
+        row = await invitations.find(connection, customer_id, link.resource_id)
+    if row is None:
+        raise leads_nowhere()
+    return row
+
+
+async def lock_recipient(connection: asyncpg.Connection, customer_id: UUID) -> StateRow:
+    """The state row of whose answer it is, locked: the customer's, or the survivor's after a merge.
+
+    Raises Gone `erased`, NotFound `link_not_found`.
+    """
+
+    async def found_and_locked() -> StateRow:
+        found = (await customers.identities(connection, [customer_id])).get(customer_id)
+        if found is None:
+            raise leads_nowhere()
+        wanted = {customer_id, found.merged_into or customer_id}
+        locked = await states.lock(connection, sorted(wanted))
+        row = locked[customer_id]
+        if row.merged_into != found.merged_into:
+            raise Raced
+        survivor = locked[row.merged_into or customer_id]
+        gone = row.erased_at is not None or survivor.erased_at is not None
+        recipient(customer_id, merged_into=row.merged_into, erased=gone)
+        return survivor
+
+    return await until_settled(connection, found_and_locked)
+
+
+def leads_nowhere() -> NotFound:
+    """The same as for a token that is not ours."""
+    return NotFound("link_not_found", "This link does not lead anywhere.")
+
+
+def answer_final() -> Conflict:
+    """As the domain says it to a POST."""
+    return Conflict("answer_final", "An answer can be changed for 24 hours.")
