@@ -1,13 +1,13 @@
 """The one place that reads the environment: RAPPORT_* variables, frozen once the process has started."""
 
 import re
+import zoneinfo
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.domain import keys, money
-
 
 _LEAST_SECRET = 32
 
@@ -69,6 +69,10 @@ class Settings(BaseSettings):
         description="What hides the households of surveys in the database; changing it forgets them. "
         "Empty: one that the database keeps.",
     )
+    shop_time_zone: str = Field(
+        "UTC",
+        description="IANA name of the zone in which the shop's days begin, for figures by day, week or month.",
+    )
     log_level: str = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR; logs are JSON lines on stderr."
     )
@@ -111,6 +115,13 @@ class Settings(BaseSettings):
     def _known_currency(cls, value: str) -> str:
         if value not in money.EXPONENTS:
             raise ValueError("not an ISO 4217 currency code")
+        return value
+
+    @field_validator("shop_time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in zoneinfo.available_timezones():
+            raise ValueError("not an IANA time zone, such as Europe/Berlin")
         return value
 
     @field_validator("admin_key")

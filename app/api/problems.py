@@ -30,6 +30,7 @@ STATUS: Final[Mapping[type[Problem], int]] = {
     domain.Forbidden: 403,
     domain.NotFound: 404,
     domain.Conflict: 409,
+    domain.Gone: 410,
     domain.Stale: 412,
     domain.TooLarge: 413,
     domain.Unsupported: 415,

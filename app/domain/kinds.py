@@ -146,6 +146,7 @@ _ALL = (
     Kind("csat", "satisfaction", "CSAT answer", needs=("rating",), check=_answer("csat")),
     Kind("ces", "satisfaction", "CES answer", needs=("rating",), check=_answer("ces")),
     Kind("review", "satisfaction", "Review", needs=("rating",), check=_answer("review")),
+    Kind("comment", None, "Comment"),
     Kind("social_mention", "satisfaction", "Social mention", needs=("sentiment",), check=_sentiment),
     Kind("referral", "advocacy", "Referral", check=_identifier("referred")),
     Kind("review_public", "advocacy", "Public review"),

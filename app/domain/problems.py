@@ -52,6 +52,10 @@ class Conflict(Problem):
     """The request contradicts what is stored."""
 
 
+class Gone(Problem):
+    """What was named existed and is over for good: an expired link, an erased person."""
+
+
 class Stale(Problem):
     """The caller decided on an older version of the resource (If-Match)."""
 

@@ -14,9 +14,12 @@ from app.storage.opinions import opted_out
 from app.storage.states import holds
 
 _COLUMNS: Final = """
-  customer_id, id, survey, kind, channel, about, occasion_key, scope_key, state, suppressed_by, held_back, next_eligible_at,
-  send_at, decided_at, expires_at, sent_at, remind_at, reminded_at, answered_at, created_by, created_at, updated_at
+  customer_id, id, survey, kind, channel, about, occasion_key, scope_key, state, suppressed_by, held_back,
+  next_eligible_at, send_at, decided_at, expires_at, sent_at, remind_at, reminded_at, answered_at, created_by,
+  created_at, updated_at
 """
+PREFIX: Final = "inv"
+"""Of ids on the wire."""
 MOST_ASKED: Final = 1000
 """The newest invitations of a customer that a decision looks at: more than any limits let through in two years."""
 
@@ -169,7 +172,10 @@ _ASKED = f"""
 SELECT coalesce(i.sent_at, i.send_at), i.kind, i.survey, i.about, i.id
 FROM survey_invitations i
 WHERE i.customer_id = $1
-  AND (i.state IN ('queued', 'sent', 'delivered', 'opened', 'answered') OR i.state = 'expired' AND i.sent_at IS NOT NULL)
+  AND (
+    i.state IN ('queued', 'sent', 'delivered', 'opened', 'answered')
+    OR i.state = 'expired' AND i.sent_at IS NOT NULL
+  )
 ORDER BY i.id DESC
 LIMIT {MOST_ASKED}
 """  # noqa: S608 - a number
@@ -215,7 +221,7 @@ async def lock_scope(connection: asyncpg.Connection, scope_key: str) -> dict[UUI
         "INSERT INTO survey_scopes (scope_key) VALUES ($1) ON CONFLICT DO NOTHING", scope_key
     )
     text = await connection.fetchval(
-        "SELECT asked FROM survey_scopes WHERE scope_key = $1 FOR UPDATE", scope_key
+        "SELECT asked::text FROM survey_scopes WHERE scope_key = $1 FOR UPDATE", scope_key
     )
     found: Mapping[str, Mapping[str, Any]] = json.loads(text)
     return {
@@ -318,12 +324,6 @@ FIRST: Final = Mark(datetime.fromisoformat("1970-01-01T00:00:00+00:00"), UUID(in
 
 
 # --- links ----------------------------------------------------------------------------------------------------------
-
-
-async def language(connection: asyncpg.Connection, customer_id: UUID) -> str | None:
-    """The customer's language, as a BCP 47 tag."""
-    found: str | None = await connection.fetchval("SELECT language FROM customers WHERE id = $1", customer_id)
-    return found
 
 
 async def unsubscribed_before(connection: asyncpg.Connection, customer_id: UUID) -> int:

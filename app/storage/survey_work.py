@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.domain.feedback.subjects import of_touchpoint
 from app.storage.states import holds
 from app.storage.touchpoints import standing
 
@@ -32,8 +33,8 @@ class Occasion(NamedTuple):
 
     @property
     def about(self) -> str:
-        """The order or the complaint that it names, else the touchpoint itself."""
-        return self.thread or f"{self.place.source}/{self.place.id}"
+        """The order that it names, else the touchpoint itself."""
+        return of_touchpoint(self.place.source, self.place.id, self.thread)
 
 
 class Look(NamedTuple):
@@ -65,9 +66,7 @@ ORDER BY page.received_at, page.customer_id, page.source, page.id
 """  # noqa: S608 - a condition of this package
 
 
-async def occasions(
-    connection: asyncpg.Connection, after: Place, kinds: Collection[str], page: int
-) -> Look:
+async def occasions(connection: asyncpg.Connection, after: Place, kinds: Collection[str], page: int) -> Look:
     """The touchpoints of these kinds in the next `page` rows of the log; taken back ones are left out."""
     rows = await connection.fetch(_OCCASIONS, *after, page, list(kinds))
     found = [Occasion(Place(*row[:4]), *row[4:7]) for row in rows if row["wanted"]]

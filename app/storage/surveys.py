@@ -14,6 +14,10 @@ _COLUMNS: Final = """
   code, kind, question, scale, channel, trigger, limits, active, revision, triggered_since, seeded_after, created_at,
   updated_at
 """
+# As text: the pool for single transactions would decode JSON, the bare connections would not.
+_READ: Final = _COLUMNS.replace("scale", "scale::text").replace("trigger,", "trigger::text,").replace(
+    "limits", "limits::text"
+)
 
 
 class StoredSurvey(NamedTuple):
@@ -33,7 +37,7 @@ class StoredSurvey(NamedTuple):
 async def find(connection: asyncpg.Connection, code: str) -> StoredSurvey | None:
     """The survey of this code."""
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM surveys WHERE code = $1",  # noqa: S608 - columns of this module
+        f"SELECT {_READ} FROM surveys WHERE code = $1",  # noqa: S608 - columns of this module
         code,
     )
     return None if row is None else _stored(row)
@@ -42,7 +46,7 @@ async def find(connection: asyncpg.Connection, code: str) -> StoredSurvey | None
 async def lock(connection: asyncpg.Connection, code: str) -> StoredSurvey | None:
     """The same, and nobody else changes it until the transaction ends."""
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM surveys WHERE code = $1 FOR UPDATE",  # noqa: S608 - columns of this module
+        f"SELECT {_READ} FROM surveys WHERE code = $1 FOR UPDATE",  # noqa: S608 - columns of this module
         code,
     )
     return None if row is None else _stored(row)
@@ -51,7 +55,7 @@ async def lock(connection: asyncpg.Connection, code: str) -> StoredSurvey | None
 async def after(connection: asyncpg.Connection, code: str, limit: int) -> list[StoredSurvey]:
     """The next surveys in the order of their codes."""
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM surveys WHERE code > $1 ORDER BY code LIMIT $2",  # noqa: S608 - as above
+        f"SELECT {_READ} FROM surveys WHERE code > $1 ORDER BY code LIMIT $2",  # noqa: S608 - as above
         code,
         limit,
     )
@@ -61,7 +65,7 @@ async def after(connection: asyncpg.Connection, code: str, limit: int) -> list[S
 async def triggered(connection: asyncpg.Connection) -> list[StoredSurvey]:
     """The active surveys that something sets off. A shop has a handful."""
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM surveys WHERE active AND trigger IS NOT NULL ORDER BY code"  # noqa: S608 - as above
+        f"SELECT {_READ} FROM surveys WHERE active AND trigger IS NOT NULL ORDER BY code"  # noqa: S608 - as above
     )
     return [_stored(row) for row in rows]
 

@@ -1,7 +1,7 @@
 """Surveys, invitations to them, households, and secrets that the service keeps
 
 Revision ID: 20261122s
-Revises: 20261122d
+Revises: 20261122f
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "20261122s"
-down_revision = "20261122d"
+down_revision = "20261122f"
 branch_labels = None
 depends_on = None
 

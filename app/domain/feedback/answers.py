@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from app.domain.feedback.refusals import Gone, refused
+from app.domain.feedback.refusals import refused
 from app.domain.feedback.scales import Group, Scale, checked_rating, group_of, is_low, normalised, scale_for
-from app.domain.problems import Conflict
+from app.domain.problems import Conflict, Gone, NotFound
 
 LONGEST_TEXT: Final = 10_000
+EDIT_WINDOW: Final = timedelta(hours=24)
 SURVEY_SOURCE: Final = "survey"
 """The source of answers that came over an invitation's link."""
 
@@ -124,8 +125,29 @@ def check_same(stored_digest: bytes, digest: bytes) -> None:
 def recipient(customer_id: UUID, *, merged_into: UUID | None, erased: bool) -> UUID:
     """Whose answer it is: after a merge that of the survivor. Raises Gone `erased` after an erasure."""
     if erased:
-        raise Gone("erased", "This person's data were erased; nothing is stored about them.")
+        raise gone()
     return customer_id if merged_into is None else merged_into
+
+
+def gone() -> Gone:
+    """The person whose answer it is was erased."""
+    return Gone("erased", "This person's data were erased; nothing is stored about them.")
+
+
+def answer_not_found() -> NotFound:
+    """No such answer, whoever may have given it."""
+    return NotFound("feedback_not_found", "There is no such answer.")
+
+
+def check_editable(received_at: datetime, now: datetime) -> None:
+    """An answer can be changed for 24 hours. Raises Conflict `answer_final`."""
+    if now - received_at >= EDIT_WINDOW:
+        raise answer_final()
+
+
+def answer_final() -> Conflict:
+    """It has stood for 24 hours."""
+    return Conflict("answer_final", "An answer can be changed for 24 hours.")
 
 
 def counted(answers: Iterable[Counting]) -> list[Counting]:

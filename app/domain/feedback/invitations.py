@@ -1,13 +1,14 @@
 """One invitation to one survey: sent, reminded once, answered once, edited for a day."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Literal, NamedTuple, get_args
 
-from app.domain.feedback.refusals import Gone, refused
+from app.domain.feedback.answers import EDIT_WINDOW, answer_final
+from app.domain.feedback.refusals import refused
 from app.domain.feedback.scales import Scale
 from app.domain.feedback.surveys import Decision, Limits
-from app.domain.problems import Conflict, NotFound
+from app.domain.problems import Conflict, Gone, NotFound
 
 State = Literal[
     "queued", "suppressed", "sent", "delivered", "opened", "bounced", "answered", "expired", "cancelled"
@@ -15,7 +16,6 @@ State = Literal[
 Report = Literal["sent", "delivered", "opened", "bounced"]
 
 STATES: Final[tuple[State, ...]] = get_args(State)
-EDIT_WINDOW: Final = timedelta(hours=24)
 _PROGRESS: Final[tuple[State, ...]] = ("queued", "sent", "delivered", "opened")
 _REPORTS: Final[tuple[Report, ...]] = get_args(Report)
 _LONGEST_RATING: Final = 4
@@ -92,7 +92,7 @@ def answered(invitation: Invitation, now: datetime) -> Answering:
     """
     if invitation.answered_at is not None:
         if now - invitation.answered_at >= EDIT_WINDOW:
-            raise Conflict("answer_final", "An answer can be changed for 24 hours.")
+            raise answer_final()
         return Answering(invitation, "update")
     check_open(invitation, now)
     return Answering(replace(invitation, state="answered", answered_at=now), "store")

@@ -17,8 +17,7 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
-from app.domain.feedback.refusals import Gone
-from app.domain.problems import NotFound
+from app.domain.problems import Gone, NotFound
 
 Purpose = Literal["answer", "unsubscribe", "complaint"]
 

@@ -1,8 +1,4 @@
-from app.domain.problems import Fault, Invalid, Problem
-
-
-class Gone(Problem):
-    """What was named existed and is over for good: an expired link, an erased person. 410 on the wire."""
+from app.domain.problems import Fault, Invalid
 
 
 def refused(pointer: str, code: str, rule: str) -> Invalid:

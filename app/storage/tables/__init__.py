@@ -2,13 +2,22 @@
 same tables run on plain PostgreSQL and, co-located by customer_id, on Citus. One module per subject.
 """
 
-from app.storage.tables import surveys
 from app.storage.tables.base import metadata
 from app.storage.tables.core import api_keys
+from app.storage.tables.feedback import feedback
+from app.storage.tables.surveys import survey_invitations
 
-__all__ = ["APPEND_ONLY", "APP_ROLE", "PRIVACY_ROLE", "api_keys", "metadata", "surveys"]
+__all__ = [
+    "APPEND_ONLY",
+    "APP_ROLE",
+    "PRIVACY_ROLE",
+    "api_keys",
+    "feedback",
+    "metadata",
+    "survey_invitations",
+]
 
-APPEND_ONLY = ("touchpoints", "touchpoint_voids", "scoring_model_publications")
+APPEND_ONLY = ("touchpoints", "touchpoint_voids", "scoring_model_publications", "feedback_revisions")
 """Tables that the service's role may only read and add to."""
 
 APP_ROLE = "rapport_app"

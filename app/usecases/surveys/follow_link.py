@@ -6,24 +6,26 @@ from uuid import UUID
 
 import asyncpg
 
-from app.domain.feedback.answers import recipient
-from app.domain.feedback.invitations import EDIT_WINDOW, check_open
+from app.domain.feedback.answers import SURVEY_SOURCE, NaturalKey, check_editable, natural_key, recipient
+from app.domain.feedback.invitations import check_open
 from app.domain.feedback.links import Link
 from app.domain.feedback.surveys import Survey
-from app.domain.problems import Conflict, NotFound
-from app.storage import customers, invitations, states, surveys
-from app.storage.invitations import StoredInvitation
+from app.domain.ids import opaque_id
+from app.domain.problems import NotFound
+from app.storage import customers, feedback, invitations, states, surveys
+from app.storage.invitations import PREFIX, StoredInvitation
 from app.storage.states import StateRow
 from app.usecases.resolve_customers import Raced, until_settled
 
 
 class Shown(NamedTuple):
-    """What an answer page is made of. `customer_id`: whose answer it will be; `language`: theirs, if known."""
+    """What an answer page is made of. `customer_id`: whose answer it will be; `rating` and `text`: what they gave."""
 
     customer_id: UUID
     survey: Survey
     row: StoredInvitation
-    language: str | None
+    rating: int | None
+    text: str | None
 
 
 async def show_invitation(connection: asyncpg.Connection, link: Link, now: datetime) -> Shown:
@@ -44,16 +46,37 @@ async def show_invitation(connection: asyncpg.Connection, link: Link, now: datet
         raise leads_nowhere()
     if row.answered_at is None:
         check_open(row.invitation(), now)
-    elif now - row.answered_at >= EDIT_WINDOW:
-        raise answer_final()
+        return Shown(customer_id, stored.survey, row, None, None)
+    check_editable(row.answered_at, now)
+    known = await feedback.by_key(connection, customer_id, answer_key(row))
+    answer = None if known is None else known.answer
     return Shown(
-        customer_id, stored.survey, row, await invitations.language(connection, customer_id)
+        customer_id,
+        stored.survey,
+        row,
+        None if answer is None else answer.rating,
+        None if answer is None else answer.text,
     )
 
 
-async def find_invitation(
-    connection: asyncpg.Connection, link: Link, customer_id: UUID
-) -> StoredInvitation:
+def answer_key(row: StoredInvitation) -> NaturalKey:
+    """The natural key of the answer to an invitation, whoever passes it on."""
+    own_id = opaque_id(PREFIX, row.customer_id, row.id)
+    return natural_key(source=SURVEY_SOURCE, source_id=None, invitation_id=own_id, fresh_id="")
+
+
+async def show_unsubscription(connection: asyncpg.Connection, link: Link) -> bool:
+    """Whether whom the link belongs to is unsubscribed already. Writes nothing. Raises Gone `erased`, NotFound."""
+    identity = (await customers.identities(connection, [link.customer_id])).get(link.customer_id)
+    if identity is None:
+        raise leads_nowhere()
+    customer_id = recipient(
+        identity.customer_id, merged_into=identity.merged_into, erased=identity.erased_at is not None
+    )
+    return (await invitations.contact(connection, customer_id)).opted_out
+
+
+async def find_invitation(connection: asyncpg.Connection, link: Link, customer_id: UUID) -> StoredInvitation:
     """The invitation of a link: the customer's of the link, or the survivor's after a merge. Raises NotFound."""
     row = await invitations.find(connection, link.customer_id, link.resource_id)
     if row is None and customer_id != link.customer_id:
@@ -89,8 +112,3 @@ async def lock_recipient(connection: asyncpg.Connection, customer_id: UUID) -> S
 def leads_nowhere() -> NotFound:
     """The same as for a token that is not ours."""
     return NotFound("link_not_found", "This link does not lead anywhere.")
-
-
-def answer_final() -> Conflict:
-    """As the domain says it to a POST."""
-    return Conflict("answer_final", "An answer can be changed for 24 hours.")

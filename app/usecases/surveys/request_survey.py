@@ -1,16 +1,18 @@
 """A caller wants a customer asked a survey now."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 
+from app.domain.feedback.subjects import subject_key
 from app.domain.identifiers import Reference
 from app.domain.ids import uuid7
-from app.domain.problems import Conflict, Problem
-from app.storage import states, surveys
+from app.domain.problems import Conflict
+from app.storage import surveys
 from app.storage.invitations import StoredInvitation
-from app.storage.states import StateRow
-from app.usecases.resolve_customers import Raced, resolve_customers, until_settled
+from app.usecases.feedback.lock_recipient import lock_recipient
 from app.usecases.surveys.define_survey import survey_not_found
 from app.usecases.surveys.invite import invite
 
@@ -19,7 +21,7 @@ async def request_survey(
     connection: asyncpg.Connection,
     reference: Reference,
     code: str,
-    about: str | None,
+    about: str | Mapping[str, Any] | None,
     *,
     pepper: bytes,
     by: str,
@@ -27,8 +29,8 @@ async def request_survey(
 ) -> StoredInvitation:
     """The invitation, queued or suppressed. A customer whom nobody knows is created.
 
-    Raises NotFound `survey_not_found` or `customer_not_found`, Conflict `survey_inactive`, `identity_conflict` or
-    `erased`.
+    Raises NotFound `survey_not_found` or `customer_not_found`, Conflict `survey_inactive` or `identity_conflict`, Gone
+    `erased`, Invalid `invalid_about`.
     """
     stored = await surveys.find(connection, code)
     if stored is None:
@@ -36,24 +38,14 @@ async def request_survey(
     if not stored.active:
         raise survey_inactive()
 
-    async def resolved_and_locked() -> StateRow:
-        (found,) = await resolve_customers(connection, [reference], now)
-        if isinstance(found, Problem):
-            raise found
-        row = (await states.lock(connection, [found.customer_id])).get(found.customer_id)
-        changed = row is None or row.merged_into is not None or row.erased_at is not None
-        if row is None or changed or row.identity_revision != found.identity_revision:
-            raise Raced
-        return row
-
-    locked = await until_settled(connection, resolved_and_locked)
+    locked = await lock_recipient(connection, reference, now)
     # Whoever asks twice without an Idempotency-Key asks twice; the quiet periods are there for that.
     occasion_key = f"{code}:asked:{uuid7(int(now.timestamp() * 1000))}"
     made = await invite(
         connection,
         locked,
         stored.survey,
-        about=about,
+        about=subject_key(about),
         occasion_key=occasion_key,
         send_at=now,
         pepper=pepper,

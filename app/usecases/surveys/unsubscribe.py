@@ -33,7 +33,7 @@ async def unsubscribe(
     await withdraw(connection, waiting, now)
     # A shop may take it back (void) and the customer change their mind again: then it is another touchpoint.
     before = await invitations.unsubscribed_before(connection, locked.customer_id)
-    invitation = opaque_id("inv", link.customer_id, link.resource_id)
+    invitation = opaque_id(invitations.PREFIX, link.customer_id, link.resource_id)
     said = {"kind": KIND, "properties": {"invitation_id": invitation}}
     touchpoint = propose(
         source=SOURCE,

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.feedback.answers import Counting, answer_of, check_same, counted, natural_key, recipient
-from app.domain.feedback.refusals import Gone
 from app.domain.feedback.scales import Scale, checked_rating, group_of, is_high, is_low, normalised, scale_for
 from app.domain.health.facts import fact_of
-from app.domain.problems import Conflict, Invalid
+from app.domain.problems import Conflict, Gone, Invalid
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ADA, BOB = UUID(int=1), UUID(int=2)

@@ -17,10 +17,9 @@ from app.domain.feedback.invitations import (
     remind_at,
     reported,
 )
-from app.domain.feedback.refusals import Gone
 from app.domain.feedback.scales import Scale
 from app.domain.feedback.surveys import Decision, Limits
-from app.domain.problems import Conflict, Invalid, NotFound
+from app.domain.problems import Conflict, Gone, Invalid, NotFound
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

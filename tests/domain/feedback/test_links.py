@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.feedback.links import LONGEST_TOKEN, Link, Purpose, opened, signed, unsubscribe_headers
-from app.domain.feedback.refusals import Gone
-from app.domain.problems import NotFound
+from app.domain.problems import Gone, NotFound
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
