@@ -15,8 +15,10 @@ _COLUMNS: Final = """
   updated_at
 """
 # As text: the pool for single transactions would decode JSON, the bare connections would not.
-_READ: Final = _COLUMNS.replace("scale", "scale::text").replace("trigger,", "trigger::text,").replace(
-    "limits", "limits::text"
+_READ: Final = (
+    _COLUMNS.replace("scale", "scale::text")
+    .replace("trigger,", "trigger::text,")
+    .replace("limits", "limits::text")
 )
 
 
