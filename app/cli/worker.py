@@ -31,9 +31,12 @@ def work(*, once: bool) -> None:
     with environment.database(settings) as urls:
         swept = environment.run(_work(urls.app, settings, once=once))
     if once:
-        for what, counts in zip(("bands", "surveys"), swept, strict=True):
-            said = ", ".join(f"{name}: {count}" for name, count in asdict(counts).items())
-            typer.echo(said if what == "bands" else f"{what}: {said}")
+        bands, asked = _said(asdict(swept[0])), _said(asdict(swept[1]))
+        typer.echo(f"{bands}\nsurveys: {asked}")
+
+
+def _said(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in counts.items())
 
 
 async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, SurveysSwept]:

@@ -91,7 +91,7 @@ async def test_a_survey_is_described_read_changed_and_listed(admin: httpx.AsyncC
 
 
 @pytest.mark.parametrize(
-    ("change", "code"),
+    "change, code",
     [
         ({"code": "No!"}, "invalid_code"),
         ({"kind": "comment"}, "unknown_kind"),
@@ -187,7 +187,7 @@ async def test_a_household_that_is_asked_at_once_from_all_sides_is_asked_once(
     assert sorted(one["state"] for one in told) == ["queued"] + ["suppressed"] * 7
 
 
-async def test_what_was_wrong_with_an_invitation_is_told(service: Service, admin: httpx.AsyncClient) -> None:
+async def test_what_was_wrong_with_an_invitation_is_told(admin: httpx.AsyncClient) -> None:
     await admin.post(SURVEYS, json=ASKED)
     who = await customer(admin)
     unknown = await admin.post(INVITATIONS, json={"customer": who, "survey": "nothing"})
@@ -218,7 +218,7 @@ async def test_a_retry_with_a_key_invites_once(admin: httpx.AsyncClient) -> None
 
 
 async def test_reports_move_an_invitation_on_and_a_reminder_goes_out_once(
-    service: Service, admin: httpx.AsyncClient
+    admin: httpx.AsyncClient,
 ) -> None:
     await admin.post(SURVEYS, json=ASKED)
     told = await invite(admin, await customer(admin))
@@ -255,7 +255,7 @@ async def test_a_list_takes_two_queries_however_long_it_is(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "scope"),
+    "method, path, scope",
     [
         ("GET", SURVEYS, "feedback:read"),
         ("POST", SURVEYS, "admin"),

@@ -23,7 +23,7 @@ main{max-width:40rem;margin:0 auto;padding:1.25rem 1rem 2.5rem}
 h1{font-size:1.375rem;line-height:1.3;margin:0 0 .75rem}
 fieldset{border:0;margin:0;padding:0;min-width:0}
 legend{font-size:1.375rem;font-weight:600;line-height:1.3;padding:0;margin:0 0 1rem;overflow-wrap:anywhere}
-.points{display:grid;grid-template-columns:repeat(auto-fill,minmax(2.75rem,1fr));gap:.5rem}
+.points{display:grid;grid-template-columns:repeat(auto-fill,minmax(2.75rem,1fr));gap:.25rem}
 .point{position:relative;display:block}
 .point input{position:absolute;inset:0;width:100%;height:100%;margin:0;opacity:0;cursor:pointer}
 .point span{display:flex;align-items:center;justify-content:center;min-height:2.75rem;border:2px solid #6b7480;
@@ -33,6 +33,7 @@ border-radius:.5rem;background:#fff;font-weight:600}
 .point input:focus-visible+span,textarea:focus-visible,button:focus-visible,a:focus-visible{outline:3px solid #1b1f24;
 outline-offset:2px}
 .ends{display:flex;justify-content:space-between;gap:1rem;margin:.5rem 0 0;font-size:.9375rem;color:#3d4650}
+.ends span:last-child{text-align:right}
 .words{display:block;margin:1.25rem 0 .375rem;font-weight:600}
 textarea{display:block;width:100%;min-height:6.5rem;padding:.625rem;border:2px solid #6b7480;border-radius:.5rem;
 font:inherit;color:inherit;background:#fff}
@@ -42,7 +43,7 @@ button:hover{background:#083b87}
 .wrong{margin:0 0 1rem;padding:.75rem 1rem;border-left:4px solid #a3150f;background:#fdecea;color:#7a0f0a}
 footer{margin-top:1.25rem;font-size:.9375rem;color:#3d4650}
 a{color:#0b4fb3}
-@media (min-width:34rem){button{width:auto}.card{padding:2rem}.points{gap:.625rem}}
+@media (min-width:34rem){button{width:auto}.card{padding:2rem}.points{gap:.3125rem}}
 @media (forced-colors:active){.point input{opacity:1;position:static;width:auto;height:auto}}
 """
 _DIGEST: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
