@@ -25,6 +25,7 @@ from app.api import (
     problems,
     service,
 )
+from app.api.feedback import answers, figures, follow_ups
 from app.api.lean import stops
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
@@ -59,6 +60,10 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     notes.router,
     inviting.router,
     pages.router,
+    # Before the answers, whose ids would take its path.
+    figures.router,
+    answers.router,
+    follow_ups.router,
     voiding.router,
     kinds.router,
     models.router,

@@ -20,7 +20,16 @@ from app.api.notes import NoteOut
 from app.api.openapi import problems
 from app.api.opinions import OverrideOut, SentimentOut
 from app.api.references import NAMED_PROBLEMS, Named
-from app.domain.context import Answer, Context, OpenComplaint, RecentTouchpoint, Remark, markdown, summary
+from app.domain.context import (
+    Answer,
+    Context,
+    OpenComplaint,
+    OpenFollowUp,
+    RecentTouchpoint,
+    Remark,
+    markdown,
+    summary,
+)
 from app.domain.customers import Customer
 from app.domain.descriptions import amount_of
 from app.domain.health.facts import scale_of
@@ -110,11 +119,28 @@ class RecentTouchpointOut(BaseModel):
     pending_match: bool
 
 
+class OpenFollowUpOut(BaseModel):
+    """Somebody must call this customer after a bad answer."""
+
+    id: str
+    feedback_id: str
+    state: Literal["open", "assigned"]
+    reason: Literal["low_answer", "mixed", "negative_text"]
+    owner: str | None
+    due_at: datetime
+    overdue: bool
+
+
 class ActionOut(BaseModel):
     """Something to do, and why."""
 
     action: Literal[
-        "resolve_complaint", "call_personally", "win_back", "ask_for_feedback", "thank_and_invite"
+        "resolve_complaint",
+        "follow_up",
+        "call_personally",
+        "win_back",
+        "ask_for_feedback",
+        "thank_and_invite",
     ]
     why: str
 
@@ -128,6 +154,9 @@ class ContextOut(BaseModel):
     loyalty: dict[str, Any] | None
     open_complaints: Annotated[list[OpenComplaintOut], Field(description="The oldest first, at most 50.")]
     feedback: FeedbackOut
+    follow_ups: Annotated[
+        list[OpenFollowUpOut], Field(description="Open ones, what is due first; at most 20.")
+    ]
     consent: dict[str, Any] | None
     recent_touchpoints: Annotated[
         list[RecentTouchpointOut], Field(description="What happened last comes first.")
@@ -213,6 +242,18 @@ def _answer(answer: Answer | None) -> dict[str, Any] | None:
     }
 
 
+def _follow_up(one: OpenFollowUp, now: datetime) -> dict[str, Any]:
+    return {
+        "id": one.follow_up_id,
+        "feedback_id": one.feedback_id,
+        "state": one.state,
+        "reason": one.reason,
+        "owner": one.owner,
+        "due_at": one.due_at,
+        "overdue": one.is_overdue(now),
+    }
+
+
 def _touchpoint(row: RecentTouchpoint) -> dict[str, Any]:
     return {
         "id": row.id,
@@ -262,6 +303,7 @@ def _members(context: Context, model: str) -> dict[str, Any]:
         "feedback": {
             f"latest_{kind}": _answer(answers.get(kind)) for kind in ("nps", "csat", "ces", "review")
         },
+        "follow_ups": [_follow_up(one, context.now) for one in context.follow_ups],
         "consent": None,
         "recent_touchpoints": [_touchpoint(row) for row in context.recent],
         "next_best_actions": [{"action": action, "why": why} for action, why in context.actions],
@@ -286,6 +328,7 @@ def _etag(sealed: SealedContext, form: str, model: str) -> str:
         # Of an override the tables say all but whether it has expired.
         context.override is None,
         [action for action, _ in context.actions],
+        [one.is_overdue(context.now) for one in context.follow_ups],
     )
     digest = hashlib.blake2b(f"{seen}{form}{model}".encode(), key=sealed.seal, digest_size=12)
     return f'W/"{digest.hexdigest()}"'

@@ -53,6 +53,10 @@ TAGS: Final = [
     {"name": "customers", "description": "Who the customers are, and everything known about one of them."},
     {"name": "health", "description": "How healthy a relationship is, and the reasons."},
     {
+        "name": "feedback",
+        "description": "What customers answered, the figures with their doubt, and who calls whom back.",
+    },
+    {
         "name": "models",
         "description": "The numbers behind the score: versions, what they would change, which one is active.",
     },

@@ -72,6 +72,21 @@ class Remark(NamedTuple):
     created_at: datetime
 
 
+class OpenFollowUp(NamedTuple):
+    """Somebody must call after a bad answer. The ids are as the API shows them."""
+
+    follow_up_id: str
+    feedback_id: str
+    state: str
+    reason: str
+    owner: str | None
+    due_at: datetime
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether nobody closed it in time."""
+        return now > self.due_at
+
+
 class Action(NamedTuple):
     """What to do next, and why."""
 
@@ -103,6 +118,31 @@ class Context:
     notes: Sequence[Remark]
     override: Override | None = None
     sentiment: Sentiment | None = None
+    follow_ups: Sequence[OpenFollowUp] = ()
+
+
+_WHY_FOLLOW: Final[Mapping[str, str]] = {
+    "low_answer": "A low answer",
+    "mixed": "An answer whose words contradict its rating",
+    "negative_text": "An angry comment",
+}
+
+
+def with_follow_up(
+    actions: Sequence[Action], follow_ups: Sequence[OpenFollowUp], now: datetime
+) -> list[Action]:
+    """The actions with `follow_up` among them while somebody must call: after the open complaint, before the rest.
+
+    It was promised to the customer, so an open complaint does not put it off, nor does an opt-out.
+    """
+    if not follow_ups:
+        return list(actions)
+    first = min(follow_ups, key=lambda one: one.due_at)
+    left = (first.due_at - now).total_seconds()
+    due = f"overdue by {wording.days(-left)}" if first.is_overdue(now) else f"due in {wording.days(left)}"
+    told = Action("follow_up", f"{_WHY_FOLLOW[first.reason]} has not been followed up; {due}")
+    place = 1 if actions and actions[0].action == "resolve_complaint" else 0
+    return [*actions[:place], told, *actions[place:]]
 
 
 # --- in 80 words ----------------------------------------------------------------------------------------------------
@@ -114,7 +154,7 @@ def summary(context: Context) -> str:
     When it gets long the reasons give way first. Of what people typed only the name is repeated, cut to a few words.
     """
     who = [_who(context), _how(context), _by_hand(context)]
-    then = [_open(context), _next(context)]
+    then = [_open(context), _promised(context), _next(context)]
     left = SUMMARY_WORDS - _words(*who, *then)
     why = []
     for reason in context.reasons[:_SUMMARY_REASONS]:
@@ -170,6 +210,15 @@ def _open(context: Context) -> str:
     )
 
 
+def _promised(context: Context) -> str:
+    count = len(context.follow_ups)
+    if not count:
+        return ""
+    late = sum(one.is_overdue(context.now) for one in context.follow_ups)
+    overdue = "" if not late else ", overdue" if count == 1 else f", {late} overdue"
+    return f"1 follow-up is open{overdue}." if count == 1 else f"{count} follow-ups are open{overdue}."
+
+
 def _next(context: Context) -> str:
     if not context.actions:
         return ""
@@ -212,6 +261,7 @@ def markdown(context: Context) -> str:
         ("Customer", _customer_lines(context.customer)),
         ("Health", _health_lines(context)),
         ("Open complaints", _complaint_lines(context)),
+        ("Follow-ups", _follow_up_lines(context)),
         ("Next best actions", (f"{_spoken(action)}: {escaped(why)}" for action, why in context.actions)),
         ("Feedback", _feedback_lines(context)),
         ("Recent touchpoints", _recent_lines(context)),
@@ -278,6 +328,13 @@ def _complaint_lines(context: Context) -> Iterator[str]:
             f"Complaint {escaped(complaint.complaint_id)}, {escaped(complaint.severity)}, open for {age}: "
             f"{_quoted(complaint.description)}"
         )
+
+
+def _follow_up_lines(context: Context) -> Iterator[str]:
+    for one in context.follow_ups:
+        late = ", overdue" if one.is_overdue(context.now) else ""
+        whose = f", {escaped(one.owner)}" if one.owner else ", nobody's yet"
+        yield f"{_WHY_FOLLOW[one.reason]}{whose}, due on {_day(one.due_at)}{late}"
 
 
 def _feedback_lines(context: Context) -> Iterator[str]:

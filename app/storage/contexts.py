@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.domain.context import Answer, OpenComplaint, RecentTouchpoint, Remark
+from app.domain.context import Answer, OpenComplaint, OpenFollowUp, RecentTouchpoint, Remark
 from app.domain.customers import HeldIdentifier, Profile
 from app.domain.descriptions import complaint_id_of, describe, order_id_of
 from app.domain.health.state import State
@@ -22,6 +22,7 @@ from app.storage.timeline import PENDING, openings
 from app.storage.touchpoints import standing
 
 NOTES: Final = 5
+FOLLOW_UPS: Final = 20
 
 # Lists come as JSON arrays of arrays. Each is a range of one index of this customer's, so that what is read does not
 # grow with the log, and what the state knows to be empty is not looked for. The answers' kinds are repeated as
@@ -77,7 +78,16 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
     SELECT json_build_array(y.sentiment, y.note, y.set_by, y.set_at)
     FROM health_sentiments y
     WHERE y.customer_id = c.id
-  ) AS sentiment, {opted_out("c.id")} IS NOT NULL AS opted_out
+  ) AS sentiment, (
+    SELECT json_agg(json_build_array(u.id, u.feedback_id, u.state, u.reason, u.owner, u.due_at))
+    FROM (
+      SELECT u.id, u.feedback_id, u.state, u.reason, u.owner, u.due_at
+      FROM follow_ups u
+      WHERE u.customer_id = c.id AND u.state <> 'closed'
+      ORDER BY u.due_at
+      LIMIT {FOLLOW_UPS}
+    ) u
+  ) AS follow_ups, {opted_out("c.id")} IS NOT NULL AS opted_out
 FROM unnest($1::uuid[], $2::bigint[]) AS asked (customer_id, recent)
 CROSS JOIN LATERAL (SELECT * FROM customers c WHERE c.id = asked.customer_id OFFSET 0) c
 CROSS JOIN LATERAL (SELECT * FROM customer_states s WHERE s.customer_id = asked.customer_id OFFSET 0) s
@@ -112,6 +122,7 @@ class Known(NamedTuple):
     override: Override | None
     sentiment: Sentiment | None
     opted_out: bool
+    follow_ups: list[OpenFollowUp]
     seal: bytes
 
 
@@ -159,13 +170,23 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
         override=_override(*_list(row["override"])) if row["override"] else None,
         sentiment=_sentiment(*_list(row["sentiment"])) if row["sentiment"] else None,
         opted_out=row["opted_out"],
+        follow_ups=[_follow_up(customer_id, *one) for one in _list(row["follow_ups"])],
         seal=_seal(row),
     )
 
 
 def _seal(row: asyncpg.Record) -> bytes:
     """A digest of the row: of its state, its revision (which stands for the profile), and the lists as they came."""
-    names = ("identifiers", "notes", "recent", "open_complaints", "answers", "override", "sentiment")
+    names = (
+        "identifiers",
+        "notes",
+        "recent",
+        "open_complaints",
+        "answers",
+        "override",
+        "sentiment",
+        "follow_ups",
+    )
     lists = [row[name] for name in names]
     said = "\0".join([f"{row['revision']} {row['opted_out']}", *[text or "" for text in lists]])
     return hashlib.blake2b(row["state"] + said.encode(), digest_size=16).digest()
@@ -256,3 +277,22 @@ def _sentiment(sentiment: str, note: str | None, set_by: str, set_at: str) -> Se
 
 def _remark(customer_id: UUID, note_id: str, text: str, author: str, created_at: str) -> Remark:
     return Remark(opaque_id("note", customer_id, UUID(note_id)), text, author, _utc(created_at))
+
+
+def _follow_up(
+    customer_id: UUID,
+    own_id: str,
+    feedback_id: str,
+    state: str,
+    reason: str,
+    owner: str | None,
+    due_at: str,
+) -> OpenFollowUp:
+    return OpenFollowUp(
+        opaque_id("fu", customer_id, UUID(own_id)),
+        opaque_id("fb", customer_id, UUID(feedback_id)),
+        state,
+        reason,
+        owner,
+        _utc(due_at),
+    )

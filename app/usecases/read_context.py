@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from app.domain.context import Action, Context
+from app.domain.context import Action, Context, with_follow_up
 from app.domain.customers import Customer, not_found
 from app.domain.health.flags import red_flags
 from app.domain.health.model import Model
@@ -189,8 +189,13 @@ def _context(known: Known, model: Model, now: datetime, currency: str) -> Contex
         open_complaints=known.open_complaints,
         answers=known.answers,
         recent=known.recent,
-        actions=[Action(*action) for action in next_best_actions(state, health, flags, at, model)],
+        actions=with_follow_up(
+            [Action(*action) for action in next_best_actions(state, health, flags, at, model)],
+            known.follow_ups,
+            now,
+        ),
         notes=known.notes,
         override=known.override if known.override is not None and known.override.holds_at(now) else None,
         sentiment=known.sentiment,
+        follow_ups=known.follow_ups,
     )

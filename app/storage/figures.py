@@ -1,0 +1,126 @@
+"""Counts behind the figures of feedback: one aggregate over one index, whatever the shop has been told."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+
+import asyncpg
+
+from app.domain.feedback.scales import Scale
+
+GroupBy = Literal["survey", "channel", "agent", "tag", "day", "week", "month"]
+BUCKETS: Final[frozenset[GroupBy]] = frozenset(("day", "week", "month"))
+
+
+class Span(NamedTuple):
+    """Answers given from `start` on and before `end`."""
+
+    start: datetime
+    end: datetime
+
+
+class Count(NamedTuple):
+    """So many answers with this rating on this scale, in this group (None: without one, or not grouped)."""
+
+    group: str | None
+    scale: Scale
+    rating: int
+    answers: int
+
+
+class InvitationCounts(NamedTuple):
+    """What became of the invitations of a span; `suppressed` by reason."""
+
+    sent: int
+    bounced: int
+    answered: int
+    suppressed: Mapping[str, int]
+
+
+_GROUPS: Final[Mapping[GroupBy | None, str]] = {
+    None: "NULL::text",
+    "survey": "f.survey",
+    "channel": "f.channel",
+    "agent": "f.attributed_to",
+    # Joined afterwards: a customer with three tags counts in three groups.
+    "tag": "NULL::text",
+    **{
+        bucket: f"to_char(date_trunc('{bucket}', f.occurred_at AT TIME ZONE $4::text), 'YYYY-MM-DD')"
+        for bucket in ("day", "week", "month")
+    },
+}
+
+
+def _statement(group_by: GroupBy | None) -> str:
+    """Of what was asked the latest answer of each customer and survey counts, in each bucket of time once; of what
+    nobody asked all do (domain.feedback.answers.counted).
+    """
+    group = _GROUPS[group_by]
+    period = "f.kind = $1 AND f.rating IS NOT NULL AND f.occurred_at >= $2 AND f.occurred_at < $3"
+    columns = f"f.customer_id, {group} AS bucket, f.scale_min, f.scale_max, f.direction, f.rating"
+    # The survey first: an index that is sorted by customer would be walked, and the whole table read in its order.
+    once = "f.survey, f.customer_id" + (f", {group}" if group_by in BUCKETS else "")
+    counted = f"""
+      (
+        SELECT DISTINCT ON ({once}) {columns}
+        FROM feedback f
+        WHERE {period} AND f.survey IS NOT NULL
+        ORDER BY {once}, f.occurred_at DESC, f.id DESC
+      )
+      UNION ALL
+      SELECT {columns}
+      FROM feedback f
+      WHERE {period} AND f.survey IS NULL"""  # noqa: S608 - constants of this module
+    name, tags = "f.bucket", ""
+    if group_by == "tag":
+        name = "tag.name"
+        tags = (
+            "JOIN customers c ON c.id = f.customer_id LEFT JOIN LATERAL unnest(c.tags) AS tag (name) ON true"
+        )
+    return f"""
+    SELECT {name} AS bucket, f.scale_min, f.scale_max, f.direction, f.rating, count(*) AS answers
+    FROM ({counted}
+    ) f {tags}
+    GROUP BY 1, 2, 3, 4, 5
+    ORDER BY 1 NULLS LAST, 2, 3, 4, 5
+    """  # noqa: S608 - constants of this module
+
+
+_STATEMENTS: Final[Mapping[GroupBy | None, str]] = {group: _statement(group) for group in _GROUPS}
+
+
+async def counts(
+    connection: asyncpg.Connection, kind: str, span: Span, group_by: GroupBy | None, zone: str
+) -> list[Count]:
+    """The counted answers of a kind by group, scale and rating. Days, weeks (from Monday) and months are those of
+    `zone`, each named by its first day.
+    """
+    arguments = (kind, *span, zone) if group_by in BUCKETS else (kind, *span)
+    rows = await connection.fetch(_STATEMENTS[group_by], *arguments)
+    return [
+        Count(
+            row["bucket"],
+            Scale(row["scale_min"], row["scale_max"], row["direction"]),
+            row["rating"],
+            row["answers"],
+        )
+        for row in rows
+    ]
+
+
+async def invitation_counts(
+    _connection: asyncpg.Connection, _kind: str, _span: Span, _group_by: GroupBy | None
+) -> dict[str | None, InvitationCounts]:
+    """What became of the invitations to surveys of this kind that were created in the span, by group.
+
+    Under None stands the whole when nothing is grouped; groups other than survey and channel have no invitations.
+    There are no invitations yet, so the answer is empty. Once there are, it is this statement, for each group_by with
+    `i.survey`, `i.channel` or NULL in front:
+
+        SELECT NULL, count(*) FILTER (WHERE i.sent_at IS NOT NULL), count(*) FILTER (WHERE i.state = 'bounced'),
+          count(*) FILTER (WHERE i.answered_at IS NOT NULL), i.suppressed_by, count(i.suppressed_by)
+        FROM survey_invitations i JOIN surveys s ON s.code = i.survey
+        WHERE s.kind = $1 AND i.created_at >= $2 AND i.created_at < $3
+        GROUP BY 1, i.suppressed_by
+    """
+    return {}
