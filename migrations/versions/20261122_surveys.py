@@ -100,6 +100,9 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('queued', 'sent', 'delivered', 'opened', 'bounced')"),
     )
     op.create_index(
+        "ix_survey_invitations_figures", "survey_invitations", ["kind", "created_at"], unique=False
+    )
+    op.create_index(
         "ix_survey_invitations_held_back",
         "survey_invitations",
         ["customer_id", "id"],
@@ -163,6 +166,7 @@ def downgrade() -> None:
         table_name="survey_invitations",
         postgresql_where=sa.text("held_back"),
     )
+    op.drop_index("ix_survey_invitations_figures", table_name="survey_invitations")
     op.drop_index(
         "ix_survey_invitations_expiring",
         table_name="survey_invitations",

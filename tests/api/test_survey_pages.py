@@ -157,7 +157,7 @@ async def test_a_link_that_is_not_ours_leads_nowhere(
 
 
 async def test_after_a_day_an_answer_stays_and_after_a_month_a_link_is_over(
-    service: Service, admin: httpx.AsyncClient, stranger: httpx.AsyncClient, owner_url: str
+    admin: httpx.AsyncClient, stranger: httpx.AsyncClient, owner_url: str
 ) -> None:
     told = await asked(admin)
     await stranger.post(told["link"], data={"rating": "9"})

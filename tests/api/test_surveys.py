@@ -6,6 +6,10 @@ import httpx
 import pytest
 
 from app.domain.ids import uuid7
+from app.storage import invitations
+from app.storage.customers import LAST_ID
+from app.storage.database import driver
+from app.storage.invitations import Filters
 from app.usecases.surveys.sweep_surveys import SurveysSwept, sweep_surveys
 from tests.api.conftest import Service
 
@@ -237,21 +241,46 @@ async def test_reports_move_an_invitation_on_and_a_reminder_goes_out_once(
     assert problem(missing) == (404, "invitation_not_found")
 
 
-async def test_a_list_takes_two_queries_however_long_it_is(
+async def test_a_list_takes_as_many_statements_for_few_rows_as_for_many(
     service: Service, admin: httpx.AsyncClient
 ) -> None:
     await admin.post(SURVEYS, json=ASKED)
-    for number in range(4):
-        await invite(admin, await customer(admin, number))
-    pages, cursor = [], ""
-    for _ in range(2):
-        answer = (await admin.get(f"{INVITATIONS}?limit=2{cursor}")).json()
-        pages += [one["id"] for one in answer["data"]]
-        cursor = f"&cursor={answer['next_cursor']}"
-    assert len(set(pages)) == 4
-    due = (await admin.get(f"{INVITATIONS}?limit=2&due=true")).json()
-    rest = (await admin.get(f"{INVITATIONS}?limit=2&due=true&cursor={due['next_cursor']}")).json()
-    assert [one["id"] for one in due["data"] + rest["data"]] == pages[::-1]
+    made = [(await invite(admin, await customer(admin, number)))["id"] for number in range(4)]
+    for query, expected in (("", made[::-1]), ("&due=true", made)):
+        first = (await admin.get(f"{INVITATIONS}?limit=2{query}")).json()
+        rest = (await admin.get(f"{INVITATIONS}?limit=2{query}&cursor={first['next_cursor']}")).json()
+        assert [one["id"] for one in first["data"] + rest["data"]] == expected
+    statements = []
+    for limit in (1, 4):
+        told: list[str] = []
+
+        def note(record: Any, told: list[str] = told) -> None:
+            told.append(record.query)
+
+        async with service.app.state.database.reading() as session:
+            connection = await driver(session)
+            with connection.query_logger(note):
+                rows = await invitations.newest(connection, Filters(), LAST_ID, limit)
+                due = await invitations.to_send(connection, datetime.now(UTC), invitations.FIRST, limit)
+        assert (len(rows), len(due)) == (limit, limit)
+        statements.append(len(told))
+    assert statements == [2, 2]
+
+
+async def test_figures_tell_who_was_asked_and_who_was_left_in_peace(
+    admin: httpx.AsyncClient, stranger: httpx.AsyncClient
+) -> None:
+    await admin.post(SURVEYS, json=ASKED)
+    for number in range(3):
+        told = await invite(admin, await customer(admin, number))
+        await admin.post(f"{INVITATIONS}/{told['id']}/reports", json={"report": "sent"})
+        if number == 0:
+            assert (await stranger.post(told["link"], data={"rating": "10"})).status_code == 201
+    await invite(admin, "external_id:0")
+    summary = (await admin.get("/v1/feedback/summary?kind=nps")).json()
+    assert (summary["score"], summary["n"]) == (100, 1)
+    assert summary["suppressed_by"] == {"quiet_period": 1}
+    assert summary["response_rate"] is not None
 
 
 @pytest.mark.parametrize(

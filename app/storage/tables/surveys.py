@@ -100,6 +100,8 @@ Index(
     _invitations.id,
     postgresql_where=text("state IN ('queued', 'sent', 'delivered', 'opened', 'bounced')"),
 )
+# Response rates and what was suppressed, for the figures of a period.
+Index("ix_survey_invitations_figures", _invitations.kind, _invitations.created_at)
 # What an open complaint holds back.
 Index(
     "ix_survey_invitations_held_back",
