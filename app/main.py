@@ -33,6 +33,7 @@ from app.api.lean import stops
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
+from app.api.surveys import describing, inviting, pages
 from app.api.templates import templates
 from app.api.touchpoints import posting, reading, voiding
 from app.settings import Settings
@@ -46,6 +47,8 @@ from app.usecases.lanes import Lanes
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
 from app.usecases.read_context import Contexts
+from app.usecases.surveys.keep_surveying import keep_surveying
+from app.usecases.surveys.signing import Signing
 from app.usecases.sweep_bands import keep_sweeping
 
 # The busiest first: a request pays about 2 us for each route that it is compared with in vain.
@@ -62,6 +65,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     complaints.router,
     complaint_status.router,
     calendars.router,
+    inviting.router,
+    pages.router,
     # Before the answers, whose ids would take its path.
     figures.router,
     answers.router,
@@ -69,6 +74,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     voiding.router,
     kinds.router,
     models.router,
+    describing.router,
     keys.router,
     service.router,
     docs.router,
@@ -110,6 +116,12 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     state.model = ActiveModel(state.database)
     state.own_kinds = RememberedKinds(state.database)
     state.fresh = (state.model, state.own_kinds)
+    pepper = settings.household_pepper
+    state.signing = Signing(
+        state.database,
+        settings.signing_secrets(),
+        None if pepper is None else pepper.get_secret_value(),
+    )
     state.metrics = metrics
     state.identities = Identities(
         state.database,
@@ -181,9 +193,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     ]
     pause = state.settings.sweep_seconds
     if pause:
-        sweeping = keep_sweeping(state.database, state.model, pause, state.metrics.swept)
-        watching = keep_watching(state.database, state.model, pause, state.metrics.watched)
-        beside += [asyncio.create_task(sweeping), asyncio.create_task(watching)]
+        beside += [
+            asyncio.create_task(keep_sweeping(state.database, state.model, pause, state.metrics.swept)),
+            asyncio.create_task(keep_watching(state.database, state.model, pause, state.metrics.watched)),
+            asyncio.create_task(keep_surveying(state.database, state.signing, pause)),
+        ]
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """The one place that reads the environment: RAPPORT_* variables, frozen once the process has started."""
 
+import re
 import zoneinfo
 from pathlib import Path
 
@@ -7,7 +8,21 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.domain import keys, money
-from app.usecases.feedback.link_secrets import link_secrets
+
+_LEAST_SECRET = 32
+
+
+def _parse_secrets(text: str) -> dict[str, bytes]:
+    """`key_id:secret` with commas between. ValueError says what is wrong without repeating any of it."""
+    found: dict[str, bytes] = {}
+    for part in text.split(","):
+        key_id, colon, secret = part.strip().partition(":")
+        if not colon or not re.fullmatch(r"[a-z0-9]{1,16}", key_id, re.ASCII) or key_id in found:
+            raise ValueError("not `key_id:secret`, with key ids of 1 to 16 of a-z and 0-9, each once")
+        if len(secret.encode()) < _LEAST_SECRET:
+            raise ValueError(f"a secret must have at least {_LEAST_SECRET} characters")
+        found[key_id] = secret.encode()
+    return found
 
 
 class Settings(BaseSettings):
@@ -35,14 +50,24 @@ class Settings(BaseSettings):
         None,
         description="An admin key for scripted starts, made by `rapport keys new`. A malformed one stops the start.",
     )
-    link_secrets: SecretStr | None = Field(
-        None,
-        description="Secrets that sign the links customers get, as `key-id:secret` with commas between; the first "
-        "signs, all are read. Empty: no links.",
-    )
     shop_currency: str = Field(
         "EUR",
         description="ISO 4217 code in which the shop reports; other currencies need an `exchange_rate`.",
+    )
+    public_url: str | None = Field(
+        None,
+        description="Where customers reach this service, as `https://feedback.shop.example`; links begin with it. "
+        "Empty: the address that the caller of the API used.",
+    )
+    link_secrets: SecretStr | None = Field(
+        None,
+        description="What signs links: `key_id:secret`, several with commas between; the first signs, all are read. "
+        "A secret has at least 32 characters. Empty: one that the database keeps.",
+    )
+    household_pepper: SecretStr | None = Field(
+        None,
+        description="What hides the households of surveys in the database; changing it forgets them. "
+        "Empty: one that the database keeps.",
     )
     shop_time_zone: str = Field(
         "UTC",
@@ -106,12 +131,30 @@ class Settings(BaseSettings):
             raise ValueError("malformed: `rapport keys new` prints a well-formed one")
         return value
 
+    @field_validator("public_url")
+    @classmethod
+    def _web_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+            raise ValueError("not an address like https://feedback.shop.example")
+        return None if value is None else value.rstrip("/")
+
     @field_validator("link_secrets")
     @classmethod
-    def _readable_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+    def _link_secrets(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            link_secrets(value.get_secret_value())
+            _parse_secrets(value.get_secret_value())
         return value
+
+    @field_validator("household_pepper")
+    @classmethod
+    def _long_pepper(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _LEAST_SECRET:
+            raise ValueError(f"must have at least {_LEAST_SECRET} characters")
+        return value
+
+    def signing_secrets(self) -> dict[str, bytes]:
+        """The secrets of links by their key ids, the one that signs first; empty when none is set."""
+        return {} if self.link_secrets is None else _parse_secrets(self.link_secrets.get_secret_value())
 
     @field_validator("lanes")
     @classmethod

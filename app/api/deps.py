@@ -29,6 +29,7 @@ from app.storage.database import Database
 from app.usecases.keyring import Keyring
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
+from app.usecases.surveys.signing import Signing
 
 # --- what a route may ask for --------------------------------------------------------------------------------------
 
@@ -68,6 +69,11 @@ async def _own_kinds(request: Request) -> OwnKinds:
     return own_kinds.current
 
 
+async def _signing(request: Request) -> Signing:
+    signing: Signing = request.app.state.signing
+    return signing
+
+
 async def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -95,6 +101,8 @@ KindMemory = Annotated[RememberedKinds, Depends(_kind_memory)]
 """What remembers the shop's own kinds of touchpoint."""
 Kinds = Annotated[OwnKinds, Depends(_own_kinds)]
 """The shop's own kinds of touchpoint."""
+Signed = Annotated[Signing, Depends(_signing)]
+"""What signs the links of mails."""
 Now = Annotated[datetime, Depends(_now)]
 """The time of the request, aware and in UTC; the same for everything that the request asks for."""
 Tx = Annotated[AsyncSession, Depends(transaction, scope="function")]

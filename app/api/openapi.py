@@ -64,6 +64,10 @@ TAGS: Final = [
         "name": "models",
         "description": "The numbers behind the score: versions, what they would change, which one is active.",
     },
+    {
+        "name": "surveys",
+        "description": "What customers are asked, who was invited, and who was left in peace.",
+    },
     {"name": "keys", "description": "Who may call this API, and for what."},
     {"name": "service", "description": "Is it alive, is it ready, what does it count."},
 ]

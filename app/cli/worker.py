@@ -1,4 +1,4 @@
-"""`rapport worker`: sweeps of the bands and of complaints' clocks in a process of their own, until it is stopped."""
+"""`rapport worker`: sweeps of the bands, of complaints' clocks and of the surveys in a process of their own."""
 
 import asyncio
 import contextlib
@@ -16,6 +16,9 @@ from app.settings import Settings
 from app.usecases.complaints.watch_complaints import Watched, keep_watching, watch_complaints
 from app.usecases.fresh import keep_fresh
 from app.usecases.models.active_model import ActiveModel
+from app.usecases.surveys.keep_surveying import keep_surveying, survey_once
+from app.usecases.surveys.signing import Signing
+from app.usecases.surveys.sweep_surveys import SurveysSwept
 from app.usecases.sweep_bands import Swept, keep_sweeping, sweep_bands
 
 PAUSE_SECONDS: Final = 30.0
@@ -27,28 +30,37 @@ def work(*, once: bool) -> None:
     settings = environment.load_settings()
     logs.configure(settings.log_level)
     with environment.database(settings) as urls:
-        swept, watched = environment.run(_work(urls.app, settings, once=once))
+        swept, watched, surveyed = environment.run(_work(urls.app, settings, once=once))
     if once:
-        typer.echo(", ".join(f"{name}: {count}" for name, count in asdict(swept).items()))
-        clocks = ", ".join(f"{name}: {count}" for name, count in asdict(watched).items())
-        typer.echo(f"complaints {clocks}")
+        bands, clocks, asked = (_said(asdict(done)) for done in (swept, watched, surveyed))
+        typer.echo(f"{bands}\ncomplaints {clocks}\nsurveys {asked}")
 
 
-async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched]:
+def _said(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in counts.items())
+
+
+async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched, SurveysSwept]:
     async with environment.opened(url) as database:
         model = ActiveModel(database)
         await model.refresh()
         # What waited for a worker is done first; and a database that is not there is said at once.
         watched = await watch_complaints(database, model.current, datetime.now(UTC))
         swept = await sweep_bands(database, model.current, datetime.now(UTC))
+        pepper = settings.household_pepper
+        signing = Signing(
+            database, settings.signing_secrets(), None if pepper is None else pepper.get_secret_value()
+        )
+        surveyed = await survey_once(database, signing, datetime.now(UTC))
         if not once:
             pause = settings.sweep_seconds or PAUSE_SECONDS
             await _until_stopped(
                 keep_sweeping(database, model, pause),
                 keep_watching(database, model, pause),
+                keep_surveying(database, signing, pause),
                 keep_fresh([model]),
             )
-    return swept, watched
+    return swept, watched, surveyed
 
 
 async def _until_stopped(*work: Coroutine[Any, Any, None]) -> None:

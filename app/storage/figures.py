@@ -108,19 +108,42 @@ async def counts(
     ]
 
 
+_INVITED: Final[Mapping[GroupBy | None, str]] = {
+    None: "NULL::text",
+    "survey": "i.survey",
+    "channel": "i.channel",
+}
+
+
 async def invitation_counts(
-    _connection: asyncpg.Connection, _kind: str, _span: Span, _group_by: GroupBy | None
+    connection: asyncpg.Connection, kind: str, span: Span, group_by: GroupBy | None
 ) -> dict[str | None, InvitationCounts]:
     """What became of the invitations to surveys of this kind that were created in the span, by group.
 
     Under None stands the whole when nothing is grouped; groups other than survey and channel have no invitations.
-    There are no invitations yet, so the answer is empty. Once there are, it is this statement, for each group_by with
-    `i.survey`, `i.channel` or NULL in front:
-
-        SELECT NULL, count(*) FILTER (WHERE i.sent_at IS NOT NULL), count(*) FILTER (WHERE i.state = 'bounced'),
-          count(*) FILTER (WHERE i.answered_at IS NOT NULL), i.suppressed_by, count(i.suppressed_by)
-        FROM survey_invitations i JOIN surveys s ON s.code = i.survey
-        WHERE s.kind = $1 AND i.created_at >= $2 AND i.created_at < $3
-        GROUP BY 1, i.suppressed_by
     """
-    return {}
+    if group_by not in _INVITED:
+        return {}
+    rows = await connection.fetch(
+        f"""
+        SELECT {_INVITED[group_by]} AS name, count(i.sent_at) AS sent,
+          count(*) FILTER (WHERE i.state = 'bounced') AS bounced, count(i.answered_at) AS answered, i.suppressed_by,
+          count(i.suppressed_by) AS suppressed
+        FROM survey_invitations i
+        WHERE i.kind = $1 AND i.created_at >= $2 AND i.created_at < $3
+        GROUP BY 1, i.suppressed_by
+        """,  # noqa: S608 - columns of this module
+        kind,
+        *span,
+    )
+    found: dict[str | None, InvitationCounts] = {}
+    for row in rows:
+        was = found.get(row["name"], InvitationCounts(0, 0, 0, {}))
+        by = {row["suppressed_by"]: row["suppressed"]} if row["suppressed_by"] is not None else {}
+        found[row["name"]] = InvitationCounts(
+            was.sent + row["sent"],
+            was.bounced + row["bounced"],
+            was.answered + row["answered"],
+            {**was.suppressed, **by},
+        )
+    return found

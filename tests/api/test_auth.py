@@ -25,6 +25,8 @@ UNDOCUMENTED = {
     "/docs/static/{name}",
     "/openapi.json",
     "/redoc",
+    "/s/{token}",
+    "/s/{token}/unsubscribe",
 }
 
 

@@ -102,10 +102,10 @@ async def test_a_worker_that_is_killed_again_and_again_loses_and_doubles_nothing
     assert {tuple(bands) for bands in passed.values()} == {("thriving", "healthy", "cooling", "at_risk")}
     bands = await fetch(owner_url, "SELECT DISTINCT band FROM customer_states")
     assert [row["band"] for row in bands] == ["lost"]
-    assert (
-        rapport("worker", "--once", env=on_database).stdout
-        == "changed: 0, held: 0, redrawn: 0, failed: 0\ncomplaints warned: 0, breached: 0, closed: 0, failed: 0\n"
-    )
+    assert rapport("worker", "--once", env=on_database).stdout.splitlines()[:2] == [
+        "changed: 0, held: 0, redrawn: 0, failed: 0",
+        "complaints warned: 0, breached: 0, closed: 0, failed: 0",
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

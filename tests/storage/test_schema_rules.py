@@ -18,8 +18,11 @@ REFERENCE = {
     "scoring_model_publications",
     "state_replays",
     "touchpoint_kinds",
+    "surveys",
+    "survey_looks",
+    "kept_secrets",
 }
-GLOBAL_KEYS = {"identifier_claims", "idempotency_keys", "complaint_references"}
+GLOBAL_KEYS = {"identifier_claims", "idempotency_keys", "complaint_references", "survey_scopes"}
 SCOPED = [table for table in ALL if "customer_id" in table.c and table.name not in GLOBAL_KEYS]
 
 each_table = pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)

@@ -28,19 +28,17 @@ from app.api.complaints.shapes import (
     MessageIn,
     TransitionIn,
 )
-from app.api.deps import Config, Now, Reader, Scoring, Tx, requires
+from app.api.deps import Now, Reader, Scoring, Signed, Tx, requires
 from app.api.openapi import problems
 from app.api.paging import BigInt, Cursor, Page, Paging
 from app.api.references import INVALID_CURSOR, ONCE_PROBLEMS, REFERENCE_PROBLEMS, Once
 from app.domain.canonical import body_sha256
-from app.domain.feedback import links
 from app.domain.feedback.compensation import compensation_of
 from app.domain.feedback.complaint_records import Complaint
 from app.domain.feedback.links import Link
 from app.domain.feedback.refusals import refused
 from app.domain.identifiers import parse_body_reference, parse_reference
 from app.domain.keys import Caller
-from app.settings import Settings
 from app.storage import complaint_log, complaints
 from app.storage.complaints import Narrow
 from app.storage.customers import LAST_ID
@@ -58,8 +56,8 @@ from app.usecases.complaints.work_on_complaint import (
     move_complaint,
 )
 from app.usecases.complaints.writing import Done
-from app.usecases.feedback.link_secrets import link_secrets
 from app.usecases.find_customer import find_customer
+from app.usecases.surveys.signing import Secrets
 
 router = APIRouter(prefix="/v1/complaints", tags=["complaints"])
 
@@ -86,18 +84,14 @@ _LATE: Final[dict[str, Any]] = {
 }
 
 
-def status_link(settings: Settings, complaint: Complaint) -> str | None:
-    """Where the customer can see how the complaint stands; None while no secret is set to sign it."""
-    if settings.link_secrets is None:
-        return None
-    secrets = link_secrets(settings.link_secrets.get_secret_value())
+def status_link(secrets: Secrets, complaint: Complaint) -> str:
+    """Where the customer can see how the complaint stands."""
     link = Link("complaint", complaint.origin_customer_id, complaint.id, complaint.created_at + LINK_HOLDS)
-    token = links.signed(link, key_id=secrets.signing, secret=secrets.known[secrets.signing])
-    return f"/s/{token}/complaint"
+    return f"/s/{secrets.sign(link)}/complaint"
 
 
-def _done(done: Done, settings: Settings, now: datetime) -> ComplaintDone:
-    return ComplaintDone(**shapes.done_members(done, status_link(settings, done.complaint), now))
+def _done(done: Done, secrets: Secrets, now: datetime) -> ComplaintDone:
+    return ComplaintDone(**shapes.done_members(done, status_link(secrets, done.complaint), now))
 
 
 # --- receive and list -----------------------------------------------------------------------------------------------
@@ -130,7 +124,7 @@ async def post_complaint(
     ],
     once: Once,
     tx: Tx,
-    config: Config,
+    signing: Signed,
     model: Scoring,
     now: Now,
 ) -> Response:
@@ -142,7 +136,7 @@ async def post_complaint(
 
     async def receive() -> Answer:
         received: Received = await receive_complaint(connection, told, model, now)
-        answer = _done(received.done, config, now)
+        answer = _done(received.done, await signing.secrets(), now)
         complaint = received.done.complaint
         headers = {
             "ETag": shapes.etag(complaint, now),
@@ -247,7 +241,7 @@ async def patch_complaint(
         ),
     ],
     tx: Tx,
-    config: Config,
+    signing: Signed,
     model: Scoring,
     now: Now,
     response: Response,
@@ -262,7 +256,7 @@ async def patch_complaint(
         await driver(tx), complaint_id, patch, Actor(caller.source, now, model), unchanged_since(if_match)
     )
     response.headers["ETag"] = shapes.etag(done.complaint, now)
-    return _done(done, config, now)
+    return _done(done, await signing.secrets(), now)
 
 
 @router.post(
@@ -285,7 +279,7 @@ async def post_complaint_transition(
     ],
     once: Once,
     tx: Tx,
-    config: Config,
+    signing: Signed,
     model: Scoring,
     now: Now,
 ) -> Response:
@@ -306,7 +300,7 @@ async def post_complaint_transition(
     async def go() -> Answer:
         done = await move_complaint(connection, complaint_id, move, Actor(caller.source, now, model))
         headers = {"ETag": shapes.etag(done.complaint, now)}
-        return Answer(200, _done(done, config, now).model_dump(mode="json"), headers)
+        return Answer(200, _done(done, await signing.secrets(), now).model_dump(mode="json"), headers)
 
     return await once.answer(connection, caller, sent, now, go)
 
@@ -323,7 +317,7 @@ async def post_complaint_message(
     sent: Annotated[MessageIn, body(MessageIn, examples={"answer": {"text": "We have found your parcel."}})],
     once: Once,
     tx: Tx,
-    config: Config,
+    signing: Signed,
     model: Scoring,
     now: Now,
 ) -> Response:
@@ -336,7 +330,7 @@ async def post_complaint_message(
             connection, complaint_id, sent.text, actor, visible=sent.visible_to_customer
         )
         headers = {"ETag": shapes.etag(done.complaint, now)}
-        return Answer(201, _done(done, config, now).model_dump(mode="json"), headers)
+        return Answer(201, _done(done, await signing.secrets(), now).model_dump(mode="json"), headers)
 
     return await once.answer(connection, caller, sent, now, say)
 
@@ -362,7 +356,7 @@ async def post_complaint_compensation(
     ],
     once: Once,
     tx: Tx,
-    config: Config,
+    signing: Signed,
     model: Scoring,
     now: Now,
 ) -> Response:
@@ -375,7 +369,7 @@ async def post_complaint_compensation(
     async def give() -> Answer:
         actor = Actor(caller.source, now, model)
         done, number, grant_id = await compensate(connection, complaint_id, given, sent.note, actor)
-        shown = shapes.done_members(done, status_link(config, done.complaint), now)
+        shown = shapes.done_members(done, status_link(await signing.secrets(), done.complaint), now)
         answer = CompensationOut(**shown, number=number, grant_id=grant_id)
         headers = {"ETag": shapes.etag(done.complaint, now)}
         return Answer(201, answer.model_dump(mode="json"), headers)

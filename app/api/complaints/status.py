@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel, Field
 
-from app.api.deps import Config, Now, Reader
+from app.api.deps import Now, Reader, Signed
 from app.api.openapi import problems
 from app.domain.feedback.complaint_states import PUBLIC, State
 from app.domain.feedback.links import LONGEST_TOKEN
@@ -15,7 +15,6 @@ from app.domain.problems import Gone
 from app.storage.complaint_log import Line
 from app.storage.database import driver
 from app.usecases.complaints.public_status import PublicStatus, gone, link_not_found, public_status
-from app.usecases.feedback.link_secrets import link_secrets
 
 router = APIRouter(prefix="/s", tags=["complaints"])
 
@@ -77,16 +76,14 @@ class StatusOut(BaseModel):
 )
 async def get_complaint_status(
     token: Annotated[str, Path(max_length=LONGEST_TOKEN)],
-    config: Config,
+    signing: Signed,
     reader: Reader,
     now: Now,
     accept: Annotated[str, Header()] = "*/*",
 ) -> Response:
     """How a complaint stands, for the customer: no key, a signed link. Scanners may fetch it, nothing is written."""
-    if config.link_secrets is None:
-        raise link_not_found()
-    secrets = link_secrets(config.link_secrets.get_secret_value())
-    told = _told(await public_status(await driver(reader), token, secrets.known, now))
+    secrets = await signing.secrets()
+    told = _told(await public_status(await driver(reader), token, secrets.by_key, now))
     if "text/html" in accept:
         return Response(_page(told), media_type="text/html", headers=_HEADERS)
     return Response(told.model_dump_json(), media_type="application/json", headers=_HEADERS)

@@ -231,6 +231,18 @@ def planned_periodic(
     return max(now, first if last_asked_at is None else last_asked_at + trigger.every)
 
 
+def first_period(trigger: Trigger, *, first_purchase_at: datetime, now: datetime) -> datetime:
+    """When a customer is first asked a periodic survey.
+
+    Who bought long before the survey was there is asked on their own next anniversary: a new survey is not a burst of
+    mails to everybody.
+    """
+    first = first_purchase_at + trigger.after
+    if first >= now or trigger.every is None:
+        return first
+    return first - (first - now) // trigger.every * trigger.every
+
+
 def occasion_key(survey: Survey, *, touchpoint_id: str | None, at: datetime) -> str:
     """What one occasion is called, so that it invites once however often it is reported or swept.
 

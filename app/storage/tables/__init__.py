@@ -6,8 +6,18 @@ from app.storage.tables import complaints
 from app.storage.tables.base import metadata
 from app.storage.tables.core import api_keys
 from app.storage.tables.feedback import feedback
+from app.storage.tables.surveys import survey_invitations
 
-__all__ = ["APPEND_ONLY", "APP_ROLE", "PRIVACY_ROLE", "api_keys", "complaints", "feedback", "metadata"]
+__all__ = [
+    "APPEND_ONLY",
+    "APP_ROLE",
+    "PRIVACY_ROLE",
+    "api_keys",
+    "complaints",
+    "feedback",
+    "metadata",
+    "survey_invitations",
+]
 
 APPEND_ONLY = (
     "touchpoints",

@@ -1,0 +1,1 @@
+"""Surveys: described, invited to, answered on pages."""

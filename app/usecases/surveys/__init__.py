@@ -1,0 +1,1 @@
+"""Surveys: described, asked, answered."""

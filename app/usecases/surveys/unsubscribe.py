@@ -1,0 +1,52 @@
+"""Somebody wants no more mails: one click, written to the log, and what was queued for them is cancelled."""
+
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+
+from app.domain.canonical import body_sha256
+from app.domain.feedback.links import Link
+from app.domain.health.model import Model
+from app.domain.ids import opaque_id
+from app.domain.problems import Problem
+from app.domain.recording import Recorded
+from app.domain.touchpoints import propose
+from app.storage import invitations
+from app.usecases.record_touchpoints import Entry, record_touchpoints
+from app.usecases.surveys.follow_link import lock_recipient
+from app.usecases.surveys.invite import withdraw
+
+SOURCE: Final = "rapport"
+KIND: Final = "unsubscribed"
+
+
+async def unsubscribe(
+    connection: asyncpg.Connection, link: Link, model: Model, now: datetime, *, shop_currency: str
+) -> None:
+    """Write it down, once: doing it again changes nothing while it stands. Raises Gone `erased`, NotFound."""
+    locked = await lock_recipient(connection, link.customer_id)
+    contact = await invitations.contact(connection, locked.customer_id)
+    if contact.opted_out:
+        return
+    waiting = await invitations.of_customer(connection, locked.customer_id, ["queued"])
+    await withdraw(connection, waiting, now)
+    # A shop may take it back (void) and the customer change their mind again: then it is another touchpoint.
+    before = await invitations.unsubscribed_before(connection, locked.customer_id)
+    invitation = opaque_id(invitations.PREFIX, link.customer_id, link.resource_id)
+    said = {"kind": KIND, "properties": {"invitation_id": invitation}}
+    touchpoint = propose(
+        source=SOURCE,
+        id=f"unsubscribed:{invitation}" + (f":{before + 1}" if before else ""),
+        kind=KIND,
+        occurred_at=now,
+        now=now,
+        body_sha256=body_sha256(said, frozenset())[0],
+        shop_currency=shop_currency,
+        properties={"invitation_id": invitation},
+    )
+    (outcome,) = await record_touchpoints(connection, [Entry(locked.customer_id, touchpoint)], model)
+    if isinstance(outcome, Problem):
+        raise outcome
+    if not isinstance(outcome, Recorded):
+        raise TypeError("a locked customer was rerouted")
