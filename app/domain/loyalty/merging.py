@@ -89,20 +89,14 @@ def unmerged(into: Account, source: Account, merge: Merge, now: datetime) -> Pai
     back, out = Book(source, at), Book(into, at)
     settle(out)
     _check_untouched(out, source, merge)
-    for old, new in merge.holds.items():
-        was, hold = source.holds[old], out.holds.pop(new)
-        if hold.state == "open":
-            out.lock(hold.locks, -1)
-        if was.state == "moved":
-            back.keep(replace(was, state=hold.state, resolved_at=hold.resolved_at))
+    _return_holds(out, back, merge)
     for origin, copy in merge.lots.items():
         points = out.lots[copy].remaining
         if points:
             out.write("transfer_out", [Movement(copy, "move", points)], key=merge.id)
             back.write("transfer_in", [Movement(origin, "move_back", points)], key=merge.id)
     for hold in back.holds.values():
-        if hold.state == "open":
-            back.lock(hold.locks, 1)
+        back.lock(hold.locks if hold.state == "open" else (), 1)
     _move_debt(out, back, merge.debt, merge.id)
     for spend in merge.spends.values():
         del out.spends[spend]
@@ -113,6 +107,15 @@ def unmerged(into: Account, source: Account, merge: Merge, now: datetime) -> Pai
     settle(out)
     left, came = out.closed(None), back.closed(None)
     return Pair(left.account, left.entries, came.account, came.entries, merge)
+
+
+def _return_holds(out: Book, back: Book, merge: Merge) -> None:
+    """Holds that are still open go home; what became of the others meanwhile, they keep."""
+    for old, new in merge.holds.items():
+        was, hold = back.holds[old], out.holds.pop(new)
+        out.lock(hold.locks if hold.state == "open" else (), -1)
+        if was.state == "moved":
+            back.keep(replace(was, state=hold.state, resolved_at=hold.resolved_at))
 
 
 def _check_untouched(out: Book, source: Account, merge: Merge) -> None:
