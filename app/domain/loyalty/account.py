@@ -135,7 +135,10 @@ class Lock(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Points put aside for one purchase until `expires_at`. Resolved once; its id is never used again."""
+    """Points put aside for one purchase until `expires_at`. Resolved once; its id is never used again.
+
+    `away`: from when until when, again and again, a merge had it in another account.
+    """
 
     id: str
     points: int
@@ -148,6 +151,7 @@ class Hold:
     order_id: str | None = None
     reward: str | None = None
     terms: tuple[object, ...] = ()
+    away: tuple[tuple[datetime, datetime], ...] = ()
 
 
 class Draw(NamedTuple):

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from app.domain.loyalty.account import Account, Entry, Hold, Kind, Lot, opened
 from app.domain.loyalty.book import apply_entry
 from app.domain.loyalty.periods import local_month
+from app.domain.loyalty.settling import settled
 
 
 class Due(NamedTuple):
@@ -21,7 +22,8 @@ class Due(NamedTuple):
 class Balance(NamedTuple):
     """An account at one time. `available` = free active points - debt, so it may be negative.
 
-    `held` counts holds that have not run out by then. The whole schedule is given, in order of time.
+    `held` counts holds that have not run out by then. The whole schedule is given, in order of time. It is as of entry
+    `account.seq`.
     """
 
     available: int
@@ -33,7 +35,6 @@ class Balance(NamedTuple):
     lifetime_expired: int
     next_expirations: tuple[Due, ...]
     next_activations: tuple[Due, ...]
-    as_of_seq: int
 
 
 class Line(NamedTuple):
@@ -63,30 +64,21 @@ class Liability(NamedTuple):
 
 
 def balance(account: Account, at: datetime) -> Balance:
-    """The account as it stands at `at`, whether or not the clock work up to then was done."""
-    open_holds = [hold for hold in account.holds.values() if hold.state == "open" and at < hold.expires_at]
-    locked: dict[int, int] = {}
-    for hold in open_holds:
-        for lot_id, points in hold.locks:
-            locked[lot_id] = locked.get(lot_id, 0) + points
+    """The account as it stands at `at`: the clock work up to then is done on paper, so no sweeper is waited for."""
+    account = settled(account, at).account
     active = [lot for lot in account.lots.values() if lot.is_active(at)]
     coming = [lot for lot in account.lots.values() if lot.activates_at > at and not lot.is_lapsed(at)]
-    lapsing = [
-        Due(lot.remaining - locked.get(lot.id, 0), lot.expires_at)
-        for lot in (*active, *coming)
-        if lot.expires_at
-    ]
+    lapsing = [Due(lot.free, lot.expires_at) for lot in (*active, *coming) if lot.expires_at]
     return Balance(
-        available=sum(lot.remaining - locked.get(lot.id, 0) for lot in active) - account.debt,
+        available=sum(lot.free for lot in active) - account.debt,
         pending=sum(lot.remaining for lot in coming),
-        held=sum(hold.points for hold in open_holds),
+        held=sum(hold.points for hold in account.holds.values() if hold.state == "open"),
         debt=account.debt,
         lifetime_earned=account.lifetime_earned,
         lifetime_burned=account.lifetime_burned,
         lifetime_expired=account.lifetime_expired,
         next_expirations=_schedule(lapsing),
         next_activations=_schedule(Due(lot.remaining, lot.activates_at) for lot in coming),
-        as_of_seq=account.seq,
     )
 
 
@@ -121,9 +113,9 @@ def as_of(account: Account, entries: Iterable[Entry], at: datetime) -> Account:
 
     Entries that are written later are after `at`, so the answer never changes.
     """
-    past = replace(
-        account, holds={hold.id: _then(hold, at) for hold in account.holds.values() if hold.opened_at <= at}
-    )
+    holds = {hold.id: _then(hold, at) for hold in account.holds.values() if _was_here(hold, at)}
+    # Spends and earns are as they are now; what they were then no balance asks for.
+    past = replace(account, holds=holds, spends={}, earns={}, adjustments={})
     return rebuilt(past, (entry for entry in entries if entry.at <= at))
 
 
@@ -151,6 +143,10 @@ def liability(lots: Iterable[Lot], debt: int, at: datetime, zone: ZoneInfo) -> L
             months[month] = months.get(month, 0) + points
     in_order = {month: months[month] for month in sorted(months, key=lambda month: month or "9999-99")}
     return Liability(in_order, sum(in_order.values()), debt)
+
+
+def _was_here(hold: Hold, at: datetime) -> bool:
+    return hold.opened_at <= at and not any(since <= at < until for since, until in hold.away)
 
 
 def _then(hold: Hold, at: datetime) -> Hold:

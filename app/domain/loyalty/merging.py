@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from app.domain.loyalty.account import Account, Earn, Entry, Lock, Lot, Movement, Spend, What
+from app.domain.loyalty.account import BEGINNING, Account, Earn, Entry, Lock, Lot, Movement, Spend, What
 from app.domain.loyalty.book import Book
 from app.domain.loyalty.settling import settle
 from app.domain.problems import Conflict
@@ -61,7 +61,8 @@ def merged(into: Account, source: Account, merge_id: str, now: datetime) -> Pair
     lots = {lot.id: _copy(to, lot, merge_id, earns) for lot in sorted(out.lots.values(), key=_id)}
     for hold in out.holds.values():
         locks = tuple(Lock(lots[lock.lot], lock.points) for lock in hold.locks if lock.lot in lots)
-        to.keep(replace(hold, id=holds[hold.id], locks=locks))
+        away = (*hold.away, (BEGINNING, at))
+        to.keep(replace(hold, id=holds[hold.id], locks=locks, away=away))
     for spend in out.spends.values():
         to.keep(_moved_spend(spend, spends[spend.id], lots))
     for earn in out.earns.values():
@@ -112,17 +113,30 @@ def unmerged(into: Account, source: Account, merge: Merge, now: datetime) -> Pai
 def _return_holds(out: Book, back: Book, merge: Merge) -> None:
     """Holds that are still open go home; what became of the others meanwhile, they keep."""
     for old, new in merge.holds.items():
-        was, hold = back.holds[old], out.holds.pop(new)
-        out.lock(hold.locks if hold.state == "open" else (), -1)
-        if was.state == "moved":
-            back.keep(replace(was, state=hold.state, resolved_at=hold.resolved_at))
+        was, hold = back.holds[old], out.holds[new]
+        if hold.state == "open":
+            out.lock(hold.locks, -1)
+            out.keep(replace(hold, state="moved", resolved_at=out.at))
+        elif hold.state == "captured":
+            del out.holds[new]
+        if was.state == "moved" and was.resolved_at is not None:
+            away = (*was.away, (was.resolved_at, out.at))
+            back.keep(replace(was, state=hold.state, resolved_at=hold.resolved_at, away=away))
 
 
 def _check_untouched(out: Book, source: Account, merge: Merge) -> None:
+    moved_holds = frozenset(merge.holds.values())
+    locked = {
+        lock.lot
+        for hold in out.holds.values()
+        if hold.state == "open" and hold.id not in moved_holds
+        for lock in hold.locks
+    }
     lots = [
         new
         for new, lot in merge.arrived.items()
-        if any(getattr(out.lots[new], counter) != getattr(lot, counter) for counter in _SPENT)
+        if new in locked
+        or any(getattr(out.lots[new], counter) != getattr(lot, counter) for counter in _SPENT)
     ]
     spends = [
         new

@@ -38,7 +38,7 @@ class OrderLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """The full state of an order. `refunded_minor` is what was refunded in all; returned lines count where it is less."""
+    """The full state of an order. `refunded_minor`: refunded in all; returned lines count where they are more."""
 
     order_id: str
     version: int
@@ -161,7 +161,7 @@ def changed(order: Order, state: OrderState) -> Changed:
 
 
 def adopted(order: Order, touchpoint_id: str, amount_minor: int) -> Order:
-    """The order after a purchase of it was posted as a touchpoint: it is paid, and a later state writes no second one."""
+    """The order after a purchase of it was posted as a touchpoint: paid, so a later state writes no second one."""
     if order.is_paid:
         return order
     chunks = (Chunk(None, amount_minor),)

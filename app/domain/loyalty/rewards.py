@@ -13,6 +13,8 @@ from app.domain.problems import Conflict
 
 Unmet = Literal["not_yet", "over", "tier", "limit", "out_of_stock", "points"]
 
+Failed = Literal["out_of_stock", "coupon_failed"]
+
 ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 COUPON_BYTES: Final = 10
 MOST_CODES: Final = 10_000
@@ -23,7 +25,7 @@ _MEANT: Final = str.maketrans("OIL", "011", "- ")
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """One reward. `stock` and `per_customer` None: no limit. Before `valid_from` those of `early_tier` and above may."""
+    """One reward. `stock` and `per_customer` None: no limit. Before `valid_from` only `early_tier` and above may."""
 
     code: str
     name: str
@@ -64,7 +66,7 @@ class Redeemed(NamedTuple):
     hold: Hold
     spend: Spend | None
     coupon: str | None
-    failed: Literal["out_of_stock", "coupon_failed"] | None
+    failed: Failed | None
     stock: int | None
 
 
@@ -123,7 +125,7 @@ def redeemed(
     grace: timedelta,
     now: datetime,
 ) -> Decision[Redeemed]:
-    """The account after a hold for a reward was captured. Stock counts here, not at the hold: the last item has one winner.
+    """The account after a hold for a reward was captured. Stock counts here, not at the hold: the last has one winner.
 
     The loser's hold is freed; where no coupon could be issued the points are restored, once. Both are results and not
     refusals, because they change something. A hold that was captured before answers as it did, and takes no stock.
@@ -132,7 +134,7 @@ def redeemed(
     hold = account.holds.get(hold_id)
     if hold is not None and hold.state == "captured":
         again = captured(account, hold_id, now)
-        failed = "coupon_failed" if not again.result.spend.refundable else None
+        failed: Failed | None = "coupon_failed" if not again.result.spend.refundable else None
         return Decision(account, (), Redeemed(hold, again.result.spend, coupon, failed, stock))
     if stock is not None and stock < 1 and hold is not None and hold.state == "open":
         freed = released(account, hold_id, now)
