@@ -11,7 +11,7 @@ MOST_POINTS: Final = 2**31 - 1
 """The most points of one entry, one lot, one hold."""
 
 SECOND: Final = timedelta(seconds=1)
-_DECIMAL: Final = re.compile(r"(0|[1-9]\d{0,5})(\.\d{1,6})?")
+_DECIMAL: Final = re.compile(r"(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?")
 
 
 def refused(pointer: str, code: str, rule: str) -> Invalid:
