@@ -11,7 +11,7 @@ from app.domain.loyalty.versions import Programme, version_of
 BERLIN = ZoneInfo("Europe/Berlin")
 CLUB = Programme("main", "Club", "EUR", BERLIN)
 AT = datetime(2026, 5, 1, 10, tzinfo=UTC)
-BASE = {"code": "base", "points": 1, "per_amount_minor": 100}
+BASE: dict[str, Any] = {"code": "base", "points": 1, "per_amount_minor": 100}
 
 
 def purchase(*lines: Line | int, **said: Any) -> Purchase:
