@@ -37,7 +37,7 @@ def proposal_of(
     """A checked proposal.
 
     Raises Invalid `invalid_points`, `unknown_reason`, `note_required` (for other), `about_required` (goodwill names its
-    complaint, a surprise its occasion), `only_positive` (both are gifts), `note_too_long`.
+    complaint, a surprise its occasion; both only give), `note_too_long`.
     """
     reason = next((one for one in REASON_CODES if one == reason_code), None)
     if reason is None:
