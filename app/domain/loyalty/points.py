@@ -1,7 +1,6 @@
 """Points are whole numbers, multipliers are decimal strings; neither is ever a float."""
 
 import re
-from datetime import timedelta
 from fractions import Fraction
 from typing import Final
 
@@ -10,7 +9,6 @@ from app.domain.problems import Fault, Invalid
 MOST_POINTS: Final = 2**31 - 1
 """The most points of one entry, one lot, one hold."""
 
-SECOND: Final = timedelta(seconds=1)
 _DECIMAL: Final = re.compile(r"(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?")
 
 
