@@ -62,8 +62,11 @@ def clawed_back(
     amount = left if amount_minor is None else min(amount_minor, left)
     refunded_minor = earn.refunded_minor + amount
     complete = refunded_minor >= earn.paid_minor and (amount_minor is None or earn.paid_minor > 0)
-    due = claim(earn.points, refunded_minor, earn.paid_minor, complete=complete) - earn.settled
-    lost = claim(earn.qualifying, refunded_minor, earn.paid_minor, complete=complete) - earn.disqualified
+    # A free order is claimed whole by its cancellation; a refund of 0 that comes after it claims nothing back.
+    due = max(claim(earn.points, refunded_minor, earn.paid_minor, complete=complete) - earn.settled, 0)
+    lost = max(
+        claim(earn.qualifying, refunded_minor, earn.paid_minor, complete=complete) - earn.disqualified, 0
+    )
     book = Book(account, now)
     settle(book)
     taken = _taken(book, earn, due, policy)

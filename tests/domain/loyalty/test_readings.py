@@ -171,3 +171,12 @@ def test_points_from_nothing_show() -> None:
     assert [one.fault for one in verify(made.account.id, [*made.entries, sealed(forged)])] == [
         "created_from_nothing"
     ]
+
+
+def test_a_free_order_is_clawed_once_whatever_comes_after() -> None:
+    made = Ledger()
+    made.earn(5, paid_minor=0)
+    assert made.claw(0, "c1").due == 0
+    assert made.claw(None, "c2").due == 5
+    assert made.claw(0, "c3").due == 0
+    assert made.available == 0
