@@ -1,6 +1,6 @@
 """Whole orders: a storefront sends the full state whenever it changes, and what happened is worked out here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -191,15 +191,15 @@ def unparked(order: Order) -> tuple[Order, tuple[tuple[Parked, tuple[tuple[int |
     return order, tuple(applied)
 
 
-def purchase_of(state: OrderState, key: str, lines: Sequence[OrderLine] | None = None) -> Purchase:
+def purchase_of(state: OrderState, key: str) -> Purchase:
     """What the order buys, for the rules."""
-    bought = state.lines if lines is None else lines
     return Purchase(
         key=key,
         occurred_at=state.placed_at,
         currency=state.currency,
         lines=tuple(
-            Line(line.net_minor, line.tax_minor, line.sku, line.category, line.quantity) for line in bought
+            Line(line.net_minor, line.tax_minor, line.sku, line.category, line.quantity)
+            for line in state.lines
         ),
         shipping_minor=state.shipping_minor,
         points_paid_minor=state.points_paid_minor,
