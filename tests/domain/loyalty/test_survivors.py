@@ -22,7 +22,7 @@ from app.domain.loyalty.orders import (
 )
 from app.domain.loyalty.purchases import Line, Purchase
 from app.domain.loyalty.settling import Released
-from app.domain.loyalty.tiers import Change, Standing, projection, raised, reviewed
+from app.domain.loyalty.tiers import Change, Pause, Standing, due_at, projection, raised, reviewed, warning
 from app.domain.loyalty.versions import Tier, TierRules, version_of
 from app.domain.problems import Conflict, Invalid
 from tests.domain.loyalty.ledgers import DAY, START, Ledger, day
@@ -168,3 +168,43 @@ def test_a_projection_on_the_threshold_misses_nothing() -> None:
     assert kept == (1_000, 500, "silver")
     made.earn(500, "o2")
     assert projection(standing, made.entries, START, RULES, BERLIN)[0] == 0
+
+
+def test_releasing_a_hold_that_ran_out_says_so() -> None:
+    made = Ledger()
+    made.earn(10)
+    made.hold(4, ttl=60)
+    done = made.at(1).release()
+    assert (done.hold.state, done.returned, done.lapsed) == ("expired", 0, 0)
+    assert made.available == 10
+
+
+def test_a_pause_that_is_over_or_not_begun_puts_nothing_off() -> None:
+    standing = Standing("gold", START, day(10), grace_until=day(40))
+    over, later = Pause(day(1), day(40)), Pause(day(41), day(50))
+    assert due_at(standing, (over, later)) == day(40)
+    assert due_at(standing, (Pause(day(40), day(42)), Pause(day(41), day(50)))) == day(50)
+    assert due_at(standing._replace(grace_until=None), (Pause(day(1)),)) == day(10)
+
+
+def test_a_warning_begins_on_its_very_day_and_names_the_tier() -> None:
+    standing = Standing("gold", START, day(100))
+    begins = day(100)
+    told = warning(standing, [], begins, RULES, BERLIN)
+    assert told is not None
+    assert (told.tier, told.on) == ("gold", day(130))
+    assert warning(standing, [], begins - timedelta(seconds=1), RULES, BERLIN) is None
+
+
+def test_reinstated_lots_are_listed_with_their_earn() -> None:
+    made = Ledger()
+    made.earn(80, lives=10)
+    made.spend(80)
+    made.at(11).refund()
+    assert made.account.earns["o1"].lots == (1, made.entries[-1].seq)
+
+
+def test_a_tier_move_is_booked_with_its_entry() -> None:
+    made = Ledger()
+    moved = made.take(crediting.tier_moved(made.account, id="t", tier="gold", now=made.now))
+    assert (moved.points, moved.debt, moved.entry) == (0, 0, 1)
