@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -108,8 +107,7 @@ class Action(NamedTuple):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """One customer at `now`. `first_purchase_at` and `value` are None before the first purchase.
 
     `override` is one that holds at `now`.

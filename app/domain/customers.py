@@ -6,7 +6,7 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from app.domain.canonical import is_deeper
@@ -32,8 +32,7 @@ class Profile:
     traits: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HeldIdentifier:
+class HeldIdentifier(NamedTuple):
     """An identifier that a customer holds, as it was sent, and since when."""
 
     type: str

@@ -70,7 +70,7 @@ def context(typed: str = "typed", **members: Any) -> Context:
         ],
         notes=[Remark("note_1", typed, typed, NOW)],
     )
-    return replace(told, **members)
+    return told._replace(**members)
 
 
 def test_the_summary_says_who_how_why_what_is_open_and_what_to_do() -> None:
@@ -84,11 +84,11 @@ def test_the_summary_says_who_how_why_what_is_open_and_what_to_do() -> None:
 
 
 def test_of_somebody_new_the_summary_says_just_that() -> None:
-    nobody = replace(
-        context(), first_purchase_at=None, reasons=[], open_complaints=[], actions=[], red_flags=(), recent=[]
+    nobody = context()._replace(
+        first_purchase_at=None, reasons=[], open_complaints=[], actions=[], red_flags=(), recent=[]
     )
     nameless = replace(nobody.customer, profile=Profile(), identifiers=())
-    assert summary(replace(nobody, customer=nameless)) == (
+    assert summary(nobody._replace(customer=nameless)) == (
         "Customer 00000000-0000-0000-0000-000000000007, known since 2026-11-20, no purchase yet. Health is unknown."
     )
 
@@ -98,7 +98,7 @@ def test_a_customer_without_a_name_goes_by_the_oldest_identifier() -> None:
     nameless = replace(
         told.customer, profile=Profile(), identifiers=(HeldIdentifier("email", "ada@example.com", NOW),)
     )
-    assert summary(replace(told, customer=nameless)).startswith("Customer ada@example.com, ")
+    assert summary(told._replace(customer=nameless)).startswith("Customer ada@example.com, ")
 
 
 def test_the_worst_of_several_open_complaints_is_named() -> None:

@@ -4,7 +4,7 @@ How often somebody buys comes from MBG/NBD, how likely from the score, which kno
 the score"). Both are tied together so that they cannot contradict each other.
 """
 
-from math import exp, expm1, log1p
+from math import exp, expm1, log, log1p
 from typing import Final, NamedTuple
 
 from app.domain.health.mbg import alive_probability, probability_if, purchases_if_alive
@@ -23,8 +23,8 @@ _HALF_DAY_IN_WEEKS: Final = 0.5 / 7
 _YEAR_DAYS: Final = 365.25
 # A probability whose logarithm of the complement is still a number.
 _NEARLY_ONE: Final = 1 - 1e-15
-_GAUSS: Final = (0.5 - 0.75**0.5 / 3, 0.5 + 0.75**0.5 / 3)
-"""The two nodes of Gauss-Legendre on [0, 1]; both weigh one half."""
+_LOG_PART: Final = log(PURCHASES_DAYS / VALUE_DAYS)
+_NEGLIGIBLE: Final = 1e-9
 
 
 class Forecast(NamedTuple):
@@ -115,30 +115,34 @@ def value(state: State, health: Health, now: int, model: Model, minor_per_major:
     if ahead is None:
         return None
     amount = expected_amount(state, model, minor_per_major)
+    soon = ahead.expected_purchases(PURCHASES_DAYS)
     worth = clv = None
     if amount is not None:
         purchases = ahead.expected_purchases(VALUE_DAYS)
         worth = round(purchases * amount * minor_per_major)
-        discounted = _discounted(ahead, purchases, model.discount_per_year)
+        discounted = _discounted(soon, purchases, model.discount_per_year)
         clv = round(discounted * amount * model.margin * minor_per_major)
     return Value(
         p_alive=ahead.p_alive,
         churn_probability=1 - ahead.purchase_probability(model.churn_window_days),
-        expected_purchases=ahead.expected_purchases(PURCHASES_DAYS),
+        expected_purchases=soon,
         expected_value=worth,
         clv=clv,
     )
 
 
-def _discounted(ahead: Forecast, purchases: float, discount_per_year: float) -> float:
+def _discounted(soon: float, purchases: float, discount_per_year: float) -> float:
     """The `purchases` of VALUE_DAYS, each discounted by (1 + d)^-years from the day on which it is expected.
 
-    The integral of exp(-k t) dE(t) by parts is exp(-k N) E(N) + k times the integral of exp(-k t) E(t).
+    The integral of exp(-k t) dE(t) by parts is exp(-k N) E(N) + k times the integral of exp(-k t) E(t). In that second
+    part, which is small, E is taken for the power of t that meets what is known anyway: E(PURCHASES_DAYS) = `soon` and
+    E(N) = `purchases`. Its integral is purchases times the sum of (-k)^j / (j! (p + 1 + j)), with t in units of N.
     """
     force = log1p(discount_per_year) * VALUE_DAYS / _YEAR_DAYS
-    if not force:
-        return purchases
-    within = sum(exp(-force * node) * ahead.expected_purchases(node * VALUE_DAYS) for node in _GAUSS) / len(
-        _GAUSS
-    )
-    return exp(-force) * purchases + force * within
+    power = log(soon / purchases) / _LOG_PART if 0 < soon < purchases else 1.0
+    within, term, order = 0.0, 1.0, 0
+    while abs(term) > _NEGLIGIBLE:
+        within += term / (power + 1 + order)
+        order += 1
+        term *= -force / order
+    return purchases * (exp(-force) + force * within)
