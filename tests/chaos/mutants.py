@@ -25,7 +25,8 @@ def _do_not_wait_for_the_disk() -> None:
 
     def init(self: Database, url: str, **options: Any) -> None:
         made(self, url, **options)
-        self._arguments["server_settings"]["synchronous_commit"] = "off"
+        for arguments in (self._arguments, self._hot_arguments):
+            arguments["server_settings"]["synchronous_commit"] = "off"
 
     Database.__init__ = init  # type: ignore[method-assign]  # this is what a mutant is
 
