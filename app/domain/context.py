@@ -1,25 +1,22 @@
 """Everything a support agent, or an AI agent, needs to know about one customer: the facts, and the same in words."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from app.domain.customers import Customer
-from app.domain.descriptions import CLOCKS, rated
+from app.domain.descriptions import CLOCKS
 from app.domain.feedback.clocks import Clock
 from app.domain.health import wording
 from app.domain.health.facts import SEVERITIES
 from app.domain.health.score import Health
-from app.domain.health.value import PURCHASES_DAYS, VALUE_DAYS, Value
-from app.domain.money import decimal_string
+from app.domain.health.value import Value
 from app.domain.opinions import Override, Sentiment
 
 SUMMARY_WORDS: Final = 80
 _NAME_WORDS: Final = 6
 _NAME_LENGTH: Final = 60
 _SUMMARY_REASONS: Final = 3
-_QUOTE_LENGTH: Final = 300
 
 ANSWERS: Final[Mapping[str, str]] = {"nps": "NPS", "csat": "CSAT", "ces": "CES", "review": "Review"}
 """The kinds of answer whose latest one is shown, and what people call them."""
@@ -133,7 +130,7 @@ class Context(NamedTuple):
     follow_ups: Sequence[OpenFollowUp] = ()
 
 
-_WHY_FOLLOW: Final[Mapping[str, str]] = {
+WHY_FOLLOW: Final[Mapping[str, str]] = {
     "low_answer": "A low answer",
     "mixed": "An answer whose words contradict its rating",
     "negative_text": "An angry comment",
@@ -152,7 +149,7 @@ def with_follow_up(
     first = min(follow_ups, key=lambda one: one.due_at)
     left = (first.due_at - now).total_seconds()
     due = f"overdue by {wording.days(-left)}" if first.is_overdue(now) else f"due in {wording.days(left)}"
-    told = Action("follow_up", f"{_WHY_FOLLOW[first.reason]} has not been followed up; {due}")
+    told = Action("follow_up", f"{WHY_FOLLOW[first.reason]} has not been followed up; {due}")
     place = 1 if actions and actions[0].action == "resolve_complaint" else 0
     return [*actions[:place], told, *actions[place:]]
 
@@ -245,8 +242,8 @@ def name_of(customer: Customer) -> str:
 def _who(context: Context) -> str:
     name = name_of(context.customer)
     if context.first_purchase_at is None:
-        return f"{name}, known since {_day(context.customer.created_at)}, no purchase yet."
-    return f"{name}, customer since {_day(context.first_purchase_at)}."
+        return f"{name}, known since {day(context.customer.created_at)}, no purchase yet."
+    return f"{name}, customer since {day(context.first_purchase_at)}."
 
 
 def _how(context: Context) -> str:
@@ -254,14 +251,14 @@ def _how(context: Context) -> str:
     if health.score is None:
         return "Health is unknown."
     return (
-        f"Health is {health.score} of 100, {_spoken(health.band)}, "
+        f"Health is {health.score} of 100, {spoken(health.band)}, "
         f"with {wording.percent(health.coverage)} of the evidence."
     )
 
 
 def _by_hand(context: Context) -> str:
     override = context.override
-    return "" if override is None else f"Set to {override.score} by hand until {_day(override.until)}."
+    return "" if override is None else f"Set to {override.score} by hand until {day(override.until)}."
 
 
 def _open(context: Context) -> str:
@@ -288,148 +285,19 @@ def _next(context: Context) -> str:
         return ""
     action, why = context.actions[0]
     # The reason for it has been told; its last clause says what it would bring.
-    return f"Next: {_spoken(action)}; {why.rpartition('; ')[2]}."
+    return f"Next: {spoken(action)}; {why.rpartition('; ')[2]}."
 
 
-def _age_seconds(context: Context, complaint: OpenComplaint) -> float:
+def age_seconds(context: Context, complaint: OpenComplaint) -> float:
+    """How long a complaint has been open."""
     return (context.now - complaint.opened_at).total_seconds()
 
 
-def _spoken(word: str) -> str:
+def spoken(word: str) -> str:
+    """A name of ours as people write it: "at risk"."""
     return word.replace("_", " ")
 
 
-def _day(moment: datetime) -> str:
+def day(moment: datetime) -> str:
+    """A date as 2026-11-22."""
     return moment.date().isoformat()
-
-
-# --- as Markdown ----------------------------------------------------------------------------------------------------
-
-# CommonMark takes a backslash before any ASCII punctuation. These begin code, emphasis, links, HTML, entities, tables
-# and headings, and what some renderers add: strikethrough, formulas, and links made of bare addresses.
-_MARKUP: Final = re.compile(r"[\\`*_\[\]<>&~|!#$]|:(?=//)|(?<=[wW]{3})\.")
-
-
-def escaped(text: str) -> str:
-    """`text` as one line of Markdown that shows exactly these words and starts nothing.
-
-    Our own words must stand before it in its line: what begins a block (a dash, a number and a dot) is left alone.
-    """
-    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
-
-
-def markdown(context: Context) -> str:
-    """The context as Markdown: headings and short lists; parts without data are left out."""
-    parts = [f"# {escaped(name_of(context.customer))}", escaped(summary(context))]
-    for title, lines in (
-        ("Customer", _customer_lines(context.customer)),
-        ("Health", _health_lines(context)),
-        ("Open complaints", _complaint_lines(context)),
-        ("Follow-ups", _follow_up_lines(context)),
-        ("Next best actions", (f"{_spoken(action)}: {escaped(why)}" for action, why in context.actions)),
-        ("Feedback", _feedback_lines(context)),
-        ("Recent touchpoints", _recent_lines(context)),
-        ("Notes", _note_lines(context)),
-    ):
-        items = [f"- {line}" for line in lines]
-        if items:
-            parts += [f"## {title}", "\n".join(items)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _customer_lines(customer: Customer) -> Iterator[str]:
-    profile = customer.profile
-    yield f"Id: {customer.id}"
-    yield f"Stage: {_spoken(customer.stage)}"
-    for title, value in (
-        ("Identifiers", ", ".join(f"{held.type}:{held.value}" for held in customer.identifiers)),
-        ("Language", profile.language),
-        ("Time zone", profile.timezone),
-        ("Preferred channel", profile.preferred_channel),
-        ("Tags", ", ".join(profile.tags)),
-        ("Owner", profile.owner),
-    ):
-        if value:
-            yield f"{title}: {escaped(value)}"
-
-
-def _health_lines(context: Context) -> Iterator[str]:
-    health = context.health
-    if health.score is not None:
-        yield f"Score: {health.score} of 100, {_spoken(health.band)}"
-        yield f"Coverage: {wording.percent(health.coverage)}, confidence: {wording.percent(health.confidence)}"
-    yield from _opinion_lines(context)
-    yield from _value_lines(context.value, context.currency)
-    if context.red_flags:
-        yield f"Red flags: {', '.join(map(_spoken, context.red_flags))}"
-    for reason in context.reasons:
-        yield f"Reason: {escaped(reason)}"
-
-
-def _opinion_lines(context: Context) -> Iterator[str]:
-    override, sentiment = context.override, context.sentiment
-    if override is not None:
-        yield f"Set by hand to {override.score} until {_day(override.until)}: {_quoted(override.reason)}"
-    if sentiment is not None:
-        note = f": {_quoted(sentiment.note)}" if sentiment.note else ""
-        yield f"An agent found them {sentiment.sentiment} on {_day(sentiment.set_at)}{note}"
-
-
-def _value_lines(value: Value | None, currency: str) -> Iterator[str]:
-    if value is None:
-        return
-    yield f"Probability of still being a customer (model): {wording.percent(value.p_alive)}"
-    yield f"Expected purchases in {PURCHASES_DAYS} days: {value.expected_purchases:.1f}"
-    if value.expected_value is not None:
-        amount = decimal_string(value.expected_value, currency)
-        yield f"Expected value in {VALUE_DAYS} days: {amount} {currency}"
-
-
-def _complaint_lines(context: Context) -> Iterator[str]:
-    for complaint in context.open_complaints:
-        age, case = wording.days(_age_seconds(context, complaint)), complaint.case
-        called = complaint.complaint_id if case is None else case.reference
-        stands = "" if case is None else f"{_spoken(case.state)}, "
-        yield (
-            f"Complaint {escaped(called)}, {escaped(complaint.severity)}, {stands}open for {age}: "
-            f"{_quoted(complaint.description)}"
-        )
-    for promise in promises(context.open_complaints):
-        yield promise.told(context.now)
-
-
-def _follow_up_lines(context: Context) -> Iterator[str]:
-    for one in context.follow_ups:
-        late = ", overdue" if one.is_overdue(context.now) else ""
-        whose = f", {escaped(one.owner)}" if one.owner else ", nobody's yet"
-        yield f"{_WHY_FOLLOW[one.reason]}{whose}, due on {_day(one.due_at)}{late}"
-
-
-def _feedback_lines(context: Context) -> Iterator[str]:
-    for kind, title in ANSWERS.items():
-        answer = context.answers.get(kind)
-        if answer is not None:
-            text = f": {_quoted(answer.text)}" if answer.text else ""
-            yield f"{title} {escaped(rated(kind, answer.properties))} on {_day(answer.at)}{text}"
-
-
-def _recent_lines(context: Context) -> Iterator[str]:
-    for row in context.recent:
-        details = [f"via {escaped(row.channel)}"] if row.channel else []
-        if row.health_delta is not None:
-            details.append(f"health {row.health_delta:+d}")
-        if row.pending_match:
-            details.append("waits for what it names")
-        suffix = f" ({', '.join(details)})" if details else ""
-        yield f"{_day(row.occurred_at)}: {_quoted(row.description)}{suffix}"
-
-
-def _note_lines(context: Context) -> Iterator[str]:
-    for note in context.notes:
-        yield f"{_day(note.created_at)}, {escaped(note.author)}: {_quoted(note.text)}"
-
-
-def _quoted(text: str) -> str:
-    """What somebody typed, cut to a length that a screen holds."""
-    line = " ".join(text.split())
-    return escaped(line if len(line) <= _QUOTE_LENGTH else f"{line[:_QUOTE_LENGTH]}...")

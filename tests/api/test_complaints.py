@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import event
 
-from app.api.context import ContextOut
+from app.api.context_shapes import ContextOut
 from app.domain.health.model import shipped
 from app.settings import Settings
 from app.storage.database import connect_arguments

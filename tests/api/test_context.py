@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.context import ContextOut
+from app.api.context_shapes import ContextOut
 from tests.api.conftest import Service
 
 URL = "/v1/customers/external_id:42/context"

@@ -16,9 +16,9 @@ from app.domain.context import (
     OpenComplaint,
     RecentTouchpoint,
     Remark,
-    markdown,
     summary,
 )
+from app.domain.context_markdown import markdown
 from app.domain.customers import Customer, HeldIdentifier, Profile
 from app.domain.health.facts import SEVERITIES
 from app.domain.health.model import shipped
