@@ -12,8 +12,8 @@ from app.api.openapi import problems
 from app.api.paging import Cursor, Page, Paging
 from app.api.references import INVALID_CURSOR
 from app.domain.feedback.calendars import MOST_HOLIDAYS
-from app.domain.feedback.refusals import refused
 from app.domain.keys import Caller
+from app.domain.problems import refused
 from app.storage import calendars
 from app.storage.calendars import Shown
 from app.storage.database import driver

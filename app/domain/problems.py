@@ -78,3 +78,8 @@ class Limited(Problem):
 
 class Unavailable(Problem):
     """The service cannot do this now: database away, queue full, shutting down. `retry_after_seconds` is a member."""
+
+
+def refused(pointer: str, code: str, rule: str) -> Invalid:
+    """What is said of one member of a body that breaks a rule; `rule` goes on after the member's name."""
+    return Invalid(code, f"{pointer.removeprefix('#/')}: {rule}.", errors=[Fault(pointer, code, rule)])

@@ -16,7 +16,6 @@ from app.api import problems
 from app.api.bodies import parse
 from app.api.problems import problem_of
 from app.domain import problems as domain
-from app.domain.feedback import refusals
 from app.domain.problems import Fault, Invalid, Problem
 from tests.api.conftest import ADMIN_KEY, Service
 
@@ -201,8 +200,7 @@ def kinds(root: type[Problem] = Problem) -> list[type[Problem]]:
 
 
 def test_every_kind_of_problem_has_a_status() -> None:
-    ours = (domain.__name__, refusals.__name__)
-    assert {kind for kind in kinds() if kind.__module__ in ours} == set(problems.STATUS)
+    assert {kind for kind in kinds() if kind.__module__ == domain.__name__} == set(problems.STATUS)
 
 
 @given(st.integers(0, 200), st.text(max_size=400))

@@ -5,8 +5,7 @@ from typing import Final
 
 from app.domain.customers import erased
 from app.domain.feedback.complaint_records import Complaint, complaint_not_found
-from app.domain.feedback.refusals import refused
-from app.domain.problems import Conflict, Fault, Stale
+from app.domain.problems import Conflict, Fault, Stale, refused
 from app.usecases.complaints.receive_complaint import contact_not_found, id_reused
 from app.usecases.complaints.work_on_complaint import merge_target_not_found
 from app.usecases.complaints.writing import unknown_calendar

@@ -36,9 +36,9 @@ from app.domain.canonical import body_sha256
 from app.domain.feedback.compensation import compensation_of
 from app.domain.feedback.complaint_records import Complaint
 from app.domain.feedback.links import Link
-from app.domain.feedback.refusals import refused
 from app.domain.identifiers import parse_body_reference, parse_reference
 from app.domain.keys import Caller
+from app.domain.problems import refused
 from app.storage import complaint_log, complaints
 from app.storage.complaints import Narrow
 from app.storage.customers import LAST_ID

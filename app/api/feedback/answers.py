@@ -25,11 +25,10 @@ from app.api.times import QueryMoment
 from app.domain.canonical import body_sha256
 from app.domain.customers import not_found
 from app.domain.feedback.answers import answer_final, answer_not_found, answer_of, gone, natural_key
-from app.domain.feedback.refusals import refused
 from app.domain.identifiers import Reference, parse_body_reference, parse_reference
 from app.domain.ids import parse_opaque_id, uuid7
 from app.domain.keys import Caller
-from app.domain.problems import Conflict, Fault, Forbidden, Stale
+from app.domain.problems import Conflict, Fault, Forbidden, Stale, refused
 from app.storage import feedback
 from app.storage.customers import LAST_ID
 from app.storage.database import driver

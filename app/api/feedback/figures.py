@@ -13,10 +13,10 @@ from app.api.openapi import problems
 from app.api.problems import problem_of
 from app.api.times import QueryMoment
 from app.domain.feedback.periods import window_of
-from app.domain.feedback.refusals import refused
 from app.domain.feedback.scales import Scale
 from app.domain.feedback.statistics import Figure, Moved, response_rate
 from app.domain.keys import Caller
+from app.domain.problems import refused
 from app.storage.database import driver
 from app.storage.figures import GroupBy, InvitationCounts
 from app.usecases.feedback.summarise_answers import Line, summarise_answers

@@ -24,11 +24,10 @@ from app.api.references import INVALID_CURSOR, VALUE_PROBLEMS
 from app.domain.customers import not_found
 from app.domain.feedback.answers import gone
 from app.domain.feedback.follow_ups import OUTCOMES, State
-from app.domain.feedback.refusals import refused
 from app.domain.identifiers import Reference, parse_reference
 from app.domain.ids import parse_opaque_id
 from app.domain.keys import Caller
-from app.domain.problems import Conflict, Fault, Invalid, Stale
+from app.domain.problems import Conflict, Fault, Invalid, Stale, refused
 from app.storage import follow_ups
 from app.storage.database import driver
 from app.storage.follow_ups import FollowUpRow, Narrow, Place

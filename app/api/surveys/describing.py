@@ -12,10 +12,10 @@ from app.api.deps import Now, Reader, Tx, requires
 from app.api.openapi import problems
 from app.api.paging import Cursor, Page, Paging
 from app.api.references import INVALID_CURSOR
-from app.domain.feedback.refusals import refused
 from app.domain.feedback.scales import RATED
 from app.domain.feedback.surveys import CHANNELS, LONGEST_DAYS, LONGEST_QUESTION, OCCASIONS
 from app.domain.keys import Caller
+from app.domain.problems import refused
 from app.storage import surveys
 from app.storage.database import driver
 from app.storage.surveys import StoredSurvey

@@ -17,12 +17,11 @@ from app.domain.customers import not_found
 from app.domain.feedback.answers import gone
 from app.domain.feedback.invitations import STATES
 from app.domain.feedback.links import unsubscribe_headers
-from app.domain.feedback.refusals import refused
 from app.domain.feedback.subjects import subject
 from app.domain.identifiers import parse_body_reference, parse_reference
 from app.domain.ids import opaque_id, parse_opaque_id
 from app.domain.keys import Caller
-from app.domain.problems import Conflict
+from app.domain.problems import Conflict, refused
 from app.storage import invitations
 from app.storage.customers import LAST_ID
 from app.storage.database import driver

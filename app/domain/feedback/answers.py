@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from app.domain.feedback.refusals import refused
 from app.domain.feedback.scales import Group, Scale, checked_rating, group_of, is_low, normalised, scale_for
-from app.domain.problems import Conflict, Gone, NotFound
+from app.domain.problems import Conflict, Gone, NotFound, refused
 
 LONGEST_TEXT: Final = 10_000
 EDIT_WINDOW: Final = timedelta(hours=24)

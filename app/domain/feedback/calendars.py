@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from app.domain.feedback.refusals import refused
+from app.domain.problems import refused
 
 Span = tuple[datetime, datetime]
 """From the first instant until before the second, both UTC."""

@@ -5,9 +5,8 @@ from typing import Final, Literal, get_args
 
 from app.domain.feedback.complaint_states import TERMINAL
 from app.domain.feedback.complaints import Case
-from app.domain.feedback.refusals import refused
 from app.domain.money import EXPONENTS, LARGEST_MINOR
-from app.domain.problems import Conflict
+from app.domain.problems import Conflict, refused
 
 Form = Literal["apology", "refund", "voucher", "points", "replacement"]
 

@@ -9,8 +9,7 @@ from app.domain.feedback import clocks
 from app.domain.feedback.calendars import Calendar
 from app.domain.feedback.clocks import TARGETS, WARN_SHARE, Clock, ClockName, Event, Targets
 from app.domain.feedback.complaint_states import FORWARD, REASONS, RESTING, SETTLED, STATES, TERMINAL, State
-from app.domain.feedback.refusals import refused
-from app.domain.problems import Conflict
+from app.domain.problems import Conflict, refused
 
 Effect = Literal["complaint_opened", "complaint_resolved", "opening_voided"]
 

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
 
 from app.domain.feedback.answers import Answer
-from app.domain.feedback.refusals import refused
-from app.domain.problems import Conflict
+from app.domain.problems import Conflict, refused
 
 Reason = Literal["low_answer", "mixed", "negative_text"]
 State = Literal["open", "assigned", "closed"]

@@ -5,10 +5,9 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple, get_args
 
 from app.domain.feedback.answers import EDIT_WINDOW, answer_final
-from app.domain.feedback.refusals import refused
 from app.domain.feedback.scales import Scale
 from app.domain.feedback.surveys import Decision, Limits
-from app.domain.problems import Conflict, Gone, NotFound
+from app.domain.problems import Conflict, Gone, NotFound, refused
 
 State = Literal[
     "queued", "suppressed", "sent", "delivered", "opened", "bounced", "answered", "expired", "cancelled"

@@ -5,8 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from app.domain.feedback.refusals import refused
-from app.domain.problems import Invalid
+from app.domain.problems import Invalid, refused
 
 _MONTHS_A_YEAR = 12
 _LONGEST_DAYS = 3660

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from app.domain.feedback.refusals import refused
 from app.domain.health.facts import SCALES, answer_of
+from app.domain.problems import refused
 
 Direction = Literal["higher_is_better", "lower_is_better"]
 Group = Literal[

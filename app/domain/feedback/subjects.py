@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from app.domain.canonical import canonical_json
 from app.domain.descriptions import order_id_of
-from app.domain.feedback.refusals import refused
+from app.domain.problems import refused
 
 LONGEST: Final = 1000
 

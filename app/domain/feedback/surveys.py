@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
-from app.domain.feedback.refusals import refused
 from app.domain.feedback.scales import RATED, Scale, scale_for
+from app.domain.problems import refused
 
 Occasion = Literal["delivered", "contact_resolved", "purchase", "periodic"]
 Suppression = Literal["opt_out", "no_channel", "duplicate", "open_complaint", "quiet_period"]

@@ -2,9 +2,9 @@
 
 from typing import Final, Literal, NamedTuple, get_args
 
-from app.domain.loyalty.points import points_of, refused
+from app.domain.loyalty.points import points_of
 from app.domain.loyalty.versions import Limits
-from app.domain.problems import Conflict, Forbidden
+from app.domain.problems import Conflict, Forbidden, refused
 
 ReasonCode = Literal["service", "correction", "goodwill", "surprise", "migration", "fraud", "other"]
 

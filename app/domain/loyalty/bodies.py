@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from app.domain.loyalty.points import refused, whole
+from app.domain.loyalty.points import whole
+from app.domain.problems import refused
 
 Value = TypeVar("Value")
 LONGEST_CODE = 64

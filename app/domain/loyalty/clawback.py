@@ -21,9 +21,8 @@ from app.domain.loyalty.account import (
     spending_order,
 )
 from app.domain.loyalty.book import Book, as_movements, taken_from, total
-from app.domain.loyalty.points import refused
 from app.domain.loyalty.settling import settle
-from app.domain.problems import Conflict, NotFound
+from app.domain.problems import Conflict, NotFound, refused
 
 
 class _Taken(NamedTuple):

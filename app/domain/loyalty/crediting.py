@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from app.domain.loyalty.account import Account, Adjusted, Decision, Earn
 from app.domain.loyalty.book import Book, as_movements, taken_from, total
-from app.domain.loyalty.points import MOST_POINTS, points_of, refused
+from app.domain.loyalty.points import MOST_POINTS, points_of
 from app.domain.loyalty.settling import settle
-from app.domain.problems import Conflict
+from app.domain.problems import Conflict, refused
 
 
 class Earning(NamedTuple):

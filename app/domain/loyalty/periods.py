@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
-from app.domain.loyalty.points import refused
+from app.domain.problems import refused
 
 Rounding = Literal["none", "month_end", "year_end"]
 

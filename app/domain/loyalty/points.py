@@ -4,17 +4,12 @@ import re
 from fractions import Fraction
 from typing import Final
 
-from app.domain.problems import Fault, Invalid
+from app.domain.problems import refused
 
 MOST_POINTS: Final = 2**31 - 1
 """The most points of one entry, one lot, one hold."""
 
 _DECIMAL: Final = re.compile(r"(0|[1-9][0-9]{0,5})(\.[0-9]{1,6})?")
-
-
-def refused(pointer: str, code: str, rule: str) -> Invalid:
-    """What is said of one member of a body that breaks a rule; `rule` goes on after the member's name."""
-    return Invalid(code, f"{pointer.removeprefix('#/')}: {rule}.", errors=[Fault(pointer, code, rule)])
 
 
 def whole(value: object, pointer: str, *, least: int = 1, most: int = MOST_POINTS) -> int:

@@ -7,9 +7,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 from app.domain.loyalty.account import Account, Decision, Hold, Spend
 from app.domain.loyalty.bodies import Body
-from app.domain.loyalty.points import refused
 from app.domain.loyalty.spending import captured, refunded, released
-from app.domain.problems import Conflict
+from app.domain.problems import Conflict, refused
 
 Unmet = Literal["not_yet", "over", "tier", "limit", "out_of_stock", "points"]
 

@@ -6,7 +6,8 @@ from fractions import Fraction
 from typing import Final, Literal, NamedTuple, get_args
 
 from app.domain.loyalty.bodies import Body
-from app.domain.loyalty.points import multiplier_of, refused
+from app.domain.loyalty.points import multiplier_of
+from app.domain.problems import refused
 
 Event = Literal["purchase", "signup", "birthday", "review", "referral", "referred"]
 CapMode = Literal["cap", "reject"]

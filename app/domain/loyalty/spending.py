@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from app.domain.loyalty.account import Account, Decision, Draw, Hold, Lock, Refunded, Spend, spending_order
 from app.domain.loyalty.book import Book, as_movements, taken_from, total
-from app.domain.loyalty.points import points_of, refused, whole
+from app.domain.loyalty.points import points_of, whole
 from app.domain.loyalty.settling import Released, expire, recover, release, settle
-from app.domain.problems import Conflict, NotFound
+from app.domain.problems import Conflict, NotFound, refused
 
 LONGEST_TTL_SECONDS: int = 7 * 86_400
 

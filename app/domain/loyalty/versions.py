@@ -12,10 +12,10 @@ from app.domain.canonical import canonical_json
 from app.domain.loyalty.account import Clawback
 from app.domain.loyalty.bodies import Body
 from app.domain.loyalty.periods import ROUNDINGS, Rounding, zone_of
-from app.domain.loyalty.points import multiplier_of, refused
+from app.domain.loyalty.points import multiplier_of
 from app.domain.loyalty.rules import ONE, Event, Rule, rule_of
 from app.domain.money import EXPONENTS
-from app.domain.problems import Conflict
+from app.domain.problems import Conflict, refused
 
 Downgrade = Literal["none", "one_down", "full"]
 TierBasis = Literal["points", "spend"]

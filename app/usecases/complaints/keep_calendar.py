@@ -7,8 +7,7 @@ from typing import Final
 import asyncpg
 
 from app.domain.feedback.calendars import after_business_time, calendar_of
-from app.domain.feedback.refusals import refused
-from app.domain.problems import Conflict, NotFound
+from app.domain.problems import Conflict, NotFound, refused
 from app.storage import calendars
 from app.storage.calendars import MOST_CALENDARS, Shown
 

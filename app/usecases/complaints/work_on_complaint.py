@@ -12,9 +12,8 @@ from app.domain.feedback.compensation import Compensation, check_compensable
 from app.domain.feedback.complaint_records import Complaint, Doing, after, compensated, ids_in
 from app.domain.feedback.complaint_states import TERMINAL
 from app.domain.feedback.complaints import Deed
-from app.domain.feedback.refusals import refused
 from app.domain.health.model import Model
-from app.domain.problems import Invalid, NotFound
+from app.domain.problems import Invalid, NotFound, refused
 from app.storage import complaints
 from app.usecases.complaints.writing import Done, LockedComplaint, Writing, lock_complaint, write
 
