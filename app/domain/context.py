@@ -214,17 +214,24 @@ def summary(context: Context) -> str:
 
     When it gets long the reasons give way first. Of what people typed only the name is repeated, cut to a few words.
     """
-    who = [_who(context), _how(context), _by_hand(context)]
-    then = [_open(context), _promised(context), _next(context)]
-    left = SUMMARY_WORDS - _words(*who, *then)
-    why = []
-    for reason in context.reasons[:_SUMMARY_REASONS]:
-        left -= _words(reason)
-        if left >= 0:
-            why.append(f"{reason}.")
+    who = f"{_who(context)} {_how(context)} {_by_hand(context)}"
+    then = f"{_open(context)} {_promised(context)} {_next(context)}"
+    why = [f"{reason}." for reason in context.reasons[:_SUMMARY_REASONS]]
+    told = " ".join((who, *why, then)).split()
+    if len(told) > SUMMARY_WORDS:
+        told = " ".join((who, *_fitting(why, SUMMARY_WORDS - _words(who, then)), then)).split()
     # Each sentence is bounded, but what an action says comes from elsewhere.
-    told = " ".join(filter(None, (*who, *why, *then))).split()
     return " ".join(told[:SUMMARY_WORDS])
+
+
+def _fitting(sentences: Sequence[str], words: int) -> list[str]:
+    """Those of the sentences that fit into so many words, the first ones first."""
+    kept = []
+    for sentence in sentences:
+        words -= _words(sentence)
+        if words >= 0:
+            kept.append(sentence)
+    return kept
 
 
 def _words(*texts: str) -> int:

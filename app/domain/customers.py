@@ -4,7 +4,6 @@ import functools
 import json
 import zoneinfo
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
@@ -19,8 +18,7 @@ DEEPEST_TRAITS: Final = 8
 Stage = Literal["prospect", "first_purchase", "repeat", "lapsed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """What callers may say about a customer. `traits` are theirs alone: we keep them and never look inside."""
 
     name: str | None = None
@@ -40,8 +38,7 @@ class HeldIdentifier(NamedTuple):
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Customer:
+class Customer(NamedTuple):
     """A customer as stored. `purchases`, `band` and `score` are as of the last write (`scored_at`).
 
     `identifiers` are the oldest first. `revision` goes up with every change of the profile or the identifiers.
@@ -103,7 +100,7 @@ def changed(profile: Profile, patch: Mapping[str, Any]) -> Profile:
         given["tags"] = tuple(dict.fromkeys(given["tags"] or ()))
     if "traits" in given:
         given["traits"] = _merged_traits(profile.traits or {}, given["traits"])
-    return replace(profile, **given)
+    return profile._replace(**given)
 
 
 def _merged_traits(traits: Mapping[str, Any], patch: Mapping[str, Any] | None) -> Mapping[str, Any]:

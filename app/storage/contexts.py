@@ -1,7 +1,7 @@
 """What is known of customers, of many in one statement: the support view is asked for with every call that comes in."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -26,16 +26,17 @@ from app.storage.touchpoints import standing
 NOTES: Final = 5
 FOLLOW_UPS: Final = 20
 
-# Lists come as JSON arrays of arrays. Each is a range of one index of this customer's, so that what is read does not
+# All that is not a column comes in one JSON array, `parts`, lists as arrays of arrays: parsed once, sealed once. Each is a range of one index of this customer's, so that what is read does not
 # grow with the log, and what the state knows to be empty is not looked for. The answers' kinds are repeated as
 # constants because only constants prove the partial index. OFFSET 0 keeps each look-up a look-up (touchpoints.py).
 _CONTEXTS: Final = f"""
 SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner,
-  c.traits, c.created_at, c.updated_at, c.revision, s.state, s.identity_revision, s.merged_into, s.erased_at, (
+  c.traits, c.created_at, c.updated_at, c.revision, s.state, s.identity_revision, s.merged_into, s.erased_at,
+  {opted_out("c.id")} IS NOT NULL AS opted_out, json_build_array((
     SELECT json_agg(json_build_array(i.type, i.value, i.created_at) ORDER BY i.created_at, i.type, i.value_key)
     FROM customer_identifiers i
     WHERE i.customer_id = c.id
-  ) AS identifiers, (
+  ), (
     SELECT json_agg(json_build_array(n.id, n.text, n.author, n.created_at))
     FROM (
       SELECT n.id, n.text, n.author, n.created_at
@@ -44,7 +45,7 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
       ORDER BY n.id DESC
       LIMIT {NOTES}
     ) n
-  ) AS notes, (
+  ), (
     SELECT json_agg(json_build_array(
       t.source, t.id, t.kind, t.occurred_at, t.channel, t.amount_minor, t.currency, t.thread, t.description,
       CASE WHEN t.description IS NULL THEN t.properties END, t.outcome -> 'delta', {PENDING}
@@ -56,14 +57,14 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
       ORDER BY t.occurred_at DESC, t.source DESC, t.id DESC, t.origin_customer_id DESC
       LIMIT asked.recent
     ) t
-  ) AS recent, CASE WHEN {holds("open_sev")} THEN (
+  ), CASE WHEN {holds("open_sev")} THEN (
     SELECT json_agg(json_build_array(o.thread, o.source, o.id, o.occurred_at, o.severity, o.description))
     FROM ({openings("true", customer="c.id")}) o
-  ) END AS open_complaints, CASE WHEN {holds("open_sev")} THEN (
+  ) END, CASE WHEN {holds("open_sev")} THEN (
     SELECT json_agg(json_build_array(k.id, k.reference, k.state, k.owner, k.clocks) ORDER BY k.id)
     FROM complaints k
     WHERE k.customer_id = c.id AND k.state NOT IN ('accepted', 'closed', 'merged', 'withdrawn')
-  ) END AS cases, CASE WHEN {holds("sd180")} THEN (
+  ) END, CASE WHEN {holds("sd180")} THEN (
     SELECT json_agg(json_build_array(
       a.kind, a.source, a.id, a.occurred_at, a.properties -> 'rating', a.properties -> 'scale', a.properties -> 'text'
     ))
@@ -76,15 +77,15 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
       ORDER BY t.occurred_at DESC, t.source DESC, t.id DESC
       LIMIT 1
     ) a
-  ) END AS answers, (
+  ) END, (
     SELECT json_build_array(o.score, o.reason, o.until, o.set_by, o.set_at)
     FROM health_overrides o
     WHERE o.customer_id = c.id
-  ) AS override, (
+  ), (
     SELECT json_build_array(y.sentiment, y.note, y.set_by, y.set_at)
     FROM health_sentiments y
     WHERE y.customer_id = c.id
-  ) AS sentiment, (
+  ), (
     SELECT json_agg(json_build_array(u.id, u.feedback_id, u.state, u.reason, u.owner, u.due_at))
     FROM (
       SELECT u.id, u.feedback_id, u.state, u.reason, u.owner, u.due_at
@@ -93,7 +94,7 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
       ORDER BY u.due_at
       LIMIT {FOLLOW_UPS}
     ) u
-  ) AS follow_ups, {opted_out("c.id")} IS NOT NULL AS opted_out
+  )) AS parts
 FROM unnest($1::uuid[], $2::bigint[]) AS asked (customer_id, recent)
 CROSS JOIN LATERAL (SELECT * FROM customers c WHERE c.id = asked.customer_id OFFSET 0) c
 CROSS JOIN LATERAL (SELECT * FROM customer_states s WHERE s.customer_id = asked.customer_id OFFSET 0) s
@@ -150,11 +151,8 @@ async def load(
 
 
 def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
-    customer_id = row["customer_id"]
-    cases = {
-        UUID(own_id): OpenCase(reference, state, owner, clocks_of(clocks))
-        for own_id, reference, state, owner, clocks in _list(row["cases"])
-    }
+    customer_id, parts = row["customer_id"], row["parts"]
+    identifiers, notes, recent, complaints, cases, answers, override, sentiment, follow_ups = from_json(parts)
     return Known(
         customer_id=customer_id,
         identity_revision=row["identity_revision"],
@@ -170,50 +168,41 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
             _NO_TRAITS if row["traits"] == "{}" else from_json(row["traits"]),
         ),
         identifiers=tuple(
-            [HeldIdentifier(kind, value, _utc(since)) for kind, value, since in _list(row["identifiers"])]
+            [HeldIdentifier(kind, value, _utc(since)) for kind, value, since in identifiers or ()]
         ),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         revision=row["revision"],
         state=State.decode(row["state"]),
-        open_complaints=[_complaint(cases, *complaint) for complaint in _list(row["open_complaints"])],
-        answers={answer[0]: _answer(*answer) for answer in _list(row["answers"])},
-        recent=[_recent(labels, *touchpoint) for touchpoint in _list(row["recent"])],
-        notes=[_remark(customer_id, *note) for note in _list(row["notes"])],
-        override=_override(*_list(row["override"])) if row["override"] else None,
-        sentiment=_sentiment(*_list(row["sentiment"])) if row["sentiment"] else None,
+        open_complaints=_complaints(complaints, cases or ()) if complaints else [],
+        answers={answer[0]: _answer(*answer) for answer in answers} if answers else {},
+        recent=[_recent(labels, *touchpoint) for touchpoint in recent or ()],
+        notes=[_remark(customer_id, *note) for note in notes] if notes else [],
+        override=_override(*override) if override else None,
+        sentiment=_sentiment(*sentiment) if sentiment else None,
         opted_out=row["opted_out"],
-        follow_ups=[_follow_up(customer_id, *one) for one in _list(row["follow_ups"])],
+        follow_ups=[_follow_up(customer_id, *one) for one in follow_ups] if follow_ups else [],
         seal=_seal(row),
     )
 
 
 def _seal(row: asyncpg.Record) -> bytes:
-    """A digest of the row: of its state, its revision (which stands for the profile), and the lists as they came."""
-    names = (
-        "identifiers",
-        "notes",
-        "recent",
-        "open_complaints",
-        "answers",
-        "override",
-        "sentiment",
-        "follow_ups",
-        "cases",
-    )
-    lists = [row[name] for name in names]
-    said = "\0".join([f"{row['revision']} {row['opted_out']}", *[text or "" for text in lists]])
+    """A digest of the row: of its state, its revision (which stands for the profile), and the parts as they came."""
+    said = f"{row['revision']} {row['opted_out']} {row['parts']}"
     return hashlib.blake2b(row["state"] + said.encode(), digest_size=16).digest()
-
-
-def _list(text: str | None) -> list[Any]:
-    parsed: list[Any] = from_json(text) if text else []
-    return parsed
 
 
 def _utc(text: str) -> datetime:
     # JSON shows times in the session's zone, which is UTC (database.py).
     return datetime.fromisoformat(text)
+
+
+def _complaints(told: list[Any], cases: Sequence[Any]) -> list[OpenComplaint]:
+    worked_on = {
+        UUID(own_id): OpenCase(reference, state, owner, clocks_of(clocks))
+        for own_id, reference, state, owner, clocks in cases
+    }
+    return [_complaint(worked_on, *complaint) for complaint in told]
 
 
 def _complaint(

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -87,7 +86,7 @@ def test_of_somebody_new_the_summary_says_just_that() -> None:
     nobody = context()._replace(
         first_purchase_at=None, reasons=[], open_complaints=[], actions=[], red_flags=(), recent=[]
     )
-    nameless = replace(nobody.customer, profile=Profile(), identifiers=())
+    nameless = nobody.customer._replace(profile=Profile(), identifiers=())
     assert summary(nobody._replace(customer=nameless)) == (
         "Customer 00000000-0000-0000-0000-000000000007, known since 2026-11-20, no purchase yet. Health is unknown."
     )
@@ -95,8 +94,8 @@ def test_of_somebody_new_the_summary_says_just_that() -> None:
 
 def test_a_customer_without_a_name_goes_by_the_oldest_identifier() -> None:
     told = context()
-    nameless = replace(
-        told.customer, profile=Profile(), identifiers=(HeldIdentifier("email", "ada@example.com", NOW),)
+    nameless = told.customer._replace(
+        profile=Profile(), identifiers=(HeldIdentifier("email", "ada@example.com", NOW),)
     )
     assert summary(told._replace(customer=nameless)).startswith("Customer ada@example.com, ")
 

@@ -62,26 +62,25 @@ def purchases_if_alive(
     """
     r, alpha, a, b = parameters
     shape, reach = r + repeats, horizon_weeks / (alpha + age_weeks)
-    nodes, step, log_beta = _drop_out_nodes(a, b + repeats + 1)
+    depths, nodes, step, log_beta = _drop_out_nodes(a, b + repeats + 1)
     # Left of the first node used, where curvature * q < _NEAR, the integrand is a power of q times (1 - curvature * q),
     # so what the remaining nodes would add is two geometric series.
     curvature = a + b + repeats + 1 + (shape + 1) * reach / 2
     start = log(_NEAR / curvature)
-    used = nodes[: bisect_right(nodes, -start, key=_fallen)]
-    total = -sum([weight * expm1(-shape * log1p(q * reach)) for _, q, weight in used])
-    first = used[-1][0] if used else start
+    used = bisect_right(depths, -start)
+    # 1 - p loses three digits at most where curvature * q >= _NEAR, and a power is one step where log1p, expm1 are two.
+    total = sum([weight * (1 - (1 + q * reach) ** -shape) for q, weight in nodes[:used]])
+    first = -depths[used - 1] if used else start
     near = exp(a * first - log_beta) / expm1(min(_LOG_MAX, a * step))
     bend = curvature * exp((a + 1) * first - log_beta) / expm1(min(_LOG_MAX, (a + 1) * step))
     return total + step * shape * reach * max(0.0, near - bend)
 
 
-def _fallen(node: tuple[float, float, float]) -> float:
-    return -node[0]
-
-
 @lru_cache(maxsize=256)
-def _drop_out_nodes(a: float, b: float) -> tuple[tuple[tuple[float, float, float], ...], float, float]:
-    """Nodes (logit q, q, weight/q) for integrals over Beta(q; a, b), largest q first; their distance; ln B(a, b).
+def _drop_out_nodes(
+    a: float, b: float
+) -> tuple[tuple[float, ...], tuple[tuple[float, float], ...], float, float]:
+    """Nodes for integrals over Beta(q; a, b), largest q first: -logit q; (q, weight/q); their distance; ln B(a, b).
 
     In s = logit q the density is analytic in a strip around the real line and falls exponentially on both sides, where
     the trapezoidal rule converges geometrically (Trefethen and Weideman, SIAM Review 56, 2014): forty nodes do.
@@ -94,15 +93,16 @@ def _drop_out_nodes(a: float, b: float) -> tuple[tuple[tuple[float, float, float
     top = mode
     while _log_density(top, a, b) > peak - _FALL:
         top += step
-    nodes = []
+    depths, nodes = [], []
     place = top
     # To the left as far as any horizon needs it: curvatures beyond 1e6 do not occur.
     lowest = max(log(_NEAR / 1e6), mode - _FALL / a - _FALL * spread)
     while place > lowest:
         q = 1 / (1 + exp(-place))
-        nodes.append((place, q, step * exp(_log_density(place, a, b) - log_beta) / q))
+        depths.append(-place)
+        nodes.append((q, step * exp(_log_density(place, a, b) - log_beta) / q))
         place -= step
-    return tuple(nodes), step, log_beta
+    return tuple(depths), tuple(nodes), step, log_beta
 
 
 def _log_density(place: float, a: float, b: float) -> float:
