@@ -40,8 +40,10 @@ class BoundedConfig(uvicorn.Config):
 
 
 class _Joined:
-    """A transport that sends the head of an answer and its body as one: uvicorn writes them apart, and each costs a call
-    of the operating system. What nothing follows goes out before the loop turns to anything else.
+    """A transport that sends the head of an answer and its body as one.
+
+    uvicorn writes them apart, and each costs a call of the operating system. What nothing follows goes out before the
+    loop turns to anything else.
     """
 
     __slots__ = ("_held", "_loop", "_transport")

@@ -26,9 +26,10 @@ from app.storage.touchpoints import standing
 NOTES: Final = 5
 FOLLOW_UPS: Final = 20
 
-# All that is not a column comes in one JSON array, `parts`, lists as arrays of arrays: parsed once, sealed once. Each is a range of one index of this customer's, so that what is read does not
-# grow with the log, and what the state knows to be empty is not looked for. The answers' kinds are repeated as
-# constants because only constants prove the partial index. OFFSET 0 keeps each look-up a look-up (touchpoints.py).
+# All that is not a column comes in one JSON array, `parts`, lists as arrays of arrays: parsed once, sealed once. Each
+# is a range of one index of this customer's, so that what is read does not grow with the log, and what the state knows
+# to be empty is not looked for. The answers' kinds are repeated as constants because only constants prove the partial
+# index. OFFSET 0 keeps each look-up a look-up (touchpoints.py).
 _CONTEXTS: Final = f"""
 SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner,
   c.traits, c.created_at, c.updated_at, c.revision, s.state, s.identity_revision, s.merged_into, s.erased_at,

@@ -69,7 +69,7 @@ def purchases_if_alive(
     start = log(_NEAR / curvature)
     used = bisect_right(depths, -start)
     # 1 - p loses three digits at most where curvature * q >= _NEAR, and a power is one step where log1p, expm1 are two.
-    total = sum([weight * (1 - (1 + q * reach) ** -shape) for q, weight in nodes[:used]])
+    total: float = sum([weight * (1 - (1 + q * reach) ** -shape) for q, weight in nodes[:used]])
     first = -depths[used - 1] if used else start
     near = exp(a * first - log_beta) / expm1(min(_LOG_MAX, a * step))
     bend = curvature * exp((a + 1) * first - log_beta) / expm1(min(_LOG_MAX, (a + 1) * step))
