@@ -14,7 +14,7 @@ async def received(told: Callable[[_Joined], None]) -> bytes:
     here, there = socket.socketpair()
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_connection(asyncio.Protocol, sock=here)
-    there.setblocking(False)
+    there.settimeout(0)
     told(_Joined(transport, loop))
     try:
         async with asyncio.timeout(5):
