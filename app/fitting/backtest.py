@@ -207,7 +207,8 @@ def _notes(log: Purchases, tests: Sequence[_Test], horizon_days: int) -> list[st
             )
         if any(fit.path == "fitted" and fit.metadata["season_shift"] is None for fit in test.fits):
             notes.append(
-                f"{day}: too short a history to know the season; the level is that of recent windows."
+                f"{day}: too short a history to know the season; the level is halfway between that of recent "
+                "windows and MBG/NBD's, and chances are averaged over how far it may be off."
             )
     return notes
 

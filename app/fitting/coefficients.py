@@ -41,6 +41,9 @@ _YEAR_DAYS: Final = 365
 SEASON_DEVIATION: Final = 0.3
 """How far, in log-odds, windows of one year usually lie apart; the prior of the season's shift."""
 _WINDOW_DEVIATION: Final = 0.15
+UNSEASONED_SHARE: Final = 0.5
+"""MBG/NBD's say in the level of a log without a known season. Two forecasts whose errors cannot be measured yet are
+averaged: weights estimated from a few windows do worse than equal ones (Bates and Granger 1969; Clemen 1989)."""
 
 
 class Window(NamedTuple):
@@ -53,16 +56,33 @@ class Window(NamedTuple):
     purchases: Floats
 
 
+class Level(NamedTuple):
+    """What was done about the level of a log without a known season, in log-odds.
+
+    `shift` was added to every prediction; `variance` is that of the level about it, over which chances were averaged by
+    multiplying their logits with `spread` (at most 1).
+    """
+
+    shift: float
+    variance: float
+
+    @property
+    def spread(self) -> float:
+        """The factor with which logistic(factor x) is the mean of logistic(x + e), e ~ N(0, variance) (MacKay 1992)."""
+        return float(1 / np.sqrt(1 + np.pi * self.variance / 8))
+
+
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What the windows taught. `season_shift` is in log-odds and already part of the chance's intercept; `cases` are
-    (buyers, others) in an average window.
+    """What the windows taught. `season_shift` is in log-odds; without a known season it is None and `level` is not.
+    Both are part of the chance's coefficients already. `cases` are (buyers, others) in an average window.
     """
 
     chance: Coefficients
     purchases: Coefficients
     refund_weight_fitted: bool
     season_shift: float | None
+    level: Level | None
     rows: int
     cases: tuple[float, float]
 
@@ -111,9 +131,19 @@ def learn(
     refunds = int(np.count_nonzero(values[:, _REFUND])) >= ENOUGH_REFUNDS * len(windows)
     chance = _chance(Rows(values, bought), prior_means, refund_weight_is_free=refunds)
     shift = _season_shift(log, target, windows, chance, shape, random)
-    if shift is not None:
-        chance = Coefficients(chance.intercept + shift, chance.slopes, chance.converged)
-    return Learnt(chance, _purchases(windows), refunds, shift, len(bought), (buyers, others))
+    level = None
+    if shift is None:
+        level = _unseasoned(log.as_of(_now(windows, shape)), chance, shape)
+        chance = levelled(chance, level)
+    else:
+        chance = levelled(chance, Level(shift, 0.0))
+    return Learnt(chance, _purchases(windows), refunds, shift, level, len(bought), (buyers, others))
+
+
+def levelled(chance: Coefficients, level: Level) -> Coefficients:
+    """`chance` at this level and averaged over its variance; the ranking stays as it is."""
+    intercept = level.spread * (chance.intercept + level.shift)
+    return Coefficients(intercept, level.spread * chance.slopes, chance.converged)
 
 
 def expected_purchases(head: Coefficients, values: Floats, log_means: Floats) -> Floats:
@@ -156,6 +186,26 @@ def _spread(values: Floats) -> Floats:
     return np.where(spread > 1e-9, spread, 1.0)  # noqa: PLR2004 - a double's limit
 
 
+def _now(windows: list[Window], shape: Shape) -> int:
+    """The newest window has just closed."""
+    return windows[-1].at + round(shape.horizon_days * DAY)
+
+
+def _unseasoned(standing: Standing, chance: Coefficients, shape: Shape) -> Level:
+    """The level of the window that begins now, where no year ago tells the season.
+
+    The windows learnt from may lie in another season; MBG/NBD, fitted to the whole log, knows its mean level and how
+    its customers have aged. The level is taken from both. Its variance is that of a mixture of the two: how far
+    windows of one year lie apart, the own ups and downs of those learnt from and of the coming one, and how far the
+    two forecasts are apart.
+    """
+    linear = chance.linear(features(standing, shape))
+    buys = MBG_NBD.buys(np.array(shape.mbg_weeks), score_histories(standing), shape.horizon_days / 7)
+    apart = rising_root(lambda x: float((logistic(linear + x) - buys).sum()))
+    between = UNSEASONED_SHARE * (1 - UNSEASONED_SHARE) * apart**2
+    return Level(UNSEASONED_SHARE * apart, SEASON_DEVIATION**2 + 2 * _WINDOW_DEVIATION**2 + between)
+
+
 def _season_shift(
     log: Purchases,
     target: Purchases,
@@ -171,8 +221,7 @@ def _season_shift(
     windows a year before the ones learnt from. So a shop that changed over the year is not mistaken for a season.
     Shrunk by what chance alone explains: SEASON_DEVIATION against the sampling error and one window's ups and downs.
     """
-    year, horizon = _YEAR_DAYS * DAY, round(shape.horizon_days * DAY)
-    now = windows[-1].at + horizon
+    year, now = _YEAR_DAYS * DAY, _now(windows, shape)
     opened = int(log.at.min()) + stride_days(round(shape.horizon_days)) * DAY
     twins = [each for each in windows if each.at - year >= opened]
     if not twins or twins[-1] is not windows[-1]:

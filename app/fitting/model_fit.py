@@ -304,6 +304,13 @@ def _what_was_learnt(learnt: Learnt) -> dict[str, Any]:
             "refund_weight_fitted": learnt.refund_weight_fitted,
         },
         "season_shift": None if learnt.season_shift is None else _rounded(learnt.season_shift),
+        "unseasoned_level": None
+        if learnt.level is None
+        else {
+            "shift": _rounded(learnt.level.shift),
+            "variance": _rounded(learnt.level.variance),
+            "spread": _rounded(learnt.level.spread),
+        },
         "converged": learnt.chance.converged and learnt.purchases.converged,
         "expected_purchases": {
             "intercept": _rounded(learnt.purchases.intercept),

@@ -216,7 +216,10 @@ def origin(found: ModelFit) -> Mapping[str, Any]:
     counts = {"training_rows": told["training_rows"], **told["data"]}
     learnt = {
         name: told[name]
-        for name in ("cases", "season_shift", "converged", "expected_purchases", "anchors")
+        for name in (
+            *("cases", "season_shift", "unseasoned_level", "converged"),
+            *("expected_purchases", "anchors"),
+        )
         if name in told
     }
     return {

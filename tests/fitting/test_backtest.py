@@ -57,14 +57,16 @@ def test_cdnow_reaches_the_goals_of_the_design() -> None:
 
 
 @shared_data
-def test_online_retail_reaches_the_goals_of_the_design_in_ranking() -> None:
+def test_online_retail_reaches_the_goals_of_the_design() -> None:
     result = retail_result()
     assert [each["date"] for each in result["snapshots"]] == ["2011-05-31", "2011-08-31"]
     assert above(result, "bg_nbd") >= 0.005
     assert all(above(result, other) > -0.002 for other in BASELINES)
-    assert result["differences"]["bg_nbd"]["auc"]["interval"][0] > 0
-    # 1.0 % and not the 1.5 % of the goal: docs/health-evidence.md says why.
-    assert result["differences"]["bg_nbd"]["log_loss_relative"]["difference"] < 0
+    against = result["differences"]["bg_nbd"]
+    assert against["auc"]["interval"][0] > 0
+    # 1.50 %, on the edge of the goal: what is asserted leaves room for another numpy.
+    assert against["log_loss_relative"]["difference"] <= -0.0145
+    assert against["log_loss_relative"]["interval"][1] < 0
 
 
 def test_the_published_sample_is_ranked_better_than_by_bg_nbd() -> None:
