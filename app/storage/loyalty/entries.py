@@ -12,8 +12,8 @@ from app.domain.loyalty.account import Entry, opened
 from app.storage.loyalty.rows import movements_of
 
 # JSON as text: SQLAlchemy's connections decode it and bare ones do not.
-_COLUMNS: Final = """seq, kind, points, at, effective_at, movements::text AS movements, hash, key, debt_change, forgiven,
-  qualifying, qualified_at, activates_at, expires_at, tier"""
+_COLUMNS: Final = """seq, kind, points, at, effective_at, movements::text AS movements, hash, key, debt_change,
+  forgiven, qualifying, qualified_at, activates_at, expires_at, tier"""
 
 
 class Face(NamedTuple):

@@ -161,7 +161,22 @@ ADJUSTED: Final = "json_build_array(x.key, x.points, x.debt, x.entry, x.terms)"
 def earn_of(row: Row) -> Earn:
     """An earn from `EARN`."""
     clawbacks = {one[0]: Clawed(*one) for one in row[13]}
-    return Earn(row[0], row[1], row[2], time_of(row[3]), tuple(row[4]), *row[5:13], clawbacks)
+    return Earn(
+        key=row[0],
+        points=row[1],
+        paid_minor=row[2],
+        occurred_at=time_of(row[3]),
+        lots=tuple(row[4]),
+        qualifying=row[5],
+        refunded_minor=row[6],
+        clawed=row[7],
+        forgiven=row[8],
+        indebted=row[9],
+        lapsed=row[10],
+        recoverable=row[11],
+        disqualified=row[12],
+        clawbacks=clawbacks,
+    )
 
 
 def earn_row(earn: Earn) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Saving accounts: what became of many of them in one statement, each only if nobody else wrote it since it was read."""
+"""Saving accounts: what became of many of them in one statement, each only if nobody wrote it since it was read."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
