@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/loyalty/entries", tags=["loyalty"])
 
 Member = Annotated[Caller, requires("loyalty:read")]
 _Seq = Annotated[int, Field(ge=0, lt=2**31)]
-_BY_SEQ: Final[Cursor[int]] = Cursor(_Seq)  # type: ignore[arg-type]  # a bounded int
+_BY_SEQ: Final[Cursor[int]] = Cursor(_Seq)
 
 
 class ExplainedOut(BaseModel):

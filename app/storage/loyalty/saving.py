@@ -1,10 +1,9 @@
 """Saving accounts: what became of many of them in one statement, each only if nobody wrote it since it was read."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -18,7 +17,6 @@ from app.storage.loyalty.rows import earn_row, entry_row, hold_row, lot_row, spe
 
 Rows = list[dict[str, Any]]
 Thing = TypeVar("Thing")
-_NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,8 @@ class Change:
     entries: Sequence[Entry]
     standing: Standing | None
     due_at: datetime | None
-    explains: Mapping[str, Mapping[str, Any]] = _NOTHING
-    rule_points: Mapping[tuple[str, date], int] = _NOTHING
+    explains: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    rule_points: Mapping[tuple[str, date], int] = field(default_factory=dict)
 
 
 async def save(connection: asyncpg.Connection, changes: Sequence[Change], now: datetime) -> bool:
@@ -162,6 +160,7 @@ INSERT INTO loyalty_accounts (customer_id, program, account_id, opened_at, revis
 SELECT new.customer_id, new.program, new.account_id, new.opened_at, 1, {_NEW_FACE}
 FROM {_sent("opened", _ACCOUNT_COLUMNS)}
 JOIN loyalty_programs p ON p.code = new.program AND p.revision = new.rules_revision
+WHERE new.customer_id = ANY ($1::uuid[])
 ON CONFLICT DO NOTHING RETURNING true""",  # noqa: S608 - this module's constants
     "changed": f"""
 UPDATE loyalty_accounts a SET ({_FACE}, revision) = ROW ({_NEW_FACE}, a.revision + 1)
