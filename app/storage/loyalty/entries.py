@@ -12,7 +12,7 @@ from app.domain.loyalty.account import Entry, opened
 from app.storage.loyalty.rows import movements_of
 
 # JSON as text: SQLAlchemy's connections decode it and bare ones do not.
-_COLUMNS: Final = """seq, kind, points, at, effective_at, movements::text AS movements, hash, key, debt_change,
+COLUMNS: Final = """seq, kind, points, at, effective_at, movements::text AS movements, hash, key, debt_change,
   forgiven, qualifying, qualified_at, activates_at, expires_at, tier"""
 
 
@@ -39,7 +39,7 @@ async def page(
     """The entries after number `after_seq`, in order. Each says the hash before it, so one more row is read."""
     rows = await connection.fetch(
         f"""
-        SELECT {_COLUMNS} FROM loyalty_entries
+        SELECT {COLUMNS} FROM loyalty_entries
         WHERE customer_id = $1 AND program = $2 AND seq >= $3
         ORDER BY seq LIMIT $4
         """,  # noqa: S608 - our own columns
@@ -63,7 +63,7 @@ async def qualifying(
     """What counts towards a tier from `since` on; what they say of the hash before is empty."""
     rows = await connection.fetch(
         f"""
-        SELECT {_COLUMNS} FROM loyalty_entries
+        SELECT {COLUMNS} FROM loyalty_entries
         WHERE customer_id = $1 AND program = $2 AND qualifying <> 0 AND qualified_at >= $3
         ORDER BY seq
         """,  # noqa: S608 - our own columns

@@ -128,7 +128,10 @@ _ACCOUNT_COLUMNS: Final = (
     " was_seq integer, rules_revision integer"
 )
 _LOT_COUNTERS: Final = "granted, drawn, restored, revoked, expired, absorbed, moved, held, remaining"
-_EARN_COUNTERS: Final = "points, paid_minor, qualifying, refunded_minor, clawed, forgiven, indebted, lapsed, recoverable, disqualified"
+_EARN_COUNTERS: Final = (
+    "points, paid_minor, qualifying, refunded_minor, clawed, forgiven, indebted, lapsed, recoverable,"
+    " disqualified"
+)
 
 
 def _sent(part: str, columns: str) -> str:

@@ -28,7 +28,12 @@ async def test_points_that_are_given_are_there_at_once(admin: httpx.AsyncClient)
     assert (given["state"], given["points"], given["debt"]) == ("booked", 120, 0)
     assert given["balance"]["available"] == 120
     now = (await admin.get(LOYALTY)).json()
-    assert (now["available"], now["program"], now["tier"]["code"], now["as_of_seq"]) == (120, "main", "base", 1)
+    assert (now["available"], now["program"], now["tier"]["code"], now["as_of_seq"]) == (
+        120,
+        "main",
+        "base",
+        1,
+    )
 
 
 async def test_the_same_again_answers_the_same_and_books_once(admin: httpx.AsyncClient) -> None:
@@ -58,7 +63,9 @@ async def test_more_than_there_is_is_refused_and_says_what_is_missing(admin: htt
     assert (taken["debt"], taken["balance"]["available"], taken["balance"]["debt"]) == (20, -20, 20)
 
 
-async def test_so_many_points_wait_for_a_second_person(admin: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
+async def test_so_many_points_wait_for_a_second_person(
+    admin: httpx.AsyncClient, bob: httpx.AsyncClient
+) -> None:
     proposed = await admin.post(URL, json=asked(501))
     assert proposed.status_code == 202
     one = proposed.json()
@@ -120,7 +127,9 @@ async def test_surprises_have_a_yearly_cap(admin: httpx.AsyncClient) -> None:
         ({"expires_at": "2020-01-01T00:00:00Z"}, "already_expired"),
     ],
 )
-async def test_what_is_no_adjustment_is_refused(admin: httpx.AsyncClient, said: dict[str, Any], code: str) -> None:
+async def test_what_is_no_adjustment_is_refused(
+    admin: httpx.AsyncClient, said: dict[str, Any], code: str
+) -> None:
     assert problem(await admin.post(URL, json=asked(10) | said)) == (422, code)
     assert (await admin.get(LOYALTY)).json()["as_of_seq"] == 0
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from app.domain.health.state import State
 from app.domain.ids import uuid7
 from app.domain.loyalty import chain, clawback, crediting, settling, spending
 from app.domain.loyalty.account import Account, Decision, opened
@@ -23,6 +24,7 @@ from app.storage.loyalty.saving import Change, save
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 ADA, BOB = (uuid7(1_700_000_000_000, bytes([number] * 10)) for number in (1, 2))
+EMPTY = State().encode()
 STANDING = Standing("silver", START, START + 365 * DAY, START + 395 * DAY)
 
 
@@ -34,23 +36,20 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
             "INSERT INTO customers (id, created_at, updated_at) VALUES ($1, $2, $2)", customer, START
         )
         await connection.execute(
-            "INSERT INTO customer_states (customer_id, state) VALUES ($1, $2)", customer, _empty_state()
+            "INSERT INTO customer_states (customer_id, state) VALUES ($1, $2)", customer, EMPTY
         )
     for code in ("main", "other"):
         await connection.execute(
-            """INSERT INTO loyalty_programs (code, name, currency, time_zone, created_at, created_by, revision, versions)
+            """
+            INSERT INTO loyalty_programs (
+              code, name, currency, time_zone, created_at, created_by, revision, versions
+            )
             VALUES ($1, 'Club', 'EUR', 'UTC', $2, 'test', 1, 0)""",
             code,
             START,
         )
     yield connection
     await connection.close()
-
-
-def _empty_state() -> bytes:
-    from app.domain.health.state import State  # noqa: PLC0415 - only here
-
-    return State().encode()
 
 
 @dataclass
@@ -130,7 +129,9 @@ async def test_who_saves_what_somebody_else_saved_before_is_told(connection: asy
         assert await save(connection, [Change(before, done.account, done.entries, None, None)], START) is fits
 
 
-async def test_a_hold_writes_no_entry_and_still_two_cannot_both_be_saved(connection: asyncpg.Connection) -> None:
+async def test_a_hold_writes_no_entry_and_still_two_cannot_both_be_saved(
+    connection: asyncpg.Connection,
+) -> None:
     one = Ledger(connection)
     await one.do(lambda a: crediting.earned(a, _earning("o:1", 100, START), one.now))
     before = [await one.loaded(), await one.loaded()]
