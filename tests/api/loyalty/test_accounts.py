@@ -1,8 +1,10 @@
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
+from app.storage.database import connect_arguments
 from app.usecases.verify import verify
 from tests.api.conftest import Service
 
@@ -119,10 +121,6 @@ async def test_two_programmes_keep_two_accounts(
 
 @pytest.mark.usefixtures("points")
 async def test_verify_finds_what_was_changed_behind_the_service(service: Service, owner_url: str) -> None:
-    import asyncpg  # noqa: PLC0415 - only to look behind the service's back
-
-    from app.storage.database import connect_arguments  # noqa: PLC0415 - as above
-
     database = service.app.state.database
     assert sum(result.differences for result in await verify(database)) == 0
     owner = await asyncpg.connect(**connect_arguments(owner_url))
@@ -137,8 +135,7 @@ async def test_verify_finds_what_was_changed_behind_the_service(service: Service
         ),
     ):
         await owner.execute(statement)
-        found = {one.check.name: one.differences for one in await verify(database) if one.differences}
-        assert found == {"ledgers": 1}
+        assert [one.check.name for one in await verify(database) if one.differences] == ["ledgers"]
         await owner.execute(back)
     await owner.close()
     assert sum(result.differences for result in await verify(database)) == 0
