@@ -3,6 +3,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import event
 
 from tests.api.conftest import Service
 
@@ -158,3 +159,24 @@ async def test_only_those_who_may_write_points_adjust_them(service: Service) -> 
     assert problem(await support.post(f"{URL}/adjustment_x/decline")) == (403, "scope_missing")
     reader = await service.client(await service.key(scopes=["customers:read"]))
     assert problem(await reader.get(URL)) == (403, "scope_missing")
+
+
+async def test_a_list_asks_the_same_however_long_it_is(service: Service, admin: httpx.AsyncClient) -> None:
+    for number in range(6):
+        await admin.post(URL, json=asked(501, f"big-{number}"))
+        await admin.post(URL, json=asked(1, f"small-{number}"))
+    said: list[str] = []
+
+    @event.listens_for(service.app.state.database.engine.sync_engine, "checkout")
+    def spy(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
+        dbapi_connection.driver_connection.add_query_logger(lambda query: said.append(query.query))
+
+    for url, most in ((URL, 1), ("/v1/loyalty/entries?customer=external_id:42", 2)):
+        for limit in (1, 5):
+            said.clear()
+            page = (
+                await admin.get(url, params=httpx.QueryParams(httpx.URL(url).params).set("limit", limit))
+            ).json()
+            assert len(page["data"]) == limit
+            await asyncio.sleep(0)
+            assert len({one for one in said if "FROM loyalty_" in one}) == most
