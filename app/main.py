@@ -30,6 +30,8 @@ from app.api.complaints import routes as complaints
 from app.api.complaints import status as complaint_status
 from app.api.feedback import answers, figures, follow_ups
 from app.api.lean import stops
+from app.api.loyalty import accounts as loyalty
+from app.api.loyalty import adjustments, entries, programs
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
@@ -44,6 +46,7 @@ from app.usecases.identities import Identities
 from app.usecases.keep_house import keep_keeping_house
 from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
+from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
 from app.usecases.read_context import Contexts
@@ -62,6 +65,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     history.router,
     opinions.router,
     notes.router,
+    loyalty.router,
     complaints.router,
     complaint_status.router,
     calendars.router,
@@ -72,6 +76,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     answers.router,
     follow_ups.router,
     voiding.router,
+    adjustments.router,
+    entries.router,
+    programs.router,
     kinds.router,
     models.router,
     describing.router,
@@ -115,7 +122,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     )
     state.model = ActiveModel(state.database)
     state.own_kinds = RememberedKinds(state.database)
-    state.fresh = (state.model, state.own_kinds)
+    state.programs = RememberedPrograms(state.database)
+    state.fresh = (state.model, state.own_kinds, state.programs)
     pepper = settings.household_pepper
     state.signing = Signing(
         state.database,

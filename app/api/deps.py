@@ -27,6 +27,7 @@ from app.domain.problems import Forbidden, Unauthenticated
 from app.settings import Settings
 from app.storage.database import Database
 from app.usecases.keyring import Keyring
+from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
 from app.usecases.surveys.signing import Signing
@@ -69,6 +70,11 @@ async def _own_kinds(request: Request) -> OwnKinds:
     return own_kinds.current
 
 
+async def _programs(request: Request) -> RememberedPrograms:
+    programs: RememberedPrograms = request.app.state.programs
+    return programs
+
+
 async def _signing(request: Request) -> Signing:
     signing: Signing = request.app.state.signing
     return signing
@@ -101,6 +107,8 @@ KindMemory = Annotated[RememberedKinds, Depends(_kind_memory)]
 """What remembers the shop's own kinds of touchpoint."""
 Kinds = Annotated[OwnKinds, Depends(_own_kinds)]
 """The shop's own kinds of touchpoint."""
+Programs = Annotated[RememberedPrograms, Depends(_programs)]
+"""What remembers the loyalty programmes and their rules."""
 Signed = Annotated[Signing, Depends(_signing)]
 """What signs the links of mails."""
 Now = Annotated[datetime, Depends(_now)]

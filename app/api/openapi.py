@@ -68,6 +68,10 @@ TAGS: Final = [
         "name": "surveys",
         "description": "What customers are asked, who was invited, and who was left in peace.",
     },
+    {
+        "name": "loyalty",
+        "description": "Points: a ledger that proves itself, the programmes behind it, and why each point is there.",
+    },
     {"name": "keys", "description": "Who may call this API, and for what."},
     {"name": "service", "description": "Is it alive, is it ready, what does it count."},
 ]

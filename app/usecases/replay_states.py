@@ -24,7 +24,8 @@ from app.storage.replays import Progress
 from app.storage.states import SavedState
 from app.storage.touchpoints import fact_of_row
 from app.storage.verification import FIRST_ID
-from app.usecases.verify import NAMED, Difference, unlike
+from app.usecases.verification_pages import Difference
+from app.usecases.verify import NAMED, unlike
 
 PAGE: Final = 100
 """Customers in one transaction: tens of milliseconds in which writers of theirs wait."""

@@ -17,28 +17,13 @@ from app.storage.database import Database
 from app.storage.tables import APP_ROLE, APPEND_ONLY, metadata
 from app.storage.touchpoints import fact_of_row
 from app.storage.verification import FIRST_ID, LAST_ID, Holder
+from app.usecases.loyalty.verify_ledgers import ledgers
+from app.usecases.verification_pages import Difference, Page
 
 CUSTOMERS_PER_PAGE: Final = 500
 IDENTIFIERS_PER_PAGE: Final = 2000
 NAMED: Final = 5
 """Differences that a result names; all are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing that is not as promised. Names a customer by UUID alone: identifiers are personal data."""
-
-    what: str
-    customer_id: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What a check looked at in one snapshot. `notes` are worth knowing and break no promise."""
-
-    checked: int
-    differences: Sequence[Difference] = ()
-    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +294,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("identifiers", "each identifier is claimed by its customer", _identifiers, "customer_identifiers"),
     Check("claims", "each claim stands beside its customer", _claims, "identifier_claims"),
     Check("complaints", "each complaint is what its log and its touchpoints say", _complaints, "complaints"),
+    Check("ledgers", "each account of points is what its ledger says", ledgers, "loyalty_accounts"),
     Check("append-only", "the service's role cannot change the log", _append_only),
     Check("durability", "what is committed survives a crash", _durability),
 )

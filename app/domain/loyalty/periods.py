@@ -83,3 +83,8 @@ def local_month(at: datetime, zone: ZoneInfo) -> str:
 def local_year(at: datetime, zone: ZoneInfo) -> int:
     """The year on the wall."""
     return at.astimezone(zone).year
+
+
+def start_of_year(year: int, zone: ZoneInfo) -> datetime:
+    """The first instant of a local year, UTC."""
+    return start_of_day(date(year, 1, 1), zone)

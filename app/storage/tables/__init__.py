@@ -2,7 +2,7 @@
 same tables run on plain PostgreSQL and, co-located by customer_id, on Citus. One module per subject.
 """
 
-from app.storage.tables import complaints
+from app.storage.tables import complaints, loyalty
 from app.storage.tables.base import metadata
 from app.storage.tables.core import api_keys
 from app.storage.tables.feedback import feedback
@@ -15,6 +15,7 @@ __all__ = [
     "api_keys",
     "complaints",
     "feedback",
+    "loyalty",
     "metadata",
     "survey_invitations",
 ]
@@ -26,6 +27,7 @@ APPEND_ONLY = (
     "feedback_revisions",
     "complaint_log",
     "compensations",
+    "loyalty_entries",
 )
 """Tables that the service's role may only read and add to."""
 

@@ -1,0 +1,113 @@
+"""What people gave and took, and what they propose: one row each, by its natural key."""
+
+import json
+from datetime import datetime
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from app.domain.loyalty.account import Adjusted
+from app.storage.loyalty.rows import terms_row
+
+
+class Adjustment(NamedTuple):
+    """One adjustment. `state`: proposed, booked or declined; `entry` is its number in the ledger once it is booked."""
+
+    customer_id: UUID
+    program: str
+    key: str
+    id: UUID
+    proposal_id: str | None
+    kind: str
+    state: str
+    points: int
+    reason_code: str
+    note: str
+    about: str | None
+    allow_debt: bool
+    expires_at: datetime | None
+    actor: str
+    proposed_at: datetime
+    approver: str | None = None
+    booked_at: datetime | None = None
+    debt: int | None = None
+    entry: int | None = None
+
+
+_COLUMNS: Final = ", ".join(Adjustment._fields)
+
+
+async def find(
+    connection: asyncpg.Connection, customer_id: UUID, program: str, key: str
+) -> Adjustment | None:
+    """The adjustment with this natural key."""
+    row = await connection.fetchrow(
+        f"SELECT {_COLUMNS} FROM loyalty_adjustments WHERE customer_id = $1 AND program = $2 AND key = $3",  # noqa: S608 - our own columns
+        customer_id,
+        program,
+        key,
+    )
+    return None if row is None else Adjustment(*row)
+
+
+async def find_by_id(connection: asyncpg.Connection, customer_id: UUID, own_id: UUID) -> Adjustment | None:
+    """The adjustment with this id."""
+    row = await connection.fetchrow(
+        f"SELECT {_COLUMNS} FROM loyalty_adjustments WHERE customer_id = $1 AND id = $2",  # noqa: S608 - our own columns
+        customer_id,
+        own_id,
+    )
+    return None if row is None else Adjustment(*row)
+
+
+async def newest(connection: asyncpg.Connection, state: str, limit: int, before: UUID) -> list[Adjustment]:
+    """All adjustments in a state, the newest first (schema rule 7: a list, which only reads)."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM loyalty_adjustments WHERE state = $1 AND id < $2 ORDER BY id DESC LIMIT $3",  # noqa: S608 - our own columns
+        state,
+        before,
+        limit,
+    )
+    return [Adjustment(*row) for row in rows]
+
+
+async def given_between(
+    connection: asyncpg.Connection,
+    customer_id: UUID,
+    program: str,
+    reason_code: str,
+    since: datetime,
+    until: datetime,
+) -> int:
+    """Points booked for one reason in [since, until)."""
+    points: int = await connection.fetchval(
+        """
+        SELECT coalesce(sum(points), 0)::bigint FROM loyalty_adjustments
+        WHERE customer_id = $1 AND program = $2 AND state = 'booked' AND reason_code = $3
+          AND booked_at >= $4 AND booked_at < $5
+        """,
+        customer_id,
+        program,
+        reason_code,
+        since,
+        until,
+    )
+    return points
+
+
+async def write(connection: asyncpg.Connection, one: Adjustment, booked: Adjusted | None) -> None:
+    """Write it down, or what became of it. The customer is locked."""
+    terms = None if booked is None else json.dumps(terms_row(booked.terms))
+    names = Adjustment._fields
+    places = ", ".join(f"${number}" for number in range(1, len(names) + 1))
+    await connection.execute(
+        f"""
+        INSERT INTO loyalty_adjustments ({_COLUMNS}, terms) VALUES ({places}, ${len(names) + 1}::text::jsonb)
+        ON CONFLICT (customer_id, program, key) DO UPDATE
+        SET state = excluded.state, approver = excluded.approver, booked_at = excluded.booked_at,
+          debt = excluded.debt, entry = excluded.entry, terms = excluded.terms
+        """,  # noqa: S608 - our own columns and numbers
+        *one,
+        terms,
+    )

@@ -1,0 +1,43 @@
+"""A shop with a programme, and a customer."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.conftest import Service
+
+CLUB = {"code": "main", "name": "Club", "currency": "EUR", "time_zone": "Europe/Berlin"}
+RULES: dict[str, Any] = {
+    "earning_rules": [{"code": "base", "points": 1, "per_amount_minor": 100}],
+    "limits": {"approval_over": 500, "goodwill_a_year": 300, "surprise_a_year": 100},
+    "tiers": [{"code": "base", "threshold": 0}, {"code": "silver", "threshold": 500}],
+}
+
+
+@pytest.fixture
+async def club(admin: httpx.AsyncClient) -> dict[str, Any]:
+    """A programme whose first version is in force."""
+    made = await admin.post("/v1/loyalty/programs", json=CLUB)
+    assert made.status_code == 201, made.text
+    drafted = await admin.post("/v1/loyalty/programs/main/versions", json=RULES)
+    assert drafted.status_code == 201, drafted.text
+    published = await admin.post(
+        "/v1/loyalty/programs/main/versions/1/publish", json={"effective_from": "2026-01-01T00:00:00Z"}
+    )
+    assert published.status_code == 200, published.text
+    answer: dict[str, Any] = published.json()
+    return answer
+
+
+@pytest.fixture
+async def ada(admin: httpx.AsyncClient) -> dict[str, Any]:
+    answer = await admin.post("/v1/customers", json={"identifiers": {"external_id": "42"}})
+    created: dict[str, Any] = answer.json()
+    return created
+
+
+@pytest.fixture
+async def bob(service: Service) -> httpx.AsyncClient:
+    """A second person, who may do everything too."""
+    return await service.client(await service.key("admin", source="back-office"))
