@@ -21,7 +21,7 @@ async def spoken_with(
 ) -> dict[str, Any]:
     """A customer whose bad answer was followed up, and who may be asked again after so many days."""
     who = await customer(admin, number)
-    about = {} if survey is None else {"survey": survey}
+    about: dict[str, Any] = {} if survey is None else {"survey": survey}
     told = await answer(admin, customer=who, rating=1, **about)
     change = {"id": told["follow_up"]["id"], "outcome": "recovered", "ask_again_after_days": days}
     closed = await admin.patch(FOLLOW_UPS, json=change)
