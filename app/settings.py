@@ -73,6 +73,12 @@ class Settings(BaseSettings):
         "UTC",
         description="IANA name of the zone in which the shop's days begin, for figures by day, week or month.",
     )
+    follow_up_owner: str | None = Field(
+        None,
+        max_length=200,
+        description="Who follows up on a bad answer when nobody looks after the customer, or the answer is about who "
+        "does. Empty: nobody, until somebody takes it.",
+    )
     log_level: str = Field(
         "INFO", description="DEBUG, INFO, WARNING or ERROR; logs are JSON lines on stderr."
     )

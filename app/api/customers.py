@@ -22,7 +22,15 @@ from app.api.references import (
     NamedInBody,
     Once,
 )
-from app.domain.customers import DEEPEST_TRAITS, MOST_TAGS, MOST_TRAITS_BYTES, Customer, Stage
+from app.domain.customers import (
+    DEEPEST_TRAITS,
+    LONGEST_TAG,
+    MOST_TAGS,
+    MOST_TRAITS_BYTES,
+    SEGMENT_PREFIX,
+    Customer,
+    Stage,
+)
 from app.domain.identifiers import parse_body_reference
 from app.domain.keys import Caller
 from app.domain.problems import Fault, Invalid, Stale
@@ -76,7 +84,7 @@ class ProfileIn(BaseModel):
     preferred_channel: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     tags: (
         Annotated[
-            list[Annotated[str, Field(min_length=1, max_length=64)]],
+            list[Annotated[str, Field(min_length=1, max_length=LONGEST_TAG)]],
             Field(max_length=MOST_TAGS, description="Replaces all tags; each is kept once."),
         ]
         | None
@@ -264,10 +272,18 @@ async def list_customers(
         ),
     ] = None,
     band: Annotated[Band | None, Query(description="As of the last touchpoint.")] = None,
-    tag: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
+    tag: Annotated[str | None, Query(min_length=1, max_length=LONGEST_TAG)] = None,
+    segment: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=LONGEST_TAG - len(SEGMENT_PREFIX),
+            description="Those with the tag `segment:` and this name.",
+        ),
+    ] = None,
 ) -> Page[ListedCustomer]:
     """The customers, newest first; with `search` those with that identifier, then those with that name."""
-    narrow = Filter(band, tag)
+    narrow = Filter(band, tag, segment)
     if search is None:
         before = page.after(_BY_ID)
         found = await customers.newest(await driver(reader), page.fetch, narrow, before or LAST_ID)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.domain.customers import Customer, HeldIdentifier, Profile, not_found
+from app.domain.customers import SEGMENT_PREFIX, Customer, HeldIdentifier, Profile, not_found
 from app.domain.health.state import State
 from app.storage.states import StateRow
 
@@ -166,10 +166,11 @@ async def save(connection: asyncpg.Connection, customer_id: UUID, profile: Profi
 
 
 class Filter(NamedTuple):
-    """What narrows a list: the band as of the last touchpoint, and a tag."""
+    """What narrows a list: the band as of the last touchpoint, a tag, and a segment, which is a tag too."""
 
     band: str | None = None
     tag: str | None = None
+    segment: str | None = None
 
 
 class Place(NamedTuple):
@@ -202,8 +203,11 @@ def _narrowed(narrow: Filter, arguments: list[object]) -> str:
     if narrow.band is not None:
         arguments.append(narrow.band)
         conditions.append(f"s.band = ${len(arguments)}")
-    if narrow.tag is not None:
-        arguments.append([narrow.tag])
+    tags = [] if narrow.tag is None else [narrow.tag]
+    if narrow.segment is not None:
+        tags.append(SEGMENT_PREFIX + narrow.segment)
+    if tags:
+        arguments.append(tags)
         conditions.append(f"c.tags @> ${len(arguments)}::text[]")
     return " AND ".join(conditions)
 

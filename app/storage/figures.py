@@ -6,10 +6,27 @@ from typing import Final, Literal, NamedTuple
 
 import asyncpg
 
+from app.domain.customers import SEGMENT_PREFIX
 from app.domain.feedback.scales import Scale
 
-GroupBy = Literal["survey", "channel", "agent", "tag", "day", "week", "month"]
+GroupBy = Literal["survey", "channel", "agent", "tag", "segment", "day", "week", "month"]
 BUCKETS: Final[frozenset[GroupBy]] = frozenset(("day", "week", "month"))
+
+
+def _bucket(group_by: GroupBy, column: str) -> str:
+    """The day, week or month of the zone in $4, named by its first day."""
+    return f"to_char(date_trunc('{group_by}', {column} AT TIME ZONE $4::text), 'YYYY-MM-DD')"
+
+
+# Joined to the customers of what is counted: who has three tags counts in three groups.
+_NAMED: Final[Mapping[GroupBy | None, str]] = {
+    "tag": "LEFT JOIN LATERAL unnest(c.tags) AS tag (name) ON true",
+    "segment": f"""LEFT JOIN LATERAL (
+      SELECT substr(held.tag, {len(SEGMENT_PREFIX) + 1})
+      FROM unnest(c.tags) AS held (tag)
+      WHERE starts_with(held.tag, '{SEGMENT_PREFIX}') AND held.tag <> '{SEGMENT_PREFIX}'
+    ) AS tag (name) ON true""",  # noqa: S608 - a constant of the domain
+}
 
 
 class Span(NamedTuple):
@@ -42,12 +59,9 @@ _GROUPS: Final[Mapping[GroupBy | None, str]] = {
     "survey": "f.survey",
     "channel": "f.channel",
     "agent": "f.attributed_to",
-    # Joined afterwards: a customer with three tags counts in three groups.
-    "tag": "NULL::text",
-    **{
-        bucket: f"to_char(date_trunc('{bucket}', f.occurred_at AT TIME ZONE $4::text), 'YYYY-MM-DD')"
-        for bucket in ("day", "week", "month")
-    },
+    # Joined afterwards.
+    **dict.fromkeys(_NAMED, "NULL::text"),
+    **{bucket: _bucket(bucket, "f.occurred_at") for bucket in BUCKETS},
 }
 
 
@@ -71,11 +85,9 @@ def _statement(group_by: GroupBy | None) -> str:
       FROM feedback f
       WHERE {period} AND f.survey IS NULL"""  # noqa: S608 - constants of this module
     name, tags = "f.bucket", ""
-    if group_by == "tag":
+    if group_by in _NAMED:
         name = "tag.name"
-        tags = (
-            "JOIN customers c ON c.id = f.customer_id LEFT JOIN LATERAL unnest(c.tags) AS tag (name) ON true"
-        )
+        tags = f"JOIN customers c ON c.id = f.customer_id {_NAMED[group_by]}"
     return f"""
     SELECT {name} AS bucket, f.scale_min, f.scale_max, f.direction, f.rating, count(*) AS answers
     FROM ({counted}
@@ -111,29 +123,34 @@ _INVITED: Final[Mapping[GroupBy | None, str]] = {
     None: "NULL::text",
     "survey": "i.survey",
     "channel": "i.channel",
+    **dict.fromkeys(_NAMED, "tag.name"),
+    **{bucket: _bucket(bucket, "i.created_at") for bucket in BUCKETS},
 }
 
 
 async def invitation_counts(
-    connection: asyncpg.Connection, kind: str, span: Span, group_by: GroupBy | None
+    connection: asyncpg.Connection, kind: str, span: Span, group_by: GroupBy | None, zone: str
 ) -> dict[str | None, InvitationCounts]:
     """What became of the invitations to surveys of this kind that were created in the span, by group.
 
-    Under None stands the whole when nothing is grouped; groups other than survey and channel have no invitations.
+    Under None stands the whole when nothing is grouped; invitations have no agents. A bucket of time is that of the
+    invitation: of those invited in March so many answered, whenever they did.
     """
     if group_by not in _INVITED:
         return {}
+    named = _NAMED.get(group_by)
+    tags = "" if named is None else f"JOIN customers c ON c.id = i.customer_id {named}"
+    arguments = (kind, *span, zone) if group_by in BUCKETS else (kind, *span)
     rows = await connection.fetch(
         f"""
         SELECT {_INVITED[group_by]} AS name, count(i.sent_at) AS sent,
           count(*) FILTER (WHERE i.state = 'bounced') AS bounced, count(i.answered_at) AS answered, i.suppressed_by,
           count(i.suppressed_by) AS suppressed
-        FROM survey_invitations i
+        FROM survey_invitations i {tags}
         WHERE i.kind = $1 AND i.created_at >= $2 AND i.created_at < $3
         GROUP BY 1, i.suppressed_by
         """,  # noqa: S608 - columns of this module
-        kind,
-        *span,
+        *arguments,
     )
     found: dict[str | None, InvitationCounts] = {}
     for row in rows:

@@ -22,6 +22,19 @@ COLUMNS: Final = (
     "outcome",
     "note",
     "ask_again_at",
+    "ask_due_at",
+    "invitation_id",
+    "created_at",
+    "updated_at",
+)
+_KEPT: Final = (
+    "customer_id",
+    "id",
+    "feedback_id",
+    "note",
+    "ask_again_at",
+    "ask_due_at",
+    "invitation_id",
     "created_at",
     "updated_at",
 )
@@ -30,16 +43,22 @@ _SELECT: Final = f"SELECT {', '.join(f'u.{name}' for name in COLUMNS)} FROM foll
 
 @dataclass(frozen=True, slots=True)
 class FollowUpRow:
-    """A follow-up, of which answer it is, and what was written down when it was closed."""
+    """A follow-up, of which answer it is, and what was written down when it was closed.
+
+    `ask_due_at` is when the worker sees whether the customer may be asked again: None when it has nothing to do;
+    `invitation_id` what they were then invited with, or would have been.
+    """
 
     customer_id: UUID
     id: UUID
     feedback_id: UUID
     one: FollowUp
-    note: str | None
-    ask_again_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    note: str | None = None
+    ask_again_at: datetime | None = None
+    ask_due_at: datetime | None = None
+    invitation_id: UUID | None = None
 
 
 class Narrow(NamedTuple):
@@ -71,8 +90,7 @@ def read_row(row: Any, prefix: str = "") -> FollowUpRow:
         found["closed_at"],
         found["outcome"],
     )
-    kept = ("customer_id", "id", "feedback_id", "note", "ask_again_at", "created_at", "updated_at")
-    return FollowUpRow(one=one, **{name: found[name] for name in kept})
+    return FollowUpRow(one=one, **{name: found[name] for name in _KEPT})
 
 
 async def get(connection: asyncpg.Connection, customer_id: UUID, own_id: UUID) -> FollowUpRow | None:
@@ -98,13 +116,14 @@ async def put(connection: asyncpg.Connection, row: FollowUpRow) -> None:
         """
         INSERT INTO follow_ups AS u (
           customer_id, id, feedback_id, state, reason, due_at, owner, version, closed_at, outcome, note, ask_again_at,
-          created_at, updated_at
+          ask_due_at, invitation_id, created_at, updated_at
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
         ON CONFLICT (customer_id, id) DO UPDATE
         SET state = excluded.state, reason = excluded.reason, due_at = excluded.due_at, owner = excluded.owner,
           version = excluded.version, closed_at = excluded.closed_at, outcome = excluded.outcome,
-          note = excluded.note, ask_again_at = excluded.ask_again_at, updated_at = excluded.updated_at
+          note = excluded.note, ask_again_at = excluded.ask_again_at, ask_due_at = excluded.ask_due_at,
+          invitation_id = excluded.invitation_id, updated_at = excluded.updated_at
         """,
         row.customer_id,
         row.id,
@@ -118,6 +137,8 @@ async def put(connection: asyncpg.Connection, row: FollowUpRow) -> None:
         one.outcome,
         row.note,
         row.ask_again_at,
+        row.ask_due_at,
+        row.invitation_id,
         row.created_at,
         row.updated_at,
     )

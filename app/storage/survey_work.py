@@ -192,7 +192,7 @@ async def move_period(
 
 
 class Waiting(NamedTuple):
-    """An invitation that a sweep has to look at, and the time by which it was found."""
+    """An invitation or follow-up that a sweep has to look at, and the time by which it was found."""
 
     at: datetime
     id: UUID
@@ -228,6 +228,26 @@ async def overdue(connection: asyncpg.Connection, now: datetime, after: Waiting,
         WHERE state IN ('queued', 'sent', 'delivered', 'opened', 'bounced') AND expires_at <= $1
           AND (expires_at, id) > ($2, $3)
         ORDER BY expires_at, id
+        LIMIT $4
+        """,
+        now,
+        after.at,
+        after.id,
+        limit,
+    )
+    return [Waiting(*row) for row in rows]
+
+
+async def to_ask_again(
+    connection: asyncpg.Connection, now: datetime, after: Waiting, limit: int
+) -> list[Waiting]:
+    """The follow-ups after which somebody may be asked once more."""
+    rows = await connection.fetch(
+        """
+        SELECT ask_due_at, id, customer_id
+        FROM follow_ups
+        WHERE ask_due_at IS NOT NULL AND ask_due_at <= $1 AND (ask_due_at, id) > ($2, $3)
+        ORDER BY ask_due_at, id
         LIMIT $4
         """,
         now,

@@ -1,13 +1,14 @@
 """Complaints: receive, list, move on, change, answer, compensate."""
 
-from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
+import asyncpg
 from fastapi import APIRouter, Header, Path, Query, Response
 
 from app.api.bodies import JSON, MERGE_PATCH, body
 from app.api.complaints import shapes
+from app.api.complaints.posts import Did, Posting, Writer, status_link
 from app.api.complaints.problems import (
     COMPENSATION_PROBLEMS,
     ONE_PROBLEMS,
@@ -31,11 +32,9 @@ from app.api.complaints.shapes import (
 from app.api.deps import Now, Reader, Scoring, Signed, Tx, requires
 from app.api.openapi import problems
 from app.api.paging import BigInt, Cursor, Page, Paging
-from app.api.references import INVALID_CURSOR, ONCE_PROBLEMS, REFERENCE_PROBLEMS, Once
+from app.api.references import INVALID_CURSOR, ONCE_PROBLEMS, REFERENCE_PROBLEMS
 from app.domain.canonical import body_sha256
 from app.domain.feedback.compensation import compensation_of
-from app.domain.feedback.complaint_records import Complaint
-from app.domain.feedback.links import Link
 from app.domain.identifiers import parse_body_reference, parse_reference
 from app.domain.keys import Caller
 from app.domain.problems import refused
@@ -43,9 +42,8 @@ from app.storage import complaint_log, complaints
 from app.storage.complaints import Narrow
 from app.storage.customers import LAST_ID
 from app.storage.database import driver
-from app.usecases.answer_once import Answer
 from app.usecases.complaints.find_complaint import find_by_reference, find_complaint
-from app.usecases.complaints.receive_complaint import Received, Told, receive_complaint
+from app.usecases.complaints.receive_complaint import Told, receive_complaint
 from app.usecases.complaints.work_on_complaint import (
     Actor,
     Move,
@@ -55,20 +53,15 @@ from app.usecases.complaints.work_on_complaint import (
     compensate,
     move_complaint,
 )
-from app.usecases.complaints.writing import Done
 from app.usecases.find_customer import find_customer
-from app.usecases.surveys.signing import Secrets
 
 router = APIRouter(prefix="/v1/complaints", tags=["complaints"])
 
-# As for notes: support keys have it, and agents work on complaints.
-Writer = Annotated[Caller, requires("feedback:write")]
 Viewer = Annotated[Caller, requires("feedback:read")]
 Id = Annotated[
     str, Path(alias="complaint_id", description="The complaint's id.", examples=["complaint_0aZ..."])
 ]
 
-LINK_HOLDS: Final = timedelta(days=365)
 _BY_ID: Final[Cursor[UUID]] = Cursor(UUID)
 _BY_SEQ: Final[Cursor[int]] = Cursor(BigInt)
 _NAMES: Final = frozenset(("customer", "source_id", "from_contact"))
@@ -82,16 +75,6 @@ _LATE: Final[dict[str, Any]] = {
     "about": {"order_id": "A-1001"},
     "source_id": "ticket-77",
 }
-
-
-def status_link(secrets: Secrets, complaint: Complaint) -> str:
-    """Where the customer can see how the complaint stands."""
-    link = Link("complaint", complaint.origin_customer_id, complaint.id, complaint.created_at + LINK_HOLDS)
-    return f"/s/{secrets.sign(link)}/complaint"
-
-
-def _done(done: Done, secrets: Secrets, now: datetime) -> ComplaintDone:
-    return ComplaintDone(**shapes.done_members(done, status_link(secrets, done.complaint), now))
 
 
 # --- receive and list -----------------------------------------------------------------------------------------------
@@ -122,29 +105,19 @@ async def post_complaint(
             },
         ),
     ],
-    once: Once,
-    tx: Tx,
-    signing: Signed,
-    model: Scoring,
-    now: Now,
+    posting: Posting,
 ) -> Response:
     """Receive a complaint: three clocks begin to run, and the customer gets a reference to quote."""
     if sent.source_id is not None and sent.from_contact is not None:
         raise refused("#/source_id", "source_id_not_allowed", "the contact is the natural key")
-    connection = await driver(tx)
     told = _told(sent, caller)
 
-    async def receive() -> Answer:
-        received: Received = await receive_complaint(connection, told, model, now)
-        answer = _done(received.done, await signing.secrets(), now)
-        complaint = received.done.complaint
-        headers = {
-            "ETag": shapes.etag(complaint, now),
-            "Location": f"/v1/complaints/{complaint.public_id}",
-        }
-        return Answer(201 if received.is_new else 200, answer.model_dump(mode="json"), headers)
+    async def receive(connection: asyncpg.Connection) -> Did:
+        received = await receive_complaint(connection, told, posting.model, posting.now)
+        location = {"Location": f"/v1/complaints/{received.done.complaint.public_id}"}
+        return Did(received.done, 201 if received.is_new else 200, headers=location)
 
-    return await once.answer(connection, caller, sent, now, receive)
+    return await posting.answer(sent, receive)
 
 
 def _told(sent: ComplaintIn, caller: Caller) -> Told:
@@ -256,7 +229,8 @@ async def patch_complaint(
         await driver(tx), complaint_id, patch, Actor(caller.source, now, model), unchanged_since(if_match)
     )
     response.headers["ETag"] = shapes.etag(done.complaint, now)
-    return _done(done, await signing.secrets(), now)
+    link = status_link(await signing.secrets(), done.complaint)
+    return ComplaintDone(**shapes.done_members(done, link, now))
 
 
 @router.post(
@@ -265,7 +239,7 @@ async def patch_complaint(
     responses=problems(*ONE_PROBLEMS, *TRANSITION_PROBLEMS, *ONCE_PROBLEMS),
 )
 async def post_complaint_transition(
-    caller: Writer,
+    _caller: Writer,
     complaint_id: Id,
     sent: Annotated[
         TransitionIn,
@@ -277,16 +251,11 @@ async def post_complaint_transition(
             },
         ),
     ],
-    once: Once,
-    tx: Tx,
-    signing: Signed,
-    model: Scoring,
-    now: Now,
+    posting: Posting,
 ) -> Response:
     """Move a complaint on. What it does to the customer's health is in the answer."""
     if sent.csat is not None and sent.to not in ("accepted", "closed"):
         raise refused("#/csat", "csat_not_allowed", "goes with an acceptance or a closing")
-    connection = await driver(tx)
     move = Move(
         sent.to,
         sent.expected_version,
@@ -297,12 +266,10 @@ async def post_complaint_transition(
         sent.merged_into,
     )
 
-    async def go() -> Answer:
-        done = await move_complaint(connection, complaint_id, move, Actor(caller.source, now, model))
-        headers = {"ETag": shapes.etag(done.complaint, now)}
-        return Answer(200, _done(done, await signing.secrets(), now).model_dump(mode="json"), headers)
+    async def go(connection: asyncpg.Connection) -> Did:
+        return Did(await move_complaint(connection, complaint_id, move, posting.actor), 200)
 
-    return await once.answer(connection, caller, sent, now, go)
+    return await posting.answer(sent, go)
 
 
 @router.post(
@@ -312,27 +279,19 @@ async def post_complaint_transition(
     responses=problems(*ONE_PROBLEMS, *ONCE_PROBLEMS),
 )
 async def post_complaint_message(
-    caller: Writer,
+    _caller: Writer,
     complaint_id: Id,
     sent: Annotated[MessageIn, body(MessageIn, examples={"answer": {"text": "We have found your parcel."}})],
-    once: Once,
-    tx: Tx,
-    signing: Signed,
-    model: Scoring,
-    now: Now,
+    posting: Posting,
 ) -> Response:
     """Say something to the customer, which stops the clock of the first response, or note it among agents."""
-    connection = await driver(tx)
 
-    async def say() -> Answer:
-        actor = Actor(caller.source, now, model)
-        done = await answer_complaint(
-            connection, complaint_id, sent.text, actor, visible=sent.visible_to_customer
-        )
-        headers = {"ETag": shapes.etag(done.complaint, now)}
-        return Answer(201, _done(done, await signing.secrets(), now).model_dump(mode="json"), headers)
+    async def say(connection: asyncpg.Connection) -> Did:
+        visible = sent.visible_to_customer
+        done = await answer_complaint(connection, complaint_id, sent.text, posting.actor, visible=visible)
+        return Did(done, 201)
 
-    return await once.answer(connection, caller, sent, now, say)
+    return await posting.answer(sent, say)
 
 
 @router.post(
@@ -342,7 +301,7 @@ async def post_complaint_message(
     responses=problems(*ONE_PROBLEMS, *ONCE_PROBLEMS, *COMPENSATION_PROBLEMS),
 )
 async def post_complaint_compensation(
-    caller: Writer,
+    _caller: Writer,
     complaint_id: Id,
     sent: Annotated[
         CompensationIn,
@@ -354,24 +313,15 @@ async def post_complaint_compensation(
             },
         ),
     ],
-    once: Once,
-    tx: Tx,
-    signing: Signed,
-    model: Scoring,
-    now: Now,
+    posting: Posting,
 ) -> Response:
     """Give something for the failure. It is written down here; `grant_id` is what whoever pays it out goes by."""
-    connection = await driver(tx)
     given = compensation_of(
         sent.form, amount_minor=sent.amount_minor, currency=sent.currency, points=sent.points
     )
 
-    async def give() -> Answer:
-        actor = Actor(caller.source, now, model)
-        done, number, grant_id = await compensate(connection, complaint_id, given, sent.note, actor)
-        shown = shapes.done_members(done, status_link(await signing.secrets(), done.complaint), now)
-        answer = CompensationOut(**shown, number=number, grant_id=grant_id)
-        headers = {"ETag": shapes.etag(done.complaint, now)}
-        return Answer(201, answer.model_dump(mode="json"), headers)
+    async def give(connection: asyncpg.Connection) -> Did:
+        done, number, grant_id = await compensate(connection, complaint_id, given, sent.note, posting.actor)
+        return Did(done, 201, CompensationOut, {"number": number, "grant_id": grant_id})
 
-    return await once.answer(connection, caller, sent, now, give)
+    return await posting.answer(sent, give)

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Path, Query, Response
 
 from app.api.bodies import JSON, MERGE_PATCH, body
-from app.api.deps import Now, Reader, Scoring, Tx, requires
+from app.api.deps import Config, Now, Reader, Scoring, Tx, requires
 from app.api.feedback.shapes import (
     FeedbackChange,
     FeedbackIn,
@@ -159,6 +159,7 @@ async def post_feedback(
     once: Once,
     tx: Tx,
     model: Scoring,
+    config: Config,
     now: Now,
 ) -> Response:
     """Store what a customer answered, with its touchpoint; tells what it did to their health, and who will call."""
@@ -168,7 +169,9 @@ async def post_feedback(
 
     async def take() -> Answer:
         customer = await lock_recipient(connection, reference, now)
-        told = await record_answer(connection, customer, said, model, now)
+        told = await record_answer(
+            connection, customer, said, model, now, default_owner=config.follow_up_owner
+        )
         headers = {
             "ETag": etag(told.feedback.revision),
             "Location": f"/v1/feedback/{told.feedback.public_id}",
@@ -230,6 +233,7 @@ async def change_feedback(
     ],
     tx: Tx,
     model: Scoring,
+    config: Config,
     now: Now,
     response: Response,
     if_match: IfMatch = None,
@@ -245,6 +249,7 @@ async def change_feedback(
         by=caller.source,
         model=model,
         now=now,
+        default_owner=config.follow_up_owner,
         check=_unchanged_since(if_match),
     )
     response.headers["ETag"] = etag(shown.feedback.revision)

@@ -17,6 +17,7 @@ from app.domain.ids import opaque_id
 from app.domain.keys import SOURCE_PATTERN
 from app.storage.feedback import Feedback, Shown, sentiment_members
 from app.storage.follow_ups import FollowUpRow
+from app.storage.invitations import PREFIX as INVITATION_PREFIX
 from app.usecases.feedback.change_answer import Told
 
 Kind = Literal["nps", "csat", "ces", "review", "comment"]
@@ -156,6 +157,9 @@ class FollowUpOut(BaseModel):
     note: str | None
     closed_at: datetime | None
     ask_again_at: Annotated[datetime | None, Field(description="When the customer may be asked once more.")]
+    ask_again_invitation: Annotated[
+        str | None, Field(description="What asks them again, queued or suppressed; null until then.")
+    ]
     version: int
     created_at: datetime
     updated_at: datetime
@@ -219,6 +223,9 @@ def shown_follow_up(row: FollowUpRow, now: datetime) -> FollowUpOut:
         note=row.note,
         closed_at=one.closed_at,
         ask_again_at=row.ask_again_at,
+        ask_again_invitation=None
+        if row.invitation_id is None
+        else opaque_id(INVITATION_PREFIX, row.customer_id, row.invitation_id),
         version=one.version,
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -56,7 +56,7 @@ async def answer_page(token: str, request: Request, store: Store, signing: Signe
 
 @router.post("/{token}")
 async def post_answer(
-    token: str, request: Request, store: Store, signing: Signed, model: Scoring, now: Now
+    token: str, request: Request, store: Store, signing: Signed, model: Scoring, now: Now, config: Config
 ) -> HTMLResponse:
     """Store the answer, or change it within 24 hours."""
 
@@ -67,7 +67,13 @@ async def post_answer(
         try:
             async with store.transaction() as session:
                 told = await answer_survey(
-                    await driver(session), link, rating=sent.rating, text=sent.text, model=model, now=now
+                    await driver(session),
+                    link,
+                    rating=sent.rating,
+                    text=sent.text,
+                    model=model,
+                    now=now,
+                    default_owner=config.follow_up_owner,
                 )
         except Invalid as problem:
             async with store.reading() as session:

@@ -17,6 +17,8 @@ STATES: Final[tuple[State, ...]] = get_args(State)
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 DUE_AFTER: Final = timedelta(hours=48)
 ASK_AGAIN_AFTER: Final = timedelta(days=14)
+ASK_AGAIN_WITHIN: Final = timedelta(days=180)
+_COMPLAINT_LOOK: Final = timedelta(days=1)
 _WORTH_ASKING_AGAIN: Final[frozenset[Outcome]] = frozenset(("recovered", "not_recovered"))
 
 
@@ -111,6 +113,22 @@ def ask_again_at(one: FollowUp, after: timedelta = ASK_AGAIN_AFTER) -> datetime 
     if one.closed_at is None or one.outcome not in _WORTH_ASKING_AGAIN:
         return None
     return one.closed_at + after
+
+
+def look_again_at(
+    ask_at: datetime, suppressed_by: str | None, next_eligible_at: datetime | None, now: datetime
+) -> datetime | None:
+    """When to see once more whether the customer may be asked again, by what held back the invitation just now; None:
+    they are asked, or will not be.
+
+    A quiet period ends by itself. The end of a complaint is told to nobody, so it is looked for daily. An opt-out, or a
+    missing address, is the customer's own word and stands. Half a year after `ask_at` nobody remembers the talk.
+    """
+    if suppressed_by == "quiet_period":
+        at = next_eligible_at
+    else:
+        at = now + _COMPLAINT_LOOK if suppressed_by == "open_complaint" else None
+    return at if at is not None and at <= ask_at + ASK_AGAIN_WITHIN else None
 
 
 def _check(before: FollowUp, expected_version: int | None) -> None:

@@ -127,6 +127,9 @@ follow_ups = Table(
     Column("closed_at", TIME),
     # When the customer may be asked once more; NULL while nobody spoke with them.
     Column("ask_again_at", TIME),
+    # When the worker sees whether they may be, and what they were asked with then; NULL when nothing is to be done.
+    Column("ask_due_at", TIME),
+    Column("invitation_id", UUID),
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),
     Column("version", Integer, nullable=False),
@@ -169,4 +172,11 @@ Index(
     follow_ups.c.due_at,
     follow_ups.c.customer_id,
     follow_ups.c.id,
+)
+# What the worker looks for: the customers who may be asked again.
+Index(
+    "ix_follow_ups_ask",
+    follow_ups.c.ask_due_at,
+    follow_ups.c.id,
+    postgresql_where=text("ask_due_at IS NOT NULL"),
 )

@@ -81,6 +81,8 @@ survey_invitations = Table(
 _invitations = survey_invitations.c
 # The shop-wide list, newest first: ids are ordered by time.
 Index("ix_survey_invitations_id", _invitations.id)
+Index("ix_survey_invitations_state", _invitations.state, _invitations.id)
+Index("ix_survey_invitations_survey", _invitations.survey, _invitations.id)
 # What waits for its time: to be decided once more, and to be sent.
 Index(
     "ix_survey_invitations_queued",

@@ -51,10 +51,12 @@ async def change_answer(
     body_sha256: bytes | None,
     model: Model,
     now: datetime,
+    default_owner: str | None,
 ) -> Told:
     """The answer with other contents. `customer` is locked; all is written in the caller's transaction.
 
-    `body_sha256` is that of the post that brings the change, None for a PATCH. Raises Conflict `answer_final` 24 hours
+    `body_sha256` is that of the post that brings the change, None for a PATCH. `default_owner`: of a follow-up that the
+    change brings. Raises Conflict `answer_final` 24 hours
     after the answer came in.
     """
     check_editable(before.received_at, now)
@@ -82,7 +84,7 @@ async def change_answer(
     await feedback.save(connection, after)
     own_id = uuid7(int(now.timestamp() * 1000))
     await feedback.add_revision(connection, after, own_id, by=by, outcome=outcome, body_sha256=body_sha256)
-    follow_up = await follow_answer(connection, after, words, now)
+    follow_up = await follow_answer(connection, after, words, now, default_owner=default_owner)
     return Told(after, after.sentiment, after.mixed, outcome, follow_up, "changed")
 
 

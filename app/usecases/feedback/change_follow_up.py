@@ -56,6 +56,8 @@ async def change_follow_up(
         one=after,
         note=row.note if wanted.note is None else wanted.note,
         ask_again_at=again,
+        # From here on it is the worker's (usecases/surveys/ask_again.py).
+        ask_due_at=again,
         updated_at=now,
     )
     await follow_ups.put(connection, changed)

@@ -26,6 +26,7 @@ async def edit_answer(
     by: str,
     model: Model,
     now: datetime,
+    default_owner: str | None = None,
     check: Callable[[Feedback], None] = lambda _feedback: None,
 ) -> Shown:
     """The answer after a merge patch of `rating`, `text` and `public`. `check` sees it locked and may raise Stale.
@@ -49,7 +50,15 @@ async def edit_answer(
     if answer == before:
         return shown
     told = await change_answer(
-        connection, customer, shown.feedback, answer, by=by, body_sha256=None, model=model, now=now
+        connection,
+        customer,
+        shown.feedback,
+        answer,
+        by=by,
+        body_sha256=None,
+        model=model,
+        now=now,
+        default_owner=default_owner,
     )
     return Shown(told.feedback, told.follow_up, told.outcome)
 

@@ -14,15 +14,18 @@ from app.storage.follow_ups import FollowUpRow
 
 
 async def follow_answer(
-    connection: asyncpg.Connection, one: Feedback, words: Words, now: datetime
+    connection: asyncpg.Connection, one: Feedback, words: Words, now: datetime, *, default_owner: str | None
 ) -> FollowUpRow | None:
-    """The follow-up of this answer as it is now, None when it never had one. The customer is locked."""
+    """The follow-up of this answer as it is now, None when it never had one. The customer is locked.
+
+    `default_owner` is whose it is when nobody looks after the customer.
+    """
     reason = reason_to_call(one.answer, words, one.occurred_at, one.received_at)
     before = None if one.revision == 1 else await follow_ups.of_answer(connection, one.customer_id, one.id)
     if before is None:
         if reason is None:
             return None
-        row = _new(one, follow_up(reason, one.occurred_at, await _owner(connection, one)), now)
+        row = _new(one, follow_up(reason, one.occurred_at, await _owner(connection, one, default_owner)), now)
         await follow_ups.put(connection, row)
         return row
     after = after_edit(before.one, reason, at=now, owner=None)
@@ -33,13 +36,13 @@ async def follow_answer(
     return row
 
 
-async def _owner(connection: asyncpg.Connection, one: Feedback) -> str | None:
+async def _owner(connection: asyncpg.Connection, one: Feedback, default_owner: str | None) -> str | None:
     customer = await customers.existing(connection, one.customer_id)
     return owner_of(
-        customer_owner=customer.profile.owner, default_owner=None, attributed_to=one.attributed_to
+        customer_owner=customer.profile.owner, default_owner=default_owner, attributed_to=one.attributed_to
     )
 
 
 def _new(one: Feedback, what: FollowUp, now: datetime) -> FollowUpRow:
     own_id = uuid7(int(now.timestamp() * 1000))
-    return FollowUpRow(one.customer_id, own_id, one.id, what, None, None, now, now)
+    return FollowUpRow(one.customer_id, own_id, one.id, what, created_at=now, updated_at=now)

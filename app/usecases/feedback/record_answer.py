@@ -42,13 +42,20 @@ class SaidAnswer:
 
 
 async def record_answer(
-    connection: asyncpg.Connection, customer: StateRow, said: SaidAnswer, model: Model, now: datetime
+    connection: asyncpg.Connection,
+    customer: StateRow,
+    said: SaidAnswer,
+    model: Model,
+    now: datetime,
+    *,
+    default_owner: str | None = None,
 ) -> Told:
     """The answer as stored, changed, or known already (`Told.status`).
 
     Runs inside the caller's transaction, in which `customer` is locked (`lock_recipient`, or `lock_customer`). The same
     key with the same body is a duplicate and told what the first was told. With another body it changes the answer when
-    it is to an invitation (two tabs), for 24 hours, and is refused otherwise.
+    it is to an invitation (two tabs), for 24 hours, and is refused otherwise. `default_owner` follows up on a bad
+    answer of a customer whom nobody looks after.
 
     Raises Conflict `id_reused`, or `answer_final` after those 24 hours; Gone `erased`; Invalid `in_the_future`,
     `before_1970`; LostRace when somebody wrote without the lock.
@@ -57,7 +64,7 @@ async def record_answer(
         raise gone()
     known = await feedback.by_key(connection, customer.customer_id, said.key)
     if known is None:
-        return await _stored(connection, customer, said, model, now)
+        return await _stored(connection, customer, said, model, now, default_owner)
     posted = await feedback.last_posted(connection, known)
     if posted.body_sha256 == said.body_sha256:
         follow_up = await follow_ups.of_answer(connection, known.customer_id, known.id)
@@ -73,11 +80,17 @@ async def record_answer(
         body_sha256=said.body_sha256,
         model=model,
         now=now,
+        default_owner=default_owner,
     )
 
 
 async def _stored(
-    connection: asyncpg.Connection, customer: StateRow, said: SaidAnswer, model: Model, now: datetime
+    connection: asyncpg.Connection,
+    customer: StateRow,
+    said: SaidAnswer,
+    model: Model,
+    now: datetime,
+    default_owner: str | None,
 ) -> Told:
     words = words_of(said.answer)
     milliseconds = int(now.timestamp() * 1000)
@@ -104,5 +117,5 @@ async def _stored(
     await feedback.add_revision(
         connection, one, uuid7(milliseconds), by=said.by, outcome=outcome, body_sha256=said.body_sha256
     )
-    follow_up = await follow_answer(connection, one, words, now)
+    follow_up = await follow_answer(connection, one, words, now, default_owner=default_owner)
     return Told(one, one.sentiment, one.mixed, outcome, follow_up, "stored")

@@ -63,7 +63,7 @@ async def summarise_answers(
     counted = await figures.counts(connection, kind, now, parts, zone)
     earlier = await figures.counts(connection, kind, before, parts, zone)
     scale = _most_used(kind, counted)
-    invited = await figures.invitation_counts(connection, kind, now, None)
+    invited = await figures.invitation_counts(connection, kind, now, None, zone)
     total = _line(kind, scale, None, _of(counted, scale), _of(earlier, scale), invited.get(None, _NOBODY))
     if group_by is not None and parts is None:
         counted_in_groups = await figures.counts(connection, kind, now, group_by, zone)
@@ -75,7 +75,7 @@ async def summarise_answers(
         counted_in_groups, earlier_in_groups = counted, earlier
     groups: Sequence[Line] = ()
     if group_by is not None:
-        invited = await figures.invitation_counts(connection, kind, now, group_by)
+        invited = await figures.invitation_counts(connection, kind, now, group_by, zone)
         groups = _groups(kind, scale, counted_in_groups, earlier_in_groups, invited)
     others = [
         OtherScale(other, figure_of(kind, _of(counted, other), other))

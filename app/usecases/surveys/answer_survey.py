@@ -24,6 +24,7 @@ async def answer_survey(
     text: str | None,
     model: Model,
     now: datetime,
+    default_owner: str | None = None,
 ) -> Told:
     """The answer as stored or changed. Two tabs that post at once are ordered by the customer's lock.
 
@@ -56,6 +57,7 @@ async def answer_survey(
         ),
         model,
         now,
+        default_owner=default_owner,
     )
     if became != row.invitation():
         await invitations.update(connection, row.with_(became, now))

@@ -36,6 +36,11 @@ class _Judged(NamedTuple):
     household: dict[UUID, Asked] | None
 
 
+def is_gone(row: StateRow) -> bool:
+    """Whether this customer is nobody to ask any more: another one by now, or erased."""
+    return row.merged_into is not None or row.erased_at is not None
+
+
 async def invite(
     connection: asyncpg.Connection,
     locked: StateRow,

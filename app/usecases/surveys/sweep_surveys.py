@@ -33,7 +33,8 @@ from app.storage.database import Database, is_canceled, is_retryable
 from app.storage.states import StateRow
 from app.storage.survey_work import Look, Occasion, Period, Place, Waiting
 from app.storage.surveys import StoredSurvey
-from app.usecases.surveys.invite import decide_again, invite, withdraw
+from app.usecases.surveys.ask_again import ask_again
+from app.usecases.surveys.invite import decide_again, invite, is_gone, withdraw
 
 log = structlog.get_logger(__name__)
 
@@ -127,7 +128,7 @@ class _Sweep:
 
     async def _invite(self, stored: StoredSurvey, one: Occasion, at: datetime) -> None:
         async def work(connection: asyncpg.Connection, locked: StateRow) -> None:
-            if _is_gone(locked):
+            if is_gone(locked):
                 return
             made = await invite(
                 connection,
@@ -218,7 +219,7 @@ class _Sweep:
             if not await survey_work.still_due(connection, survey.code, period):
                 return
             who = locked.customer_id
-            if _is_gone(locked) or locked.state.t_first is None:
+            if is_gone(locked) or locked.state.t_first is None:
                 await survey_work.move_period(connection, survey.code, who, None)
                 return
             made = await invite(
@@ -267,7 +268,7 @@ class _Sweep:
             if row.held_back
         }
         await survey_work.let_go(connection, locked.customer_id)
-        if _is_gone(locked):
+        if is_gone(locked):
             return
         waiting = [Suppressed(key, row.survey, "open_complaint", row.send_at) for key, row in held.items()]
         for one in after_complaint(waiting, self.now):
@@ -288,13 +289,25 @@ class _Sweep:
                 return
             stored = await surveys.find(connection, row.survey)
             late = row.send_at < self.now - WORTH_ASKING
-            if stored is None or not stored.active or _is_gone(locked) or late:
+            if stored is None or not stored.active or is_gone(locked) or late:
                 await withdraw(connection, [row], self.now)
                 self.done.cancelled += 1
                 return
             decided = await decide_again(connection, locked, stored.survey, row, self.pepper, self.now)
             if decided.state == "suppressed":
                 self.done.suppressed += 1
+
+        await self.customer(waiting.customer_id, work)
+
+    async def followed_up(self) -> None:
+        """Ask again whom somebody has spoken with."""
+        await self._each(survey_work.to_ask_again, self._ask_again)
+
+    async def _ask_again(self, waiting: Waiting) -> None:
+        async def work(connection: asyncpg.Connection, locked: StateRow) -> None:
+            made = await ask_again(connection, locked, waiting.id, pepper=self.pepper, by=BY, now=self.now)
+            if made is not None:
+                self._count(made.state)
 
         await self.customer(waiting.customer_id, work)
 
@@ -345,12 +358,9 @@ async def sweep_surveys(
         if trigger is not None and trigger.every is not None:
             await sweep.seed(stored)
             await sweep.periods(stored)
+    await sweep.followed_up()
     await sweep.overdue()
     return sweep.done
-
-
-def _is_gone(row: StateRow) -> bool:
-    return row.merged_into is not None or row.erased_at is not None
 
 
 def _listens(stored: StoredSurvey, kind: str) -> bool:

@@ -10,6 +10,7 @@ from app.domain.feedback.statistics import change, nps
 from app.settings import Settings
 from tests.api.conftest import ADMIN_KEY, Service
 from tests.api.feedback.test_answers import post, problem
+from tests.api.test_surveys import ASKED, SURVEYS, customer, invite
 
 URL = "/v1/feedback/summary"
 NOVEMBER = {"from": "2025-11-01", "to": "2025-12-01"}
@@ -89,6 +90,60 @@ async def test_groups_are_channels_agents_and_the_customers_tags(admin: httpx.As
     assert by_group(await summary(admin, **NOVEMBER, group_by="agent")) == {"ben": (2, 0.0), None: (1, 0.0)}
     tagged = await summary(admin, **NOVEMBER, group_by="tag")
     assert by_group(tagged) == {"early": (1, 100.0), "vip": (2, 0.0), None: (1, 0.0)}
+
+
+async def test_a_segment_is_what_the_list_of_customers_calls_one(admin: httpx.AsyncClient) -> None:
+    for number, tags in (
+        (1, ["segment:gold", "segment:new", "gold"]),
+        (2, ["segment:gold"]),
+        (3, ["segment:"]),
+    ):
+        customer = {"identifiers": {"external_id": str(number)}, "tags": tags}
+        await admin.post("/v1/customers", json=customer)
+    await say(admin, "11-01T10:00:00Z", 10, 1)
+    await say(admin, "11-02T10:00:00Z", 0, 2)
+    await say(admin, "11-03T10:00:00Z", 7, 3)
+    await say(admin, "11-03T11:00:00Z", 0, 4)
+    await say(admin, "10-03T10:00:00Z", 9, 2)
+    told = await summary(admin, **NOVEMBER, group_by="segment")
+    assert by_group(told) == {"gold": (2, 0.0), "new": (1, 100.0), None: (2, -50.0)}
+    assert [group["previous"]["n"] for group in told["groups"]] == [1, 0, 0]
+    for segment, expected in (("gold", ["2", "1"]), ("new", ["1"]), ("old", [])):
+        found = (await admin.get("/v1/customers", params={"segment": segment})).json()["data"]
+        assert [one["identifiers"]["external_id"] for one in found] == expected
+    both = {"segment": "gold", "tag": "gold", "search": "1"}
+    assert len((await admin.get("/v1/customers", params=both)).json()["data"]) == 1
+    assert (await admin.get("/v1/customers", params=both | {"segment": "none"})).json()["data"] == []
+    assert problem(await admin.get("/v1/customers", params={"segment": "x" * 57})) == (
+        422,
+        "validation_failed",
+    )
+
+
+async def test_every_group_tells_how_many_of_its_invitations_were_answered(
+    admin: httpx.AsyncClient, stranger: httpx.AsyncClient
+) -> None:
+    await admin.post(SURVEYS, json=ASKED)
+    for number, tags in ((1, ["vip", "segment:gold"]), (2, ["vip"]), (3, [])):
+        told = await invite(admin, await customer(admin, number, tags=tags))
+        await admin.post(f"/v1/survey-invitations/{told['id']}/reports", json={"report": "sent"})
+        if number != 2:
+            assert (await stranger.post(told["link"], data={"rating": "9"})).status_code == 201
+    await invite(admin, "external_id:1")
+    expected: dict[str, dict[str | None, tuple[float, int]]] = {
+        "tag": {"vip": (50.0, 1), "segment:gold": (100.0, 1), None: (100.0, 0)},
+        "segment": {"gold": (100.0, 1), None: (50.0, 0)},
+        "survey": {"how_was_it": (66.666667, 1)},
+        "channel": {"email": (66.666667, 1)},
+        "month": {f"{datetime.now(UTC):%Y-%m}-01": (66.666667, 1)},
+        "day": {f"{datetime.now(UTC):%Y-%m-%d}": (66.666667, 1)},
+    }
+    for group_by, groups in expected.items():
+        told = await summary(admin, group_by=group_by)
+        found = {one["group"]: (one["response_rate"], one["suppressed"]) for one in told["groups"]}
+        assert found == groups, group_by
+    (nobody,) = (await summary(admin, group_by="agent"))["groups"]
+    assert (nobody["group"], nobody["response_rate"]) == (None, None)
 
 
 async def test_days_begin_in_the_shops_zone(database_url: str, service: Service) -> None:

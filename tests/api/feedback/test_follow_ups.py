@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.settings import Settings
 from tests.api.conftest import Service
 from tests.api.feedback.test_answers import FURIOUS, post, problem
 
@@ -44,6 +45,27 @@ async def test_the_customers_owner_follows_up_but_never_the_agent_it_is_about(
     assert (about_me["state"], about_me["owner"]) == ("open", None)
     assert await listed(admin, owner="ben") == [mine["id"]]
     assert await listed(admin, state="open") == [about_me["id"]]
+
+
+async def test_the_shops_default_owner_follows_up_for_who_has_none(
+    service: Service, admin: httpx.AsyncClient, settings: Settings
+) -> None:
+    service.app.state.settings = settings.model_copy(update={"follow_up_owner": "desk"})
+    customer = {"identifiers": {"external_id": "42"}, "owner": "ben"}
+    assert (await admin.post("/v1/customers", json=customer)).status_code == 201
+    owners = [
+        (await low(admin, **members))["owner"]
+        for members in (
+            {},
+            {"attributed_to": "ben"},
+            {"customer": "external_id:43"},
+            {"customer": "external_id:43", "attributed_to": "desk"},
+        )
+    ]
+    assert owners == ["ben", "desk", "desk", None]
+    edited = await post(admin, rating=10, customer="external_id:43")
+    changed = (await admin.patch(f"/v1/feedback/{edited['id']}", json={"rating": 0})).json()
+    assert changed["follow_up"]["owner"] == "desk"
 
 
 async def test_it_is_assigned_and_closed_and_the_customer_asked_again(admin: httpx.AsyncClient) -> None:

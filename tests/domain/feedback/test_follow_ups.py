@@ -6,12 +6,14 @@ import pytest
 
 from app.domain.feedback.answers import answer_of
 from app.domain.feedback.follow_ups import (
+    ASK_AGAIN_WITHIN,
     after_edit,
     ask_again_at,
     assigned,
     closed,
     follow_up,
     is_overdue,
+    look_again_at,
     owner_of,
     reason_of,
 )
@@ -103,3 +105,21 @@ def test_an_edited_answer_opens_keeps_or_ends_its_follow_up() -> None:
     other = after_edit(taken, "mixed", at=NOW + HOUR, owner=None)
     assert other is not None
     assert (other.reason, other.due_at, other.version) == ("mixed", NOW + 48 * HOUR, 2)
+
+
+@pytest.mark.parametrize(
+    "suppressed_by, eligible, again",
+    [
+        (None, None, None),
+        ("opt_out", None, None),
+        ("no_channel", None, None),
+        ("quiet_period", NOW + timedelta(days=30), NOW + timedelta(days=30)),
+        ("quiet_period", NOW + ASK_AGAIN_WITHIN, NOW + ASK_AGAIN_WITHIN),
+        ("quiet_period", NOW + ASK_AGAIN_WITHIN + timedelta(microseconds=1), None),
+        ("open_complaint", None, NOW + timedelta(days=1)),
+    ],
+)
+def test_what_passes_is_looked_at_again_and_a_word_of_the_customers_stands(
+    suppressed_by: str | None, eligible: datetime | None, again: datetime | None
+) -> None:
+    assert look_again_at(NOW, suppressed_by, eligible, NOW) == again
