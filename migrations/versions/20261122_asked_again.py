@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261122_asked_again"
-down_revision = "20261122s"
+down_revision = "20261122_loyalty"
 branch_labels = None
 depends_on = None
 
