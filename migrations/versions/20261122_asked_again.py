@@ -1,7 +1,7 @@
 """Whom a survey asks again after a follow-up, and invitations by state and survey
 
 Revision ID: 20261122_asked_again
-Revises: 20261122s
+Revises: 20261122_loyalty
 """
 
 import sqlalchemy as sa
