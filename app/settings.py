@@ -100,6 +100,12 @@ class Settings(BaseSettings):
         le=60,
         description="How often the bands of silent customers are drawn anew; 0: not here, `rapport worker` does it.",
     )
+    most_identifiers: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="Identifiers that one customer may go by; a merge or a new one beyond it is refused.",
+    )
     identity_cache: int = Field(100_000, ge=0, description="Identifiers remembered per process.")
 
     max_connections: int = Field(

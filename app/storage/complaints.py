@@ -130,7 +130,8 @@ async def known(
 ) -> Complaint | None:
     """The complaint with this natural key."""
     row = await connection.fetchrow(
-        f"SELECT {COLUMNS} FROM complaints k WHERE k.customer_id = $1 AND k.source = $2 AND k.source_id = $3",  # noqa: S608 - our own columns
+        f"SELECT {COLUMNS} FROM complaints k WHERE k.customer_id = $1 AND k.source = $2 AND k.source_id = $3"  # noqa: S608 - our own columns
+        " ORDER BY k.id LIMIT 1",
         customer_id,
         source,
         source_id,
@@ -235,14 +236,17 @@ async def forget_due(connection: asyncpg.Connection, customer_ids: Collection[UU
 
 
 async def claim_reference(connection: asyncpg.Connection, complaint: Complaint) -> bool:
-    """Take the complaint's reference; False when it is somebody's already."""
+    """Take the complaint's reference; False when it is somebody's already.
+
+    It leads to whom it was first told by, and from there on to the survivor of a merge.
+    """
     status = await connection.execute(
         """
         INSERT INTO complaint_references (reference, customer_id, complaint_id) VALUES ($1, $2, $3)
         ON CONFLICT DO NOTHING
         """,
         complaint.reference,
-        complaint.customer_id,
+        complaint.origin_customer_id,
         complaint.id,
     )
     return bool(status == "INSERT 0 1")

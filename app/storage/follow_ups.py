@@ -24,6 +24,7 @@ COLUMNS: Final = (
     "ask_again_at",
     "created_at",
     "updated_at",
+    "origin_customer_id",
 )
 _SELECT: Final = f"SELECT {', '.join(f'u.{name}' for name in COLUMNS)} FROM follow_ups u"  # noqa: S608 - constants
 
@@ -40,6 +41,7 @@ class FollowUpRow:
     ask_again_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    origin_customer_id: UUID
 
 
 class Narrow(NamedTuple):
@@ -71,7 +73,7 @@ def read_row(row: Any, prefix: str = "") -> FollowUpRow:
         found["closed_at"],
         found["outcome"],
     )
-    kept = ("customer_id", "id", "feedback_id", "note", "ask_again_at", "created_at", "updated_at")
+    kept = ("customer_id", "id", "feedback_id", "note", "ask_again_at", *COLUMNS[-3:])
     return FollowUpRow(one=one, **{name: found[name] for name in kept})
 
 
@@ -98,9 +100,9 @@ async def put(connection: asyncpg.Connection, row: FollowUpRow) -> None:
         """
         INSERT INTO follow_ups AS u (
           customer_id, id, feedback_id, state, reason, due_at, owner, version, closed_at, outcome, note, ask_again_at,
-          created_at, updated_at
+          created_at, updated_at, origin_customer_id
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
         ON CONFLICT (customer_id, id) DO UPDATE
         SET state = excluded.state, reason = excluded.reason, due_at = excluded.due_at, owner = excluded.owner,
           version = excluded.version, closed_at = excluded.closed_at, outcome = excluded.outcome,
@@ -120,6 +122,7 @@ async def put(connection: asyncpg.Connection, row: FollowUpRow) -> None:
         row.ask_again_at,
         row.created_at,
         row.updated_at,
+        row.origin_customer_id,
     )
 
 

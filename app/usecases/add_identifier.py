@@ -19,11 +19,12 @@ async def add_identifier(
 
     Raises what `find_customer` raises, and Conflict `identity_conflict` when another customer holds it.
     """
-    customer_id = (await lock_customer(connection, reference)).customer_id
+    locked = await lock_customer(connection, reference)
+    customer_id = locked.customer_id
     held = await identifiers.held(connection, customer_id, identifier)
     if held is not None:
         return held, False
-    wanted = [Reference(customer_id, (identifier,))]
+    wanted = [Reference(locked.origin, (identifier,))]
     resolution = (await until_settled(connection, lambda: resolve_customers(connection, wanted, now)))[0]
     if isinstance(resolution, Problem):
         raise resolution

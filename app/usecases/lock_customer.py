@@ -23,7 +23,7 @@ async def lock_customer(connection: asyncpg.Connection, reference: Reference) ->
         locked = (await states.lock(connection, [identity.customer_id])).get(identity.customer_id)
         if locked is None or not identity.holds_for(locked):
             raise Raced
-        return locked
+        return locked._replace(named_as=identity.named_as)
 
     return await until_settled(connection, found_and_locked)
 
@@ -48,6 +48,6 @@ async def lock_or_create_customer(
             or locked.erased_at is not None
         ):
             raise Raced
-        return locked
+        return locked._replace(named_as=resolution.named_as)
 
     return await until_settled(connection, resolved_and_locked)

@@ -40,12 +40,14 @@ class Resolved(NamedTuple):
     """The customer who is meant. `created` only for the reference that created them.
 
     `identity_revision` is what it was when the reference was looked up: while it stays the same under the lock of the
-    customer's state row, the identifiers still lead here.
+    customer's state row, the identifiers still lead here. `named_as` is the one alias that was named, when a merge led
+    from it to the customer; or the customer, when several names stand for it and not all are one alias's.
     """
 
     customer_id: UUID
     identity_revision: int
     created: bool
+    named_as: UUID | None = None
 
 
 Resolution = Resolved | Problem
@@ -66,15 +68,19 @@ class _Plan:
 
     def resolve(self, reference: Reference) -> Resolution:
         """Decide one reference as if all before it had been written already."""
-        known = self._customers_of(reference)
+        named = self._named(reference)
+        # A merged customer's names lead to the one who survived.
+        known = sorted({self._survivor(customer_id) for customer_id in named})
         if len(known) > 1:
             # A caller that is not trusted to add identifiers need not learn whose they are.
             return identity_conflict(known if self.may_add_identifiers else None)
         if not known:
             return self._create(reference) if self.may_create else not_found()
-        return self._extend(known[0], reference)
+        # What is said of one alias alone stays with it should the merge be undone.
+        alias = None if named == {known[0]} else named.pop() if len(named) == 1 else known[0]
+        return self._extend(known[0], reference, alias)
 
-    def _customers_of(self, reference: Reference) -> list[UUID]:
+    def _named(self, reference: Reference) -> set[UUID]:
         named = {
             holder
             for identifier in reference.identifiers
@@ -82,8 +88,7 @@ class _Plan:
         }
         if reference.customer_id is not None:
             named.add(reference.customer_id)
-        # A merged customer's names lead to the one who survived.
-        return sorted({self._survivor(customer_id) for customer_id in named})
+        return named
 
     def _survivor(self, customer_id: UUID) -> UUID:
         identity = self.identities.get(customer_id)
@@ -93,10 +98,10 @@ class _Plan:
         customer_id = uuid7(int(self.now.timestamp() * 1000))
         self.created.append(customer_id)
         self.identities[customer_id] = Identity(customer_id, 0, None, None)
-        self._hold(customer_id, reference)
+        self._hold(customer_id, reference, customer_id)
         return Resolved(customer_id, 0, created=True)
 
-    def _extend(self, customer_id: UUID, reference: Reference) -> Resolution:
+    def _extend(self, customer_id: UUID, reference: Reference, alias: UUID | None) -> Resolution:
         identity = self.identities.get(customer_id)
         if identity is None:
             return not_found()
@@ -108,15 +113,15 @@ class _Plan:
                     "identifier_not_allowed", "This key may not add identifiers to an existing customer."
                 )
             self.added_to.add(customer_id)
-            self._hold(customer_id, reference)
-        return Resolved(customer_id, identity.identity_revision, created=False)
+            self._hold(customer_id, reference, alias or customer_id)
+        return Resolved(customer_id, identity.identity_revision, created=False, named_as=alias)
 
-    def _hold(self, customer_id: UUID, reference: Reference) -> None:
+    def _hold(self, customer_id: UUID, reference: Reference, origin: UUID) -> None:
         for identifier in reference.identifiers:
             key = (identifier.type, identifier.key)
             if key not in self.holders:
-                self.holders[key] = customer_id
-                self.holdings.append(Holding(customer_id, identifier))
+                self.holders[key] = origin
+                self.holdings.append(Holding(customer_id, identifier, origin))
 
 
 async def _plan(

@@ -6,6 +6,7 @@ from app.storage.tables import complaints
 from app.storage.tables.base import metadata
 from app.storage.tables.core import api_keys
 from app.storage.tables.feedback import feedback
+from app.storage.tables.merges import merges
 from app.storage.tables.surveys import survey_invitations
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "api_keys",
     "complaints",
     "feedback",
+    "merges",
     "metadata",
     "survey_invitations",
 ]

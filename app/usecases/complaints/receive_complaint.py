@@ -116,7 +116,7 @@ async def _opened(
         complaint = Complaint(
             customer_id=locked.customer_id,
             id=own_id,
-            origin_customer_id=locked.customer_id,
+            origin_customer_id=locked.origin,
             reference=reference_of(os.urandom(RANDOM_BYTES)),
             source=told.source,
             source_id=opening.source_id,

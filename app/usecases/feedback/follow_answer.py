@@ -42,4 +42,4 @@ async def _owner(connection: asyncpg.Connection, one: Feedback) -> str | None:
 
 def _new(one: Feedback, what: FollowUp, now: datetime) -> FollowUpRow:
     own_id = uuid7(int(now.timestamp() * 1000))
-    return FollowUpRow(one.customer_id, own_id, one.id, what, None, None, now, now)
+    return FollowUpRow(one.customer_id, own_id, one.id, what, None, None, now, now, one.origin_customer_id)

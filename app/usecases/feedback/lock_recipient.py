@@ -33,7 +33,7 @@ async def lock_recipient(
             or locked.erased_at is not None
         ):
             raise Raced
-        return locked
+        return locked._replace(named_as=resolution.named_as)
 
     try:
         return await until_settled(connection, resolved_and_locked)

@@ -84,7 +84,7 @@ async def _stored(
     one = Feedback(
         customer_id=customer.customer_id,
         id=uuid7(milliseconds),
-        origin_customer_id=customer.customer_id,
+        origin_customer_id=customer.origin,
         key=said.key,
         answer=said.answer,
         channel=said.channel,
