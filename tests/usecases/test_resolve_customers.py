@@ -119,7 +119,7 @@ async def test_a_merged_customer_leads_to_the_survivor(bare: asyncpg.Connection)
         alias.customer_id,
         survivor.customer_id,
     )
-    expected = Resolved(survivor.customer_id, 0, created=False)
+    expected = Resolved(survivor.customer_id, 0, created=False, named_as=alias.customer_id)
     assert await one(bare, by_id(alias.customer_id)) == expected
     assert await one(bare, named(external_id="1")) == expected
     assert await one(bare, named(external_id="1", email="new@example.com")) == expected
