@@ -126,7 +126,7 @@ async def test_a_merged_customer_leads_to_the_survivor(bare: asyncpg.Connection)
     assert await one(bare, named(external_id="1", crm="newer", email="new@example.com")) == expected
     assert await bare.fetch(
         "SELECT DISTINCT customer_id FROM identifier_claims WHERE type <> 'external_id'"
-    ) == [(survivor.customer_id,)]
+    ) == [(alias.customer_id,)]
     # Two names of what is one customer by now are no conflict.
     resolution = await one(bare, named(external_id="1", email="new@example.com"))
     assert resolution == expected
