@@ -131,6 +131,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         remembered=settings.identity_cache,
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,
+        rules=settings.identifier_rules(),
     )
     state.contexts = Contexts(
         state.database, state.identities, state.own_kinds, queue_limit=settings.lane_queue

@@ -12,7 +12,6 @@ from app.api.deps import Config, Now, Reader, Scoring, Tx, requires
 from app.api.openapi import problems
 from app.api.paging import Cursor, Page, Paging
 from app.api.references import (
-    CONFLICT,
     INVALID_CURSOR,
     NAMED_PROBLEMS,
     ONCE_PROBLEMS,
@@ -28,7 +27,6 @@ from app.domain.merging import (
     merge_not_found,
     public_id,
     same_customer,
-    too_many_identifiers,
     undo_blocked,
 )
 from app.storage.customers import LAST_ID
@@ -103,9 +101,7 @@ _MergeId = Annotated[str, Path(description="`merge_id` of a merge.", examples=[_
         *NAMED_PROBLEMS,
         *REFERENCE_PROBLEMS,
         *ONCE_PROBLEMS,
-        CONFLICT,
         same_customer(),
-        too_many_identifiers(100),
     ),
 )
 async def merge_customer(
@@ -132,7 +128,7 @@ async def merge_customer(
 
     async def merge() -> Answer:
         merged = await merge_customers(
-            connection, wanted, most_identifiers=settings.most_identifiers, model=model, now=now
+            connection, wanted, rules=settings.identifier_rules(), model=model, now=now
         )
         return Answer(201 if merged.is_new else 200, shown(merged.merge).model_dump(mode="json"), {})
 

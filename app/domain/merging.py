@@ -142,11 +142,6 @@ def same_customer() -> Conflict:
     return Conflict("same_customer", "Both names mean the same customer already.")
 
 
-def too_many_identifiers(most: int) -> Conflict:
-    """Whoever goes by so many names is no person, but a name that many persons share."""
-    return Conflict("too_many_identifiers", f"A customer goes by {most} identifiers at most.", most=most)
-
-
 def undo_blocked(blocked_by: Sequence[Mapping[str, str]]) -> Conflict:
     """What happened since the merge cannot be parted; each reason has a `kind`, and what it is about."""
     return Conflict(

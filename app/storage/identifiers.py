@@ -132,6 +132,17 @@ async def count(connection: asyncpg.Connection, customer_id: UUID) -> int:
     return number
 
 
+async def counts(connection: asyncpg.Connection, customer_ids: Collection[UUID]) -> dict[UUID, int]:
+    """How many identifiers each of these customers holds; who has none is absent."""
+    rows = await connection.fetch(
+        """
+        SELECT customer_id, count(*) FROM customer_identifiers WHERE customer_id = ANY ($1::uuid[]) GROUP BY 1
+        """,
+        list(customer_ids),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 async def release(connection: asyncpg.Connection, customer_id: UUID, identifier: Identifier) -> None:
     """Let go of an identifier, first beside the customer, then for everybody."""
     origin = await connection.fetchval(

@@ -5,7 +5,7 @@ from datetime import datetime
 import asyncpg
 
 from app.domain.customers import HeldIdentifier
-from app.domain.identifiers import Identifier, Reference
+from app.domain.identifiers import UNRULED, Identifier, IdentifierRules, Reference
 from app.domain.problems import Problem
 from app.storage import identifiers
 from app.usecases.lock_customer import lock_customer
@@ -13,7 +13,11 @@ from app.usecases.resolve_customers import resolve_customers, until_settled
 
 
 async def add_identifier(
-    connection: asyncpg.Connection, reference: Reference, identifier: Identifier, now: datetime
+    connection: asyncpg.Connection,
+    reference: Reference,
+    identifier: Identifier,
+    now: datetime,
+    rules: IdentifierRules = UNRULED,
 ) -> tuple[HeldIdentifier, bool]:
     """The identifier as the customer holds it, and whether it is new to them.
 
@@ -25,7 +29,9 @@ async def add_identifier(
     if held is not None:
         return held, False
     wanted = [Reference(locked.origin, (identifier,))]
-    resolution = (await until_settled(connection, lambda: resolve_customers(connection, wanted, now)))[0]
+    resolution = (
+        await until_settled(connection, lambda: resolve_customers(connection, wanted, now, rules=rules))
+    )[0]
     if isinstance(resolution, Problem):
         raise resolution
     return HeldIdentifier(identifier.type, identifier.value, now), True

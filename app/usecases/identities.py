@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.domain.identifiers import Identifier, Reference
+from app.domain.identifiers import UNRULED, Identifier, IdentifierRules, Reference
 from app.storage import identifiers
 from app.storage.database import Database
 from app.usecases.group_writer import GroupWriter
@@ -43,8 +43,17 @@ class Found(NamedTuple):
 class Identities:
     """The references of one process."""
 
-    def __init__(self, database: Database, *, remembered: int, queue_limit: int, group_limit: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        remembered: int,
+        queue_limit: int,
+        group_limit: int,
+        rules: IdentifierRules = UNRULED,
+    ) -> None:
         self._database = database
+        self._rules = rules
         self._remembered = remembered
         # One string to its customer's 16 bytes and revision: a quarter of what tuples of objects would take.
         self._hints: dict[str, bytes] = {}
@@ -144,6 +153,7 @@ class Identities:
                     [questions[index].reference for index in asked],
                     questions[asked[0]].now,
                     may_add_identifiers=may_add,
+                    rules=self._rules,
                 )
                 answers |= zip(asked, resolved, strict=True)
         return [answers[index] for index in range(len(questions))]

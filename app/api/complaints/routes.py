@@ -28,7 +28,7 @@ from app.api.complaints.shapes import (
     MessageIn,
     TransitionIn,
 )
-from app.api.deps import Now, Reader, Scoring, Signed, Tx, requires
+from app.api.deps import Config, Now, Reader, Scoring, Signed, Tx, requires
 from app.api.openapi import problems
 from app.api.paging import BigInt, Cursor, Page, Paging
 from app.api.references import INVALID_CURSOR, ONCE_PROBLEMS, REFERENCE_PROBLEMS, Once
@@ -127,6 +127,7 @@ async def post_complaint(
     signing: Signed,
     model: Scoring,
     now: Now,
+    settings: Config,
 ) -> Response:
     """Receive a complaint: three clocks begin to run, and the customer gets a reference to quote."""
     if sent.source_id is not None and sent.from_contact is not None:
@@ -135,7 +136,9 @@ async def post_complaint(
     told = _told(sent, caller)
 
     async def receive() -> Answer:
-        received: Received = await receive_complaint(connection, told, model, now)
+        received: Received = await receive_complaint(
+            connection, told, model, now, settings.identifier_rules()
+        )
         answer = _done(received.done, await signing.secrets(), now)
         complaint = received.done.complaint
         headers = {

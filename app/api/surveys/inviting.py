@@ -218,6 +218,7 @@ async def post_survey_invitation(
             pepper=secrets.pepper,
             by=caller.source,
             now=now,
+            rules=settings.identifier_rules(),
         )
         return Answer(201, shown(row).model_dump(mode="json"), {})
 

@@ -11,14 +11,13 @@ import asyncpg
 from app.domain.health.model import Model
 from app.domain.health.score import score
 from app.domain.health.state import EMPTY, State
-from app.domain.identifiers import Reference
+from app.domain.identifiers import IdentifierRules, Reference
 from app.domain.ids import uuid7
 from app.domain.merging import (
     gaps_filled,
     merged_state,
     merged_touchpoint,
     same_customer,
-    too_many_identifiers,
     with_gaps,
 )
 from app.domain.problems import Problem
@@ -65,7 +64,7 @@ class _Pair:
 
 
 async def merge_customers(
-    connection: asyncpg.Connection, wanted: Wanted, *, most_identifiers: int, model: Model, now: datetime
+    connection: asyncpg.Connection, wanted: Wanted, *, rules: IdentifierRules, model: Model, now: datetime
 ) -> Merged:
     """The merge, made now or standing: asking again changes nothing.
 
@@ -77,8 +76,7 @@ async def merge_customers(
         return Merged(found, is_new=False)
     into, source = found.into.customer_id, found.source.customer_id
     held = await identifiers.count(connection, into) + await identifiers.count(connection, source)
-    if held > most_identifiers:
-        raise too_many_identifiers(most_identifiers)
+    rules.check_room(held)
     await tell_silence(connection, [found.into, found.source], model, now)
     shared = await merging.shared_threads(connection, into, source)
     async with merging.privileged(connection):

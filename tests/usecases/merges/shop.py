@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app.domain.health.model import shipped
-from app.domain.identifiers import parse_reference
+from app.domain.identifiers import IdentifierRules, parse_reference
 from app.storage.database import Database
 from app.storage.merges import Merge
 from app.usecases.identities import Identities
@@ -40,7 +40,7 @@ class Shop:
         async with self.store.hot_transaction() as connection:
             wanted = Wanted(parse_reference(into), parse_reference(source), "same person", "helpdesk")
             return (
-                await merge_customers(connection, wanted, most_identifiers=most, model=MODEL, now=self.now)
+                await merge_customers(connection, wanted, rules=IdentifierRules(most), model=MODEL, now=self.now)
             ).merge
 
     async def undo(self, merge: Merge) -> Merge:
