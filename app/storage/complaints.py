@@ -126,15 +126,16 @@ async def find(
 
 
 async def known(
-    connection: asyncpg.Connection, customer_id: UUID, source: str, source_id: str
+    connection: asyncpg.Connection, customer_id: UUID, source: str, source_id: str, origin: UUID
 ) -> Complaint | None:
-    """The complaint with this natural key."""
+    """The complaint with this natural key; of several that a merge brought together that of `origin`, else one."""
     row = await connection.fetchrow(
         f"SELECT {COLUMNS} FROM complaints k WHERE k.customer_id = $1 AND k.source = $2 AND k.source_id = $3"  # noqa: S608 - our own columns
-        " ORDER BY k.id LIMIT 1",
+        " ORDER BY k.origin_customer_id = $4 DESC, k.id LIMIT 1",
         customer_id,
         source,
         source_id,
+        origin,
     )
     return None if row is None else complaint_of(row)
 

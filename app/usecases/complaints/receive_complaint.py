@@ -60,7 +60,9 @@ async def receive_complaint(
     locked = await lock_or_create_customer(connection, told.customer, now, rules)
     opening = await _opening(connection, told, locked, now)
     if opening.source_id is not None:
-        known = await complaints.known(connection, locked.customer_id, told.source, opening.source_id)
+        known = await complaints.known(
+            connection, locked.customer_id, told.source, opening.source_id, locked.origin
+        )
         if known is not None:
             return await _again(connection, told, known, locked)
     change = await _opened(connection, told, opening, locked, now)
@@ -76,7 +78,7 @@ class _Opening(NamedTuple):
 async def _opening(connection: asyncpg.Connection, told: Told, locked: StateRow, now: datetime) -> _Opening:
     if told.contact is None:
         return _Opening(told.source_id, told.severity or "medium", now)
-    row = await timeline.find(connection, locked.customer_id, told.contact, None, told.source)
+    row = await timeline.find(connection, locked.customer_id, told.contact, None, told.source, locked.origin)
     if row is None or row.kind not in _CONTACTS or row.void is not None:
         raise contact_not_found()
     opening: Opening = from_contact(row.id, min(row.occurred_at, now), told.severity)

@@ -55,7 +55,7 @@ async def record_answer(
     """
     if customer.erased_at is not None:
         raise gone()
-    known = await feedback.by_key(connection, customer.customer_id, said.key)
+    known = await feedback.by_key(connection, customer.customer_id, said.key, customer.origin)
     if known is None:
         return await _stored(connection, customer, said, model, now)
     posted = await feedback.last_posted(connection, known)

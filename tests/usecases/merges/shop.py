@@ -40,7 +40,9 @@ class Shop:
         async with self.store.hot_transaction() as connection:
             wanted = Wanted(parse_reference(into), parse_reference(source), "same person", "helpdesk")
             return (
-                await merge_customers(connection, wanted, rules=IdentifierRules(most), model=MODEL, now=self.now)
+                await merge_customers(
+                    connection, wanted, rules=IdentifierRules(most), model=MODEL, now=self.now
+                )
             ).merge
 
     async def undo(self, merge: Merge) -> Merge:
