@@ -118,17 +118,21 @@ async def aliases(connection: asyncpg.Connection, customer_id: UUID) -> list[UUI
 
 
 async def newest(
-    connection: asyncpg.Connection, customer_ids: Collection[UUID], limit: int, before: UUID = LAST_ID
+    connection: asyncpg.Connection, customer_id: UUID, limit: int, before: UUID = LAST_ID
 ) -> list[Merge]:
-    """The merges that these customers survived, undone ones included, newest first, older than `before`."""
+    """The merges that this customer, or an alias of theirs before it became one, survived; newest first, older than
+    `before`, undone ones included.
+    """
     rows = await connection.fetch(
         f"""
         SELECT {_COLUMNS} FROM merges
-        WHERE customer_id = ANY ($1::uuid[]) AND id < $2
+        WHERE customer_id = ANY ($1::uuid || ARRAY(
+          SELECT unnest(m.origins) FROM merges m WHERE m.customer_id = $1 AND m.undone IS false
+        )) AND id < $2
         ORDER BY id DESC
         LIMIT $3
         """,  # noqa: S608 - columns
-        list(customer_ids),
+        customer_id,
         before,
         limit,
     )

@@ -27,5 +27,4 @@ async def merges_of(
     Raises what `find_customer` raises.
     """
     identity = await find_customer(connection, reference)
-    who = [identity.customer_id, *await merges.aliases(connection, identity.customer_id)]
-    return await merges.newest(connection, who, limit, before)
+    return await merges.newest(connection, identity.customer_id, limit, before)
