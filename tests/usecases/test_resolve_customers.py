@@ -211,8 +211,8 @@ async def test_the_number_of_statements_does_not_grow_with_the_list(bare: asyncp
 
     few = await statements(3, 0)
     # Creating: who holds what, then claims, customers, states, identifiers. With known ones among them also who they
-    # are, the lock and their revision.
-    assert await statements(1250, 10) == few == 5 + 8
+    # are, how many names they have, the lock and their revision.
+    assert await statements(1250, 10) == few == 5 + 9
 
 
 async def test_a_lost_claim_is_raced(database_of_its_own: Database) -> None:
