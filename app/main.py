@@ -20,6 +20,7 @@ from app.api import (
     keys,
     kinds,
     logs,
+    merges,
     notes,
     openapi,
     opinions,
@@ -66,6 +67,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     opinions.router,
     notes.router,
     loyalty.router,
+    merges.router,
+    merges.by_id,
     complaints.router,
     complaint_status.router,
     calendars.router,
@@ -136,6 +139,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         remembered=settings.identity_cache,
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,
+        rules=settings.identifier_rules(),
     )
     state.contexts = Contexts(
         state.database, state.identities, state.own_kinds, queue_limit=settings.lane_queue

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.domain import keys, money
+from app.domain.identifiers import IdentifierRules, email_key
 
 _LEAST_SECRET = 32
 
@@ -106,6 +107,16 @@ class Settings(BaseSettings):
         le=60,
         description="How often the bands of silent customers are drawn anew; 0: not here, `rapport worker` does it.",
     )
+    most_identifiers: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="Identifiers that one customer may go by; a merge or a new one beyond it is refused.",
+    )
+    blocked_identifiers: str = Field(
+        "unknown,none,null,undefined,anonymous,guest,test,test@*,noreply@*,no-reply@*",
+        description="Values, with commas between, that name nobody and are refused as identifiers; `*` is anything.",
+    )
     identity_cache: int = Field(100_000, ge=0, description="Identifiers remembered per process.")
 
     max_connections: int = Field(
@@ -157,6 +168,13 @@ class Settings(BaseSettings):
         if value is not None and len(value.get_secret_value()) < _LEAST_SECRET:
             raise ValueError(f"must have at least {_LEAST_SECRET} characters")
         return value
+
+    def identifier_rules(self) -> IdentifierRules:
+        """What keeps one name from standing for many people."""
+        blocked = tuple(
+            email_key(part.strip()) for part in self.blocked_identifiers.split(",") if part.strip()
+        )
+        return IdentifierRules(self.most_identifiers, blocked)
 
     def signing_secrets(self) -> dict[str, bytes]:
         """The secrets of links by their key ids, the one that signs first; empty when none is set."""

@@ -37,8 +37,8 @@ WITH numbers AS (
     INSERT INTO customers (id, name, created_at, updated_at)
     SELECT id, 'Customer ' || n, $2::timestamptz, $2::timestamptz FROM numbers
 ), i AS (
-    INSERT INTO customer_identifiers (customer_id, type, value_key, value, created_at)
-    SELECT id, 'external_id', own, own, $2 FROM numbers
+    INSERT INTO customer_identifiers (customer_id, type, value_key, value, created_at, origin_customer_id)
+    SELECT id, 'external_id', own, own, $2, id FROM numbers
 ), l AS (
     INSERT INTO identifier_claims (type, value_key, customer_id)
     SELECT 'external_id', own, id FROM numbers

@@ -7,9 +7,17 @@ from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import body
-from app.api.deps import Now, Tx, requires
+from app.api.deps import Config, Now, Tx, requires
 from app.api.openapi import problems
-from app.api.references import CONFLICT, NAMED_PROBLEMS, TYPE_PATTERN, VALUE_PATTERN, VALUE_PROBLEMS, Named
+from app.api.references import (
+    CONFLICT,
+    GUARD_PROBLEMS,
+    NAMED_PROBLEMS,
+    TYPE_PATTERN,
+    VALUE_PATTERN,
+    VALUE_PROBLEMS,
+    Named,
+)
 from app.domain.customers import HeldIdentifier
 from app.domain.identifiers import Identifier, identifier
 from app.domain.keys import Caller
@@ -69,7 +77,7 @@ async def _in_path(
 @router.post(
     "",
     status_code=201,
-    responses=_HAD_IT | problems(*NAMED_PROBLEMS, *VALUE_PROBLEMS, CONFLICT),
+    responses=_HAD_IT | problems(*NAMED_PROBLEMS, *VALUE_PROBLEMS, CONFLICT, *GUARD_PROBLEMS),
 )
 async def add_customer_identifier(
     _caller: Annotated[Caller, requires("customers:write")],
@@ -79,11 +87,16 @@ async def add_customer_identifier(
     ],
     tx: Tx,
     now: Now,
+    settings: Config,
     response: Response,
 ) -> IdentifierOut:
     """Give a customer one more name; 200 when they have it already."""
     held, is_new = await add_identifier(
-        await driver(tx), named, identifier(sent.type, sent.value, "#/value"), now
+        await driver(tx),
+        named,
+        identifier(sent.type, sent.value, "#/value"),
+        now,
+        settings.identifier_rules(),
     )
     response.status_code = 201 if is_new else 200
     return IdentifierOut(**members(held))

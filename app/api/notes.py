@@ -47,7 +47,7 @@ class NoteOut(BaseModel):
 def shown(note: Note) -> NoteOut:
     """A note on the wire."""
     return NoteOut(
-        id=opaque_id("note", note.customer_id, note.id),
+        id=opaque_id("note", note.origin_customer_id, note.id),
         text=note.text,
         author=note.author,
         created_at=note.created_at,

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from app.domain.canonical import body_sha256
 from app.domain.customers import erased, identity_conflict, not_found
-from app.domain.identifiers import Reference, parse_reference
+from app.domain.identifiers import Reference, blocked_identifier, parse_reference, too_many_identifiers
 from app.domain.keys import Caller
 from app.domain.problems import Fault, Invalid
 from app.storage.idempotency import Question
@@ -71,11 +71,15 @@ VALUE_PROBLEMS: Final = (
 )
 """What may be wrong with any identifier, for the OpenAPI document."""
 
+GUARD_PROBLEMS: Final = (blocked_identifier(), too_many_identifiers(100))
+"""What may stand against one more name of a customer."""
+
 REFERENCE_PROBLEMS: Final = (
     *VALUE_PROBLEMS,
     _refused("#/identifiers", "invalid_reference", "At least one identifier is needed."),
     erased(),
     CONFLICT,
+    *GUARD_PROBLEMS,
 )
 """What may stand against a customer named in a body."""
 

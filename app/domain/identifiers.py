@@ -2,11 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from app.domain.problems import Fault, Invalid
+from app.domain.problems import Conflict, Fault, Invalid
 
 LONGEST_VALUE = 200
 MOST_IDENTIFIERS = 20
@@ -33,6 +35,45 @@ class Identifier(NamedTuple):
     type: str
     value: str
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifierRules:
+    """What keeps one name from standing for many people: how many names a customer may go by, and which are nobody's.
+
+    `blocked` are values as they are compared, of any type; a `*` stands for anything.
+    """
+
+    most: int = 100
+    blocked: tuple[str, ...] = ()
+
+    def check_not_blocked(self, identifiers: Iterable[Identifier]) -> None:
+        """Raises Invalid `blocked_identifier` for a value that says nothing about who somebody is."""
+        for each in identifiers:
+            key = email_key(each.value)
+            if any(fnmatchcase(key, pattern) for pattern in self.blocked):
+                raise blocked_identifier()
+
+    def check_room(self, held: int) -> None:
+        """Raises Conflict `too_many_identifiers` when a customer would go by so many."""
+        if held > self.most:
+            raise too_many_identifiers(self.most)
+
+
+UNRULED: Final = IdentifierRules()
+"""For one who has no settings: nothing is blocked, and the usual number of names."""
+
+
+def blocked_identifier() -> Invalid:
+    """A placeholder, or an address that many share. The value is not repeated."""
+    return Invalid(
+        "blocked_identifier", "An identifier has a value that names nobody, such as unknown; leave it out."
+    )
+
+
+def too_many_identifiers(most: int) -> Conflict:
+    """Whoever goes by so many names is no person, but a name that many persons share."""
+    return Conflict("too_many_identifiers", f"A customer goes by {most} identifiers at most.", most=most)
 
 
 class Reference(NamedTuple):

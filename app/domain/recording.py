@@ -30,12 +30,16 @@ UNTOLD: Final = _NULL
 
 @dataclass(slots=True)
 class Stored:
-    """A row of the log, as far as a retry of it needs to know. `outcome` is the JSON its caller was told."""
+    """A row of the log, as far as a retry of it needs to know. `outcome` is the JSON its caller was told.
+
+    `namesake` is another row with the same id, which a merge brought to this customer.
+    """
 
     body_sha256: bytes
     occurred_at: datetime
     received_at: datetime
     outcome: str
+    namesake: "Stored | None" = None
 
 
 class Recorded(NamedTuple):
@@ -75,10 +79,12 @@ class CustomerLog:
 
     def find(self, touchpoint: Touchpoint) -> Recorded | None:
         """The answer to a retry, or None for something new. Raises Conflict `id_reused` when the body differs."""
-        stored = self.known.get((touchpoint.source, touchpoint.id))
+        known = stored = self.known.get((touchpoint.source, touchpoint.id))
+        while stored is not None and stored.body_sha256 != touchpoint.body_sha256:
+            stored = stored.namesake
         if stored is None:
-            return None
-        if stored.body_sha256 != touchpoint.body_sha256:
+            if known is None:
+                return None
             raise Conflict("id_reused", "This id was used before with another body.")
         return self._recorded(touchpoint, stored, duplicate=True)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from app.domain import kinds
 from app.domain.health.facts import Fact, fact_of, order_thread
@@ -22,6 +23,7 @@ class Touchpoint(NamedTuple):
     `thread` is also there when the touchpoint names an order on which its kind has no effect, such as `delivered`.
     `body_sha256` decides whether a retry says the same again. `own` is the component and the weight (thousandths) that
     a kind of the shop's own had on arrival: changing the kind later changes nothing that is stored.
+    `origin_customer_id` is the customer it was told of, when a merge leads from there to another one.
     """
 
     source: str
@@ -41,6 +43,13 @@ class Touchpoint(NamedTuple):
     items: list[dict[str, Any]] | None = None
     properties: dict[str, Any] | None = None
     own: tuple[str, int] | None = None
+    origin_customer_id: UUID | None = None
+
+    def of(self, origin_customer_id: UUID | None) -> "Touchpoint":
+        """The same as told of this customer: should a merge be undone, it goes with them."""
+        if origin_customer_id is None:
+            return self
+        return self._replace(origin_customer_id=origin_customer_id)
 
     @property
     def without_value(self) -> bool:

@@ -126,14 +126,16 @@ async def find(
 
 
 async def known(
-    connection: asyncpg.Connection, customer_id: UUID, source: str, source_id: str
+    connection: asyncpg.Connection, customer_id: UUID, source: str, source_id: str, origin: UUID
 ) -> Complaint | None:
-    """The complaint with this natural key."""
+    """The complaint with this natural key; of several that a merge brought together that of `origin`, else one."""
     row = await connection.fetchrow(
-        f"SELECT {COLUMNS} FROM complaints k WHERE k.customer_id = $1 AND k.source = $2 AND k.source_id = $3",  # noqa: S608 - our own columns
+        f"SELECT {COLUMNS} FROM complaints k WHERE k.customer_id = $1 AND k.source = $2 AND k.source_id = $3"  # noqa: S608 - our own columns
+        " ORDER BY k.origin_customer_id = $4 DESC, k.id LIMIT 1",
         customer_id,
         source,
         source_id,
+        origin,
     )
     return None if row is None else complaint_of(row)
 
@@ -235,14 +237,17 @@ async def forget_due(connection: asyncpg.Connection, customer_ids: Collection[UU
 
 
 async def claim_reference(connection: asyncpg.Connection, complaint: Complaint) -> bool:
-    """Take the complaint's reference; False when it is somebody's already."""
+    """Take the complaint's reference; False when it is somebody's already.
+
+    It leads to whom it was first told by, and from there on to the survivor of a merge.
+    """
     status = await connection.execute(
         """
         INSERT INTO complaint_references (reference, customer_id, complaint_id) VALUES ($1, $2, $3)
         ON CONFLICT DO NOTHING
         """,
         complaint.reference,
-        complaint.customer_id,
+        complaint.origin_customer_id,
         complaint.id,
     )
     return bool(status == "INSERT 0 1")

@@ -38,9 +38,9 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
     FROM customer_identifiers i
     WHERE i.customer_id = c.id
   ), (
-    SELECT json_agg(json_build_array(n.id, n.text, n.author, n.created_at))
+    SELECT json_agg(json_build_array(n.origin_customer_id, n.id, n.text, n.author, n.created_at))
     FROM (
-      SELECT n.id, n.text, n.author, n.created_at
+      SELECT n.origin_customer_id, n.id, n.text, n.author, n.created_at
       FROM customer_notes n
       WHERE n.customer_id = c.id
       ORDER BY n.id DESC
@@ -87,9 +87,9 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
     FROM health_sentiments y
     WHERE y.customer_id = c.id
   ), (
-    SELECT json_agg(json_build_array(u.id, u.feedback_id, u.state, u.reason, u.owner, u.due_at))
+    SELECT json_agg(json_build_array(u.origin_customer_id, u.id, u.feedback_id, u.state, u.reason, u.owner, u.due_at))
     FROM (
-      SELECT u.id, u.feedback_id, u.state, u.reason, u.owner, u.due_at
+      SELECT u.origin_customer_id, u.id, u.feedback_id, u.state, u.reason, u.owner, u.due_at
       FROM follow_ups u
       WHERE u.customer_id = c.id AND u.state <> 'closed'
       ORDER BY u.due_at
@@ -178,11 +178,11 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
         open_complaints=_complaints(complaints, cases or ()) if complaints else [],
         answers={answer[0]: _answer(*answer) for answer in answers} if answers else {},
         recent=[_recent(labels, *touchpoint) for touchpoint in recent or ()],
-        notes=[_remark(customer_id, *note) for note in notes] if notes else [],
+        notes=[_remark(*note) for note in notes] if notes else [],
         override=_override(*override) if override else None,
         sentiment=_sentiment(*sentiment) if sentiment else None,
         opted_out=row["opted_out"],
-        follow_ups=[_follow_up(customer_id, *one) for one in follow_ups] if follow_ups else [],
+        follow_ups=[_follow_up(*one) for one in follow_ups] if follow_ups else [],
         seal=_seal(row),
     )
 
@@ -284,12 +284,12 @@ def _sentiment(sentiment: str, note: str | None, set_by: str, set_at: str) -> Se
     return Sentiment(sentiment, note, set_by, _utc(set_at))
 
 
-def _remark(customer_id: UUID, note_id: str, text: str, author: str, created_at: str) -> Remark:
-    return Remark(opaque_id("note", customer_id, UUID(note_id)), text, author, _utc(created_at))
+def _remark(origin: str, note_id: str, text: str, author: str, created_at: str) -> Remark:
+    return Remark(opaque_id("note", UUID(origin), UUID(note_id)), text, author, _utc(created_at))
 
 
 def _follow_up(
-    customer_id: UUID,
+    origin: str,
     own_id: str,
     feedback_id: str,
     state: str,
@@ -298,8 +298,8 @@ def _follow_up(
     due_at: str,
 ) -> OpenFollowUp:
     return OpenFollowUp(
-        opaque_id("fu", customer_id, UUID(own_id)),
-        opaque_id("fb", customer_id, UUID(feedback_id)),
+        opaque_id("fu", UUID(origin), UUID(own_id)),
+        opaque_id("fb", UUID(origin), UUID(feedback_id)),
         state,
         reason,
         owner,

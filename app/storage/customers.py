@@ -22,10 +22,17 @@ class Identity(NamedTuple):
     identity_revision: int
     merged_into: UUID | None
     erased_at: datetime | None
+    named_as: UUID | None = None
+    """The alias that the reference named, when a merge led from it to this customer."""
 
     def holds_for(self, locked: StateRow) -> bool:
         """Whether nothing of this changed until the row was locked."""
-        return self == (locked.customer_id, locked.identity_revision, locked.merged_into, locked.erased_at)
+        return self[:4] == (
+            locked.customer_id,
+            locked.identity_revision,
+            locked.merged_into,
+            locked.erased_at,
+        )
 
 
 _IDENTITIES = """

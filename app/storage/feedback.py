@@ -184,17 +184,20 @@ async def add_revision(
     )
 
 
-async def by_key(connection: asyncpg.Connection, customer_id: UUID, key: NaturalKey) -> Feedback | None:
-    """The answer with this natural key; of several that a merge brought together the first."""
+async def by_key(
+    connection: asyncpg.Connection, customer_id: UUID, key: NaturalKey, origin: UUID | None = None
+) -> Feedback | None:
+    """The answer with this natural key; of several that a merge brought together that of `origin`, else the first."""
     row = await connection.fetchrow(
         f"""
         SELECT {_COLUMNS} FROM feedback f
         WHERE f.customer_id = $1 AND f.source = $2 AND f.source_id = $3
-        ORDER BY f.id
+        ORDER BY f.origin_customer_id = $4 DESC, f.id
         LIMIT 1
         """,  # noqa: S608 - constants of this module
         customer_id,
         *key,
+        customer_id if origin is None else origin,
     )
     return None if row is None else _feedback(row)
 

@@ -37,6 +37,7 @@ _KEPT: Final = (
     "invitation_id",
     "created_at",
     "updated_at",
+    "origin_customer_id",
 )
 _SELECT: Final = f"SELECT {', '.join(f'u.{name}' for name in COLUMNS)} FROM follow_ups u"  # noqa: S608 - constants
 
@@ -55,6 +56,7 @@ class FollowUpRow:
     one: FollowUp
     created_at: datetime
     updated_at: datetime
+    origin_customer_id: UUID
     note: str | None = None
     ask_again_at: datetime | None = None
     ask_due_at: datetime | None = None
@@ -116,9 +118,9 @@ async def put(connection: asyncpg.Connection, row: FollowUpRow) -> None:
         """
         INSERT INTO follow_ups AS u (
           customer_id, id, feedback_id, state, reason, due_at, owner, version, closed_at, outcome, note, ask_again_at,
-          ask_due_at, invitation_id, created_at, updated_at
+          ask_due_at, invitation_id, created_at, updated_at, origin_customer_id
         )
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
         ON CONFLICT (customer_id, id) DO UPDATE
         SET state = excluded.state, reason = excluded.reason, due_at = excluded.due_at, owner = excluded.owner,
           version = excluded.version, closed_at = excluded.closed_at, outcome = excluded.outcome,
@@ -141,6 +143,7 @@ async def put(connection: asyncpg.Connection, row: FollowUpRow) -> None:
         row.invitation_id,
         row.created_at,
         row.updated_at,
+        row.origin_customer_id,
     )
 
 

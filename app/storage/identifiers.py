@@ -15,10 +15,14 @@ Key = tuple[str, str]
 
 
 class Holding(NamedTuple):
-    """An identifier that a customer is to hold from now on."""
+    """An identifier that a customer is to hold from now on.
+
+    `origin` claims it: the customer themselves, or the one of their aliases whom it came with.
+    """
 
     customer_id: UUID
     identifier: Identifier
+    origin: UUID
 
 
 _HOLDERS = """
@@ -39,15 +43,17 @@ ON CONFLICT DO NOTHING
 """
 
 _ATTACH = """
-INSERT INTO customer_identifiers (customer_id, type, value_key, value, created_at)
-SELECT customer_id, type, value_key, value, $5
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS new (customer_id, type, value_key, value)
+INSERT INTO customer_identifiers (customer_id, type, value_key, value, created_at, origin_customer_id)
+SELECT customer_id, type, value_key, value, $5, origin
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $6::uuid[]) AS new (
+  customer_id, type, value_key, value, origin
+)
 ON CONFLICT DO NOTHING
 """
 
 
 async def holders(connection: asyncpg.Connection, keys: Collection[Key]) -> dict[Key, UUID]:
-    """The customers who hold these identifiers; one that nobody holds is absent."""
+    """The customers who claim these identifiers, whoever they were merged into; one that nobody holds is absent."""
     if not keys:
         return {}
     rows = await connection.fetch(_HOLDERS, [key[0] for key in keys], [key[1] for key in keys])
@@ -55,7 +61,7 @@ async def holders(connection: asyncpg.Connection, keys: Collection[Key]) -> dict
 
 
 async def holders_of_values(connection: asyncpg.Connection, value_keys: Collection[str]) -> dict[Key, UUID]:
-    """The customers who hold an identifier, of whatever type, with one of these keys."""
+    """The customers who claim an identifier, of whatever type, with one of these keys, merged ones included."""
     rows = await connection.fetch(_HOLDERS_OF_VALUES, list(value_keys))
     return {(row[0], row[1]): row[2] for row in rows}
 
@@ -80,7 +86,7 @@ async def claim(connection: asyncpg.Connection, holdings: Iterable[Holding]) -> 
         _CLAIM,
         [holding.identifier.type for holding in ordered],
         [holding.identifier.key for holding in ordered],
-        [holding.customer_id for holding in ordered],
+        [holding.origin for holding in ordered],
     )
     return int(status.rpartition(" ")[2]) == len(ordered)
 
@@ -97,6 +103,7 @@ async def attach(connection: asyncpg.Connection, holdings: Iterable[Holding], no
         [holding.identifier.key for holding in ordered],
         [holding.identifier.value for holding in ordered],
         now,
+        [holding.origin for holding in ordered],
     )
 
 
@@ -125,10 +132,25 @@ async def count(connection: asyncpg.Connection, customer_id: UUID) -> int:
     return number
 
 
+async def counts(connection: asyncpg.Connection, customer_ids: Collection[UUID]) -> dict[UUID, int]:
+    """How many identifiers each of these customers holds; who has none is absent."""
+    rows = await connection.fetch(
+        """
+        SELECT customer_id, count(*) FROM customer_identifiers WHERE customer_id = ANY ($1::uuid[]) GROUP BY 1
+        """,
+        list(customer_ids),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 async def release(connection: asyncpg.Connection, customer_id: UUID, identifier: Identifier) -> None:
     """Let go of an identifier, first beside the customer, then for everybody."""
-    await connection.execute(
-        "DELETE FROM customer_identifiers WHERE customer_id = $1 AND type = $2 AND value_key = $3",
+    origin = await connection.fetchval(
+        """
+        DELETE FROM customer_identifiers
+        WHERE customer_id = $1 AND type = $2 AND value_key = $3
+        RETURNING origin_customer_id
+        """,
         customer_id,
         identifier.type,
         identifier.key,
@@ -137,5 +159,5 @@ async def release(connection: asyncpg.Connection, customer_id: UUID, identifier:
         "DELETE FROM identifier_claims WHERE type = $1 AND value_key = $2 AND customer_id = $3",
         identifier.type,
         identifier.key,
-        customer_id,
+        origin,
     )

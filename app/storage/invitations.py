@@ -16,7 +16,7 @@ from app.storage.states import holds
 _COLUMNS: Final = """
   customer_id, id, survey, kind, channel, about, occasion_key, scope_key, state, suppressed_by, held_back,
   next_eligible_at, send_at, decided_at, expires_at, sent_at, remind_at, reminded_at, answered_at, created_by,
-  created_at, updated_at
+  created_at, updated_at, origin_customer_id
 """
 PREFIX: Final = "inv"
 """Of ids on the wire."""
@@ -25,7 +25,7 @@ MOST_ASKED: Final = 1000
 
 
 class StoredInvitation(NamedTuple):
-    """A row. `invitation()` is the part that is decided about."""
+    """A row. `invitation()` is the part that is decided about; links and ids carry `origin_customer_id`."""
 
     customer_id: UUID
     id: UUID
@@ -49,6 +49,7 @@ class StoredInvitation(NamedTuple):
     created_by: str
     created_at: datetime
     updated_at: datetime
+    origin_customer_id: UUID
 
     def invitation(self) -> Invitation:
         """What a decision needs to know of it."""
@@ -147,7 +148,8 @@ async def of_occasion(
 ) -> StoredInvitation | None:
     """What an occasion has invited to."""
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM survey_invitations WHERE customer_id = $1 AND occasion_key = $2",  # noqa: S608 - as above
+        f"SELECT {_COLUMNS} FROM survey_invitations WHERE customer_id = $1 AND occasion_key = $2"  # noqa: S608 - as above
+        " ORDER BY id LIMIT 1",
         customer_id,
         occasion_key,
     )

@@ -11,21 +11,22 @@ from app.storage.customers import LAST_ID
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A note. `author` is the source of the key that wrote it."""
+    """A note. `author` is the source of the key that wrote it, the origin whom it was first written about."""
 
     customer_id: UUID
     id: UUID
     text: str
     author: str
     created_at: datetime
+    origin_customer_id: UUID
 
 
 async def add(connection: asyncpg.Connection, note: Note) -> None:
     """Keep a note. The customer's state row is locked."""
     await connection.execute(
         """
-        INSERT INTO customer_notes (customer_id, id, text, author, created_at)
-        VALUES ($1, $2, $3, $4, $5)
+        INSERT INTO customer_notes (customer_id, id, text, author, created_at, origin_customer_id)
+        VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT DO NOTHING
         """,
         note.customer_id,
@@ -33,6 +34,7 @@ async def add(connection: asyncpg.Connection, note: Note) -> None:
         note.text,
         note.author,
         note.created_at,
+        note.origin_customer_id,
     )
 
 
@@ -42,7 +44,7 @@ async def newest(
     """The notes about a customer, newest first, older than `before`."""
     rows = await connection.fetch(
         """
-        SELECT customer_id, id, text, author, created_at
+        SELECT customer_id, id, text, author, created_at, origin_customer_id
         FROM customer_notes
         WHERE customer_id = $1 AND id < $2
         ORDER BY id DESC

@@ -63,7 +63,8 @@ _NO_VERSIONS: Final[Mapping[UUID, str]] = MappingProxyType({})
 class StateRow(NamedTuple):
     """A state row; a cached identity of another `identity_revision` is not to be trusted.
 
-    `version` is another one after every change of the row.
+    `version` is another one after every change of the row. `named_as` is the alias by which the caller named the
+    customer, None without a merge.
     """
 
     customer_id: UUID
@@ -73,6 +74,12 @@ class StateRow(NamedTuple):
     erased_at: datetime | None
     drawn: Drawn
     version: str
+    named_as: UUID | None = None
+
+    @property
+    def origin(self) -> UUID:
+        """Whose a new row is should the merge be undone."""
+        return self.customer_id if self.named_as is None else self.named_as
 
 
 class SavedState(NamedTuple):
@@ -150,6 +157,13 @@ async def redraw(connection: asyncpg.Connection, drawn: Mapping[UUID, Drawn]) ->
     """Write what lists show of locked customers whose states stay as they are."""
     rows = [{"customer_id": customer_id, **_drawn(one)} for customer_id, one in drawn.items()]
     await connection.execute(_REDRAW, to_json(rows).decode(), list(drawn))
+
+
+async def lead_on(connection: asyncpg.Connection, customer_ids: Sequence[UUID], to: UUID | None) -> None:
+    """Let these locked customers be aliases of another one; with None: themselves again."""
+    await connection.execute(
+        "UPDATE customer_states SET merged_into = $2 WHERE customer_id = ANY ($1::uuid[])", customer_ids, to
+    )
 
 
 # --- what is due: sweeps read, and write by customer ----------------------------------------------------------------

@@ -24,12 +24,13 @@ class Place(NamedTuple):
 
 
 class Occasion(NamedTuple):
-    """A touchpoint that may set off surveys."""
+    """A touchpoint that may set off surveys; `origin` is whom it was told of, before any merge."""
 
     place: Place
     kind: str
     occurred_at: datetime
     thread: str | None
+    origin: UUID
 
     @property
     def about(self) -> str:
@@ -47,7 +48,8 @@ class Look(NamedTuple):
 # A page is so many rows of the log, whatever their kinds: a statement's time does not depend on what the shop posts.
 _OCCASIONS: Final = f"""
 WITH page AS MATERIALIZED (
-  SELECT t.received_at, t.customer_id, t.source, t.id, t.kind, t.occurred_at, t.thread, {standing("t")} AS stands
+  SELECT t.received_at, t.customer_id, t.source, t.id, t.kind, t.occurred_at, t.thread,
+    t.origin_customer_id, {standing("t")} AS stands
   FROM touchpoints t
   WHERE t.received_at >= $1 AND (t.received_at, t.customer_id, t.source, t.id) > ($1, $2, $3, $4)
   ORDER BY t.received_at, t.customer_id, t.source, t.id
@@ -69,7 +71,7 @@ ORDER BY page.received_at, page.customer_id, page.source, page.id
 async def occasions(connection: asyncpg.Connection, after: Place, kinds: Collection[str], page: int) -> Look:
     """The touchpoints of these kinds in the next `page` rows of the log; taken back ones are left out."""
     rows = await connection.fetch(_OCCASIONS, *after, page, list(kinds))
-    found = [Occasion(Place(*row[:4]), *row[4:7]) for row in rows if row["wanted"]]
+    found = [Occasion(Place(*row[:4]), *row[4:8]) for row in rows if row["wanted"]]
     full = bool(rows) and rows[-1]["size"] == page
     return Look(found, Place(*rows[-1][:4]) if full else None)
 

@@ -198,20 +198,25 @@ async def find(
     id: str,  # noqa: A002 - the wire's own name
     source: str | None,
     own_source: str,
+    origin: UUID | None = None,
 ) -> Logged | None:
-    """The touchpoint with this id from `source`; from any source, `own_source` comes first, then the earliest."""
+    """The touchpoint with this id from `source`; from any source, `own_source` comes first, then the earliest.
+
+    Of several that a merge brought together, that of `origin` comes first: of the customer who was named.
+    """
     row = await connection.fetchrow(
         f"""
         SELECT {_COLUMNS}, {_VOID}, {PENDING} AS pending_match
         FROM touchpoints t {_WITH_VOID}
         WHERE t.customer_id = $1 AND t.id = $2 AND ($3::text IS NULL OR t.source = $3)
-        ORDER BY t.source = $4 DESC, t.received_at, t.source
+        ORDER BY t.origin_customer_id = $5 DESC, t.source = $4 DESC, t.received_at, t.source
         LIMIT 1
         """,  # noqa: S608 - constants of this module
         customer_id,
         id,
         source,
         own_source,
+        customer_id if origin is None else origin,
     )
     return None if row is None else _logged(row)
 

@@ -84,14 +84,14 @@ INSERT INTO touchpoints (
   customer_id, origin_customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
   exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome, own_component, own_weight
 )
-SELECT customer_id, customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
-  exchange_rate, value_minor, thread, description, items, properties, decode(body_sha256, 'hex'), outcome::json,
-  own_component, own_weight
+SELECT customer_id, coalesce(origin_customer_id, customer_id), source, id, kind, occurred_at, received_at, channel,
+  amount_minor, currency, exchange_rate, value_minor, thread, description, items, properties,
+  decode(body_sha256, 'hex'), outcome::json, own_component, own_weight
 FROM json_to_recordset($1::text::json) AS new (
   customer_id uuid, source text, id text, kind text, occurred_at timestamptz, received_at timestamptz, channel text,
   amount_minor bigint, currency text, exchange_rate numeric, value_minor bigint, thread text, description text,
   items jsonb, properties jsonb, body_sha256 text, outcome text, own_component text,
-  own_weight integer
+  own_weight integer, origin_customer_id uuid
 )
 """
 
@@ -186,7 +186,7 @@ def rows_json(rows: Iterable[tuple[UUID, Touchpoint, str]]) -> str:
 
 def _row(customer_id: UUID, touchpoint: Touchpoint, outcome: str) -> dict[str, Any]:
     own_component, own_weight = touchpoint.own or (None, None)
-    return {
+    row = {
         "customer_id": customer_id,
         "source": touchpoint.source,
         "id": touchpoint.id,
@@ -207,3 +207,6 @@ def _row(customer_id: UUID, touchpoint: Touchpoint, outcome: str) -> dict[str, A
         "own_component": own_component,
         "own_weight": own_weight,
     }
+    if touchpoint.origin_customer_id is not None:
+        row["origin_customer_id"] = touchpoint.origin_customer_id
+    return row

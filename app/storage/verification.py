@@ -23,11 +23,15 @@ PREFETCH_ROWS: Final = 2000
 
 
 class Holder(NamedTuple):
-    """An identifier and who holds it, as one of the two tables says."""
+    """An identifier and who holds it, as one of the two tables says.
+
+    `origin` is who claims it: the customer, or one of their aliases.
+    """
 
     customer_id: UUID
     type: str
     value_key: str
+    origin: UUID
 
     @property
     def key(self) -> Key:
@@ -54,7 +58,7 @@ SELECT customer_id, state FROM customer_states WHERE customer_id > $1 ORDER BY c
 # By the primary key, so that the rows of one customer come together and no sort is needed.
 _LOG = f"""
 SELECT t.customer_id, t.source, t.id, t.origin_customer_id, t.kind, t.occurred_at, t.value_minor, t.thread,
-  t.own_component, t.own_weight, t.properties
+  t.own_component, t.own_weight, t.properties::text AS properties
 FROM touchpoints t
 WHERE t.customer_id = ANY ($1::uuid[]) AND {standing("t")}
 ORDER BY t.customer_id
@@ -106,7 +110,7 @@ async def ids_in_range(connection: asyncpg.Connection, table: str, after: UUID, 
 # --- identifiers and claims -----------------------------------------------------------------------------------------
 
 _HELD_AFTER = """
-SELECT customer_id, type, value_key
+SELECT customer_id, type, value_key, origin_customer_id
 FROM customer_identifiers
 WHERE (customer_id, type, value_key) > ($1, $2, $3)
 ORDER BY customer_id, type, value_key
@@ -114,7 +118,7 @@ LIMIT $4
 """
 
 _CLAIMED_AFTER = """
-SELECT customer_id, type, value_key
+SELECT customer_id, type, value_key, customer_id AS origin
 FROM identifier_claims
 WHERE (type, value_key) > ($1, $2)
 ORDER BY type, value_key
@@ -122,7 +126,7 @@ LIMIT $3
 """
 
 _HELD = """
-SELECT held.customer_id, held.type, held.value_key
+SELECT held.customer_id, held.type, held.value_key, held.origin_customer_id
 FROM unnest($1::uuid[], $2::text[], $3::text[]) AS wanted (customer_id, type, value_key)
 JOIN customer_identifiers held
   ON held.customer_id = wanted.customer_id AND held.type = wanted.type AND held.value_key = wanted.value_key
@@ -132,7 +136,7 @@ WHERE held.customer_id = ANY ($1::uuid[])
 
 async def held_after(connection: asyncpg.Connection, after: Holder, limit: int) -> list[Holder]:
     """The next identifiers as they stand beside their customers."""
-    return [Holder(*row) for row in await connection.fetch(_HELD_AFTER, *after, limit)]
+    return [Holder(*row) for row in await connection.fetch(_HELD_AFTER, *after[:3], limit)]
 
 
 async def claimed_after(connection: asyncpg.Connection, after: Holder, limit: int) -> list[Holder]:
@@ -142,7 +146,7 @@ async def claimed_after(connection: asyncpg.Connection, after: Holder, limit: in
 
 async def held(connection: asyncpg.Connection, claims: Collection[Holder]) -> set[Holder]:
     """Those of these claims that also stand beside their customer."""
-    columns = [list(column) for column in zip(*claims, strict=True)]
+    columns = [list(column) for column in zip(*claims, strict=True)][:3]
     return {Holder(*row) for row in await connection.fetch(_HELD, *columns)}
 
 

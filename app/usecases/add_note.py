@@ -15,7 +15,8 @@ async def add_note(
     connection: asyncpg.Connection, reference: Reference, text: str, author: str, now: datetime
 ) -> Note:
     """The note as kept. Raises what `find_customer` raises."""
-    customer_id = (await lock_customer(connection, reference)).customer_id
-    note = Note(customer_id, uuid7(int(now.timestamp() * 1000)), text, author, now)
+    locked = await lock_customer(connection, reference)
+    own_id = uuid7(int(now.timestamp() * 1000))
+    note = Note(locked.customer_id, own_id, text, author, now, locked.origin)
     await notes.add(connection, note)
     return note

@@ -11,6 +11,8 @@ from app.storage.customers import Identity
 async def find_customer(connection: asyncpg.Connection, reference: Reference) -> Identity:
     """The customer who is meant; a merged one leads to the survivor. Identifiers that nobody holds are passed over.
 
+    `named_as` of the answer is the one alias that was named, None when the survivor was named too.
+
     Raises NotFound `customer_not_found`, Conflict `identity_conflict` or `erased`.
     """
     keys = {(identifier.type, identifier.key) for identifier in reference.identifiers}
@@ -18,6 +20,7 @@ async def find_customer(connection: asyncpg.Connection, reference: Reference) ->
     if reference.customer_id is not None:
         named.add(reference.customer_id)
     found = list((await customers.identities(connection, named)).values())
+    alias = found[0].customer_id if len(found) == 1 and found[0].merged_into is not None else None
     survivors = {identity.merged_into for identity in found if identity.merged_into is not None}
     if survivors:
         # They may be among the found already, named by another identifier.
@@ -31,4 +34,4 @@ async def find_customer(connection: asyncpg.Connection, reference: Reference) ->
         raise not_found()
     if found[0].erased_at is not None:
         raise erased()
-    return found[0]
+    return found[0]._replace(named_as=alias)

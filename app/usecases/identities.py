@@ -11,13 +11,15 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.domain.identifiers import Identifier, Reference
+from app.domain.identifiers import UNRULED, Identifier, IdentifierRules, Reference
 from app.storage import identifiers
 from app.storage.database import Database
 from app.usecases.group_writer import GroupWriter
 from app.usecases.resolve_customers import Resolution, Resolved, resolve
 
+_UUID_BYTES = 16
 _REVISION_BYTES = 8
+_OWN_BYTES = _UUID_BYTES + _REVISION_BYTES
 
 
 class _Question(NamedTuple):
@@ -29,18 +31,29 @@ class _Question(NamedTuple):
 
 class Found(NamedTuple):
     """The customer who holds all identifiers of a reference, who therefore exists: not asked is whether still, and
-    whether they were merged or erased. `identity_revision` is None when they were looked up just now.
+    whether they were merged or erased. `identity_revision` is None when they were looked up just now. `named_as`:
+    see Resolved.
     """
 
     customer_id: UUID
     identity_revision: int | None
+    named_as: UUID | None = None
 
 
 class Identities:
     """The references of one process."""
 
-    def __init__(self, database: Database, *, remembered: int, queue_limit: int, group_limit: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        remembered: int,
+        queue_limit: int,
+        group_limit: int,
+        rules: IdentifierRules = UNRULED,
+    ) -> None:
         self._database = database
+        self._rules = rules
         self._remembered = remembered
         # One string to its customer's 16 bytes and revision: a quarter of what tuples of objects would take.
         self._hints: dict[str, bytes] = {}
@@ -78,8 +91,10 @@ class Identities:
             )
             for index, answer in zip(unknown, found, strict=True):
                 answers[index] = answer
-                if isinstance(answer, Resolved):
-                    self.remember(references[index], answer.customer_id, answer.identity_revision)
+                if isinstance(answer, Resolved) and answer.named_as != answer.customer_id:
+                    self.remember(
+                        references[index], answer.customer_id, answer.identity_revision, answer.named_as
+                    )
         return [answer for answer in answers if answer is not None]
 
     def hinted(self, reference: Reference) -> Found | None:
@@ -95,11 +110,17 @@ class Identities:
             hint = found
         if hint is None:
             return None
-        return Found(UUID(bytes=hint[:-_REVISION_BYTES]), int.from_bytes(hint[-_REVISION_BYTES:]))
+        revision = int.from_bytes(hint[_UUID_BYTES:_OWN_BYTES])
+        alias = hint[_OWN_BYTES:]
+        return Found(UUID(bytes=hint[:_UUID_BYTES]), revision, UUID(bytes=alias) if alias else None)
 
-    def remember(self, reference: Reference, customer_id: UUID, identity_revision: int) -> None:
-        """All identifiers of `reference` led to this customer while it had this revision."""
+    def remember(
+        self, reference: Reference, customer_id: UUID, identity_revision: int, named_as: UUID | None = None
+    ) -> None:
+        """All identifiers of `reference` led to this customer while it had this revision; all as this alias."""
         hint = customer_id.bytes + identity_revision.to_bytes(_REVISION_BYTES)
+        if named_as is not None:
+            hint += named_as.bytes
         for identifier in reference.identifiers:
             self._hints[_name(identifier)] = hint
         while len(self._hints) > self._remembered:
@@ -132,6 +153,7 @@ class Identities:
                     [questions[index].reference for index in asked],
                     questions[asked[0]].now,
                     may_add_identifiers=may_add,
+                    rules=self._rules,
                 )
                 answers |= zip(asked, resolved, strict=True)
         return [answers[index] for index in range(len(questions))]

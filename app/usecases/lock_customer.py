@@ -4,7 +4,7 @@ from datetime import datetime
 
 import asyncpg
 
-from app.domain.identifiers import Reference
+from app.domain.identifiers import UNRULED, IdentifierRules, Reference
 from app.domain.problems import Problem
 from app.storage import states
 from app.storage.states import StateRow
@@ -23,13 +23,13 @@ async def lock_customer(connection: asyncpg.Connection, reference: Reference) ->
         locked = (await states.lock(connection, [identity.customer_id])).get(identity.customer_id)
         if locked is None or not identity.holds_for(locked):
             raise Raced
-        return locked
+        return locked._replace(named_as=identity.named_as)
 
     return await until_settled(connection, found_and_locked)
 
 
 async def lock_or_create_customer(
-    connection: asyncpg.Connection, reference: Reference, now: datetime
+    connection: asyncpg.Connection, reference: Reference, now: datetime, rules: IdentifierRules = UNRULED
 ) -> StateRow:
     """The same for a reference in a body: unknown identifiers are added, and when none is known a customer is created.
 
@@ -37,7 +37,7 @@ async def lock_or_create_customer(
     """
 
     async def resolved_and_locked() -> StateRow:
-        resolution = (await resolve_customers(connection, [reference], now))[0]
+        resolution = (await resolve_customers(connection, [reference], now, rules=rules))[0]
         if isinstance(resolution, Problem):
             raise resolution
         locked = (await states.lock(connection, [resolution.customer_id])).get(resolution.customer_id)
@@ -48,6 +48,6 @@ async def lock_or_create_customer(
             or locked.erased_at is not None
         ):
             raise Raced
-        return locked
+        return locked._replace(named_as=resolution.named_as)
 
     return await until_settled(connection, resolved_and_locked)

@@ -92,10 +92,12 @@ def _entry(post: Post, resolution: Found | Resolution | BaseException) -> Entry 
 
 def _known_entry(post: Post, resolution: Found | Resolved) -> Entry:
     customer_id, revision = resolution.customer_id, resolution.identity_revision
+    touchpoint = post.touchpoint.of(resolution.named_as)
     if post.reference.customer_id is not None:
-        return Entry(customer_id, post.touchpoint, post.told)
+        # The id of an alias leads on only while the merge stands, and an undo is another revision of the survivor.
+        return Entry(customer_id, touchpoint, post.told, None if resolution.named_as is None else revision)
     claimed = [(each.type, each.key) for each in post.reference.identifiers] if revision is None else ()
-    return Entry(customer_id, post.touchpoint, post.told, revision, claimed)
+    return Entry(customer_id, touchpoint, post.told, revision, claimed)
 
 
 def _busy() -> Unavailable:

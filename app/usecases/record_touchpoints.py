@@ -119,6 +119,7 @@ def _logs(loaded: Loaded) -> dict[UUID, CustomerLog]:
     for row in loaded.known:
         log = logs[row.customer_id]
         if row.stored is not None:
+            row.stored.namesake = log.known.get((row.source, row.id))
             log.known[row.source, row.id] = row.stored
         elif row.fact.thread is not None:
             log.threads.setdefault(row.fact.thread, []).append(row.fact)

@@ -10,7 +10,7 @@ import asyncpg
 
 from app.domain.customers import erased, identity_conflict, not_found
 from app.domain.health.state import EMPTY
-from app.domain.identifiers import Reference
+from app.domain.identifiers import UNRULED, Identifier, IdentifierRules, Reference
 from app.domain.ids import uuid7
 from app.domain.problems import Forbidden, Problem, Unavailable
 from app.storage import customers, identifiers, states
@@ -40,12 +40,14 @@ class Resolved(NamedTuple):
     """The customer who is meant. `created` only for the reference that created them.
 
     `identity_revision` is what it was when the reference was looked up: while it stays the same under the lock of the
-    customer's state row, the identifiers still lead here.
+    customer's state row, the identifiers still lead here. `named_as` is the one alias that was named, when a merge led
+    from it to the customer; or the customer, when several names stand for it and not all are one alias's.
     """
 
     customer_id: UUID
     identity_revision: int
     created: bool
+    named_as: UUID | None = None
 
 
 Resolution = Resolved | Problem
@@ -60,21 +62,34 @@ class _Plan:
     now: datetime
     may_add_identifiers: bool
     may_create: bool
+    rules: IdentifierRules
+    held: dict[UUID, int]
     created: list[UUID] = field(default_factory=list)
     added_to: set[UUID] = field(default_factory=set)
     holdings: list[Holding] = field(default_factory=list)
 
     def resolve(self, reference: Reference) -> Resolution:
         """Decide one reference as if all before it had been written already."""
-        known = self._customers_of(reference)
+        named = self._named(reference)
+        # A merged customer's names lead to the one who survived.
+        known = sorted({self._survivor(customer_id) for customer_id in named})
         if len(known) > 1:
             # A caller that is not trusted to add identifiers need not learn whose they are.
             return identity_conflict(known if self.may_add_identifiers else None)
+        if not known and not self.may_create:
+            return not_found()
+        try:
+            self.rules.check_not_blocked(self._new(reference))
+            self.rules.check_room(len(self._new(reference)) + (self.held.get(known[0], 0) if known else 0))
+        except Problem as problem:
+            return problem
         if not known:
-            return self._create(reference) if self.may_create else not_found()
-        return self._extend(known[0], reference)
+            return self._create(reference)
+        # What is said of one alias alone stays with it should the merge be undone.
+        alias = None if named == {known[0]} else named.pop() if len(named) == 1 else known[0]
+        return self._extend(known[0], reference, alias)
 
-    def _customers_of(self, reference: Reference) -> list[UUID]:
+    def _named(self, reference: Reference) -> set[UUID]:
         named = {
             holder
             for identifier in reference.identifiers
@@ -82,8 +97,7 @@ class _Plan:
         }
         if reference.customer_id is not None:
             named.add(reference.customer_id)
-        # A merged customer's names lead to the one who survived.
-        return sorted({self._survivor(customer_id) for customer_id in named})
+        return named
 
     def _survivor(self, customer_id: UUID) -> UUID:
         identity = self.identities.get(customer_id)
@@ -93,30 +107,33 @@ class _Plan:
         customer_id = uuid7(int(self.now.timestamp() * 1000))
         self.created.append(customer_id)
         self.identities[customer_id] = Identity(customer_id, 0, None, None)
-        self._hold(customer_id, reference)
+        self._hold(customer_id, reference, customer_id)
         return Resolved(customer_id, 0, created=True)
 
-    def _extend(self, customer_id: UUID, reference: Reference) -> Resolution:
+    def _extend(self, customer_id: UUID, reference: Reference, alias: UUID | None) -> Resolution:
         identity = self.identities.get(customer_id)
         if identity is None:
             return not_found()
         if identity.erased_at is not None:
             return erased()
-        if any((identifier.type, identifier.key) not in self.holders for identifier in reference.identifiers):
+        if self._new(reference):
             if not self.may_add_identifiers:
                 return Forbidden(
                     "identifier_not_allowed", "This key may not add identifiers to an existing customer."
                 )
             self.added_to.add(customer_id)
-            self._hold(customer_id, reference)
-        return Resolved(customer_id, identity.identity_revision, created=False)
+            self._hold(customer_id, reference, alias or customer_id)
+        return Resolved(customer_id, identity.identity_revision, created=False, named_as=alias)
 
-    def _hold(self, customer_id: UUID, reference: Reference) -> None:
-        for identifier in reference.identifiers:
-            key = (identifier.type, identifier.key)
-            if key not in self.holders:
-                self.holders[key] = customer_id
-                self.holdings.append(Holding(customer_id, identifier))
+    def _new(self, reference: Reference) -> list[Identifier]:
+        """The identifiers of a reference that nobody holds."""
+        return [one for one in reference.identifiers if (one.type, one.key) not in self.holders]
+
+    def _hold(self, customer_id: UUID, reference: Reference, origin: UUID) -> None:
+        for identifier in self._new(reference):
+            self.holders[identifier.type, identifier.key] = origin
+            self.holdings.append(Holding(customer_id, identifier, origin))
+            self.held[customer_id] = self.held.get(customer_id, 0) + 1
 
 
 async def _plan(
@@ -126,8 +143,9 @@ async def _plan(
     *,
     may_add_identifiers: bool,
     may_create: bool,
+    rules: IdentifierRules,
 ) -> tuple[_Plan, list[Resolution]]:
-    """Read and decide; nothing is written. Two statements, three when a customer was merged."""
+    """Read and decide; nothing is written. Two statements, three when a customer was merged or gets a new name."""
     keys = {
         (identifier.type, identifier.key) for reference in references for identifier in reference.identifiers
     }
@@ -136,7 +154,10 @@ async def _plan(
     identities = await customers.identities(connection, named.union(holders.values()))
     survivors = {identity.merged_into for identity in identities.values() if identity.merged_into is not None}
     identities |= await customers.identities(connection, survivors - identities.keys())
-    plan = _Plan(holders, identities, now, may_add_identifiers, may_create)
+    held = dict[UUID, int]()
+    if identities and keys - holders.keys():
+        held = await identifiers.counts(connection, identities)
+    plan = _Plan(holders, identities, now, may_add_identifiers, may_create, rules, held)
     return plan, [plan.resolve(reference) for reference in references]
 
 
@@ -168,16 +189,23 @@ async def resolve_customers(
     *,
     may_add_identifiers: bool = True,
     may_create: bool = True,
+    rules: IdentifierRules = UNRULED,
 ) -> list[Resolution]:
     """Who each reference means, in order, as if they were resolved one by one; runs in the caller's transaction.
 
     A constant number of statements whatever the length of the list. What stands against one reference
-    (`identity_conflict`, `customer_not_found`, `erased`, `identifier_not_allowed`) is its answer and touches no other.
+    (`identity_conflict`, `customer_not_found`, `erased`, `identifier_not_allowed`, `blocked_identifier`,
+    `too_many_identifiers`) is its answer and touches no other.
 
     Raises Raced when a concurrent transaction got ahead: the caller rolls back (a savepoint is enough) and calls again.
     """
     plan, resolutions = await _plan(
-        connection, references, now, may_add_identifiers=may_add_identifiers, may_create=may_create
+        connection,
+        references,
+        now,
+        may_add_identifiers=may_add_identifiers,
+        may_create=may_create,
+        rules=rules,
     )
     await _write(connection, plan)
     return resolutions
@@ -204,14 +232,21 @@ async def resolve(
     *,
     may_add_identifiers: bool = True,
     may_create: bool = True,
+    rules: IdentifierRules = UNRULED,
 ) -> list[Resolution]:
     """`resolve_customers` for one who is in no transaction: reads only when all is known, else writes in a short one.
 
     Raises Unavailable when the database is away or the races do not end.
     """
-    allowed = {"may_add_identifiers": may_add_identifiers, "may_create": may_create}
     async with database.hot_reading() as connection:
-        plan, resolutions = await _plan(connection, references, now, **allowed)
+        plan, resolutions = await _plan(
+            connection,
+            references,
+            now,
+            may_add_identifiers=may_add_identifiers,
+            may_create=may_create,
+            rules=rules,
+        )
     if not plan.holdings:
         return resolutions
 
@@ -223,7 +258,14 @@ async def resolve(
     # Those who lost queue up: of many lists that overlap only one wins a round, and the last would lose every one.
     async def anew(connection: asyncpg.Connection) -> list[Resolution]:
         await identifiers.queue_up(connection)
-        return await resolve_customers(connection, references, now, **allowed)
+        return await resolve_customers(
+            connection,
+            references,
+            now,
+            may_add_identifiers=may_add_identifiers,
+            may_create=may_create,
+            rules=rules,
+        )
 
     for work in (as_planned, *[anew] * (ATTEMPTS - 1)):
         try:

@@ -14,11 +14,11 @@ from app.storage.customers import START, Filter, Place
 async def search_customers(
     connection: asyncpg.Connection, text: str, limit: int, narrow: Filter, after: Place | None
 ) -> list[tuple[Place, Customer]]:
-    """Those whom `text` identifies first, then those whose names begin with it, whatever the case; two statements.
+    """Those whom `text` identifies first, then those whose names begin with it, whatever the case; three statements.
 
     `text` may be a UUID, `type:value`, or a bare value of an identifier of any type.
     """
-    holders = await _holders(connection, text)
+    holders = await _survivors(connection, await _holders(connection, text))
     return await customers.matching(connection, limit, text, holders, narrow, after=after or START)
 
 
@@ -34,6 +34,12 @@ async def _holders(connection: asyncpg.Connection, text: str) -> set[UUID]:
         for (kind, key), customer_id in held.items()
         if (kind, key) in named or key == (email_key(text) if kind == EMAIL else text)
     }
+
+
+async def _survivors(connection: asyncpg.Connection, named: set[UUID]) -> set[UUID]:
+    """Those whom a merge left, in place of their aliases."""
+    found = await customers.identities(connection, named)
+    return {one.merged_into or one.customer_id for one in found.values()}
 
 
 def _as_reference(text: str) -> Reference:

@@ -12,7 +12,8 @@ from uuid import UUID
 from app.domain.feedback.complaint_audit import disagreements
 from app.domain.health.history import fold
 from app.domain.health.state import State
-from app.storage import complaint_verification, identifiers, verification
+from app.storage import complaint_verification, customers, identifiers, verification
+from app.storage.customers import Identity
 from app.storage.database import Database
 from app.storage.tables import APP_ROLE, APPEND_ONLY, metadata
 from app.storage.touchpoints import fact_of_row
@@ -161,7 +162,7 @@ async def _orphans(database: Database) -> AsyncIterator[Page]:
 
 
 async def _identifiers(database: Database) -> AsyncIterator[Page]:
-    after = Holder(FIRST_ID, "", "")
+    after = Holder(FIRST_ID, "", "", FIRST_ID)
     while True:
         async with verification.snapshot(database) as connection:
             page = await verification.held_after(connection, after, IDENTIFIERS_PER_PAGE)
@@ -176,7 +177,7 @@ async def _identifiers(database: Database) -> AsyncIterator[Page]:
                     one.customer_id,
                 )
                 for one in page
-                if holders.get(one.key) != one.customer_id
+                if holders.get(one.key) != one.origin
             ],
         )
         if len(page) < IDENTIFIERS_PER_PAGE:
@@ -185,22 +186,30 @@ async def _identifiers(database: Database) -> AsyncIterator[Page]:
 
 
 async def _claims(database: Database) -> AsyncIterator[Page]:
-    after = Holder(FIRST_ID, "", "")
+    after = Holder(FIRST_ID, "", "", FIRST_ID)
     while True:
         async with verification.snapshot(database) as connection:
             page = await verification.claimed_after(connection, after, IDENTIFIERS_PER_PAGE)
-            held = await verification.held(connection, page) if page else set()
+            known = await customers.identities(connection, {one.customer_id for one in page})
+            # What an alias claims stands beside the survivor.
+            due = {one: one._replace(customer_id=_survivor(known, one.customer_id)) for one in page}
+            held = await verification.held(connection, due.values()) if page else set()
         yield Page(
             len(page),
             [
                 Difference("a claim on an identifier that the customer does not have", one.customer_id)
                 for one in page
-                if one not in held
+                if due[one] not in held
             ],
         )
         if len(page) < IDENTIFIERS_PER_PAGE:
             return
         after = page[-1]
+
+
+def _survivor(known: Mapping[UUID, Identity], customer_id: UUID) -> UUID:
+    identity = known.get(customer_id)
+    return customer_id if identity is None or identity.merged_into is None else identity.merged_into
 
 
 # --- complaints -----------------------------------------------------------------------------------------------------
@@ -222,7 +231,7 @@ async def _complaints(database: Database) -> AsyncIterator[Page]:
                 continue
             touchpoints = written.get(complaint.public_id, {})
             found = disagreements(complaint, lines.get(complaint.id, ()), touchpoints, next_due_at)
-            if holders.get(complaint.reference) != (complaint.customer_id, complaint.id):
+            if holders.get(complaint.reference) != (complaint.origin_customer_id, complaint.id):
                 found.append("nobody finds it by its reference")
             differences += [
                 Difference(f"complaint {complaint.public_id}: {what}", complaint.customer_id)

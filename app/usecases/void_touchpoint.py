@@ -48,7 +48,7 @@ async def void_touchpoint(
     `touchpoint_not_found`, Invalid `reserved_kind` for what the service wrote itself.
     """
     locked = await lock_customer(connection, reference)
-    row = await timeline.find(connection, locked.customer_id, id, source, by)
+    row = await timeline.find(connection, locked.customer_id, id, source, by, locked.origin)
     if row is None:
         raise touchpoint_not_found()
     if row.void is not None:

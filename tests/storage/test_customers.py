@@ -31,7 +31,7 @@ async def add(connection: asyncpg.Connection, count: int, start: int = 0) -> lis
     ids = [uuid7(1_700_000_000_000 + start + number) for number in range(count)]
     await customers.create(connection, ids, EMPTY.encode(), NOW)
     holdings = [
-        Holding(customer_id, Identifier(kind, value, value))
+        Holding(customer_id, Identifier(kind, value, value), customer_id)
         for number, customer_id in enumerate(ids, start)
         for kind, value in (("external_id", str(number)), ("email", f"{number}@example.com"))
     ]
@@ -120,19 +120,19 @@ async def test_a_released_identifier_is_free(bare: asyncpg.Connection) -> None:
     await identifiers.release(bare, one, email)
     assert await identifiers.held(bare, one, email) is None
     assert await identifiers.holders(bare, [("email", email.key)]) == {}
-    assert await identifiers.claim(bare, [Holding(other, email)])
+    assert await identifiers.claim(bare, [Holding(other, email, other)])
 
 
 async def test_what_somebody_holds_cannot_be_claimed(bare: asyncpg.Connection) -> None:
     [one, other] = await add(bare, 2)
     taken, free = Identifier("external_id", "0", "0"), Identifier("crm", "1", "1")
-    assert not await identifiers.claim(bare, [Holding(other, free), Holding(other, taken)])
+    assert not await identifiers.claim(bare, [Holding(other, free, other), Holding(other, taken, other)])
     assert (await identifiers.holders(bare, [("external_id", "0")]))["external_id", "0"] == one
 
 
 async def test_a_bare_value_finds_its_holders_of_every_type(bare: asyncpg.Connection) -> None:
     [one, other] = await add(bare, 2)
-    await identifiers.claim(bare, [Holding(other, Identifier("crm", "0", "0"))])
+    await identifiers.claim(bare, [Holding(other, Identifier("crm", "0", "0"), other)])
     assert await identifiers.holders_of_values(bare, ["0"]) == {
         ("external_id", "0"): one,
         ("crm", "0"): other,

@@ -168,7 +168,8 @@ async def post_feedback(
     connection = await driver(tx)
 
     async def take() -> Answer:
-        customer = await lock_recipient(connection, reference, now)
+        rules = config.identifier_rules()
+        customer = await lock_recipient(connection, reference, now, rules=rules)
         told = await record_answer(
             connection, customer, said, model, now, default_owner=config.follow_up_owner
         )

@@ -211,8 +211,8 @@ def shown_follow_up(row: FollowUpRow, now: datetime) -> FollowUpOut:
     """A follow-up on the wire."""
     one = row.one
     return FollowUpOut(
-        id=opaque_id(FOLLOW_UP_PREFIX, row.customer_id, row.id),
-        feedback_id=opaque_id("fb", row.customer_id, row.feedback_id),
+        id=opaque_id(FOLLOW_UP_PREFIX, row.origin_customer_id, row.id),
+        feedback_id=opaque_id("fb", row.origin_customer_id, row.feedback_id),
         customer_id=row.customer_id,
         state=one.state,
         reason=one.reason,

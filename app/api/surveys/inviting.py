@@ -13,7 +13,7 @@ from app.api.openapi import problems
 from app.api.paging import Cursor, Moment, Page, Paging
 from app.api.references import INVALID_CURSOR, ONCE_PROBLEMS, REFERENCE_PROBLEMS, NamedInBody, Once
 from app.api.surveys.links import addresses
-from app.domain.customers import not_found
+from app.domain.customers import erased, not_found
 from app.domain.feedback.answers import gone
 from app.domain.feedback.invitations import STATES
 from app.domain.feedback.links import unsubscribe_headers
@@ -29,7 +29,11 @@ from app.storage.invitations import PREFIX, Filters, Mark, StoredInvitation
 from app.usecases.answer_once import Answer
 from app.usecases.find_customer import find_customer
 from app.usecases.surveys.define_survey import survey_not_found
-from app.usecases.surveys.report_invitation import invitation_not_found, report_invitation
+from app.usecases.surveys.report_invitation import (
+    find_invitation_by_id,
+    invitation_not_found,
+    report_invitation,
+)
 from app.usecases.surveys.request_survey import request_survey, survey_inactive
 from app.usecases.surveys.signing import Secrets
 
@@ -124,7 +128,7 @@ class _Shower:
         if self._shows_links and row.state in _SENDABLE:
             link, unsubscribe = addresses(row, self._secrets, self._base_url)
         return InvitationOut(
-            id=opaque_id(PREFIX, row.customer_id, row.id),
+            id=opaque_id(PREFIX, row.origin_customer_id, row.id),
             customer_id=row.customer_id,
             survey=row.survey,
             kind=row.kind,
@@ -214,6 +218,7 @@ async def post_survey_invitation(
             pepper=secrets.pepper,
             by=caller.source,
             now=now,
+            rules=settings.identifier_rules(),
         )
         return Answer(201, shown(row).model_dump(mode="json"), {})
 
@@ -280,7 +285,7 @@ def _parsed(invitation: str) -> tuple[UUID, UUID]:
     return found
 
 
-@router.get("/{invitation}", responses=problems(invitation_not_found()))
+@router.get("/{invitation}", responses=problems(invitation_not_found(), erased()))
 async def get_survey_invitation(
     caller: Annotated[Caller, requires("feedback:read")],
     invitation: _Id,
@@ -291,16 +296,13 @@ async def get_survey_invitation(
 ) -> InvitationOut:
     """One invitation."""
     shown = _Shower(caller, await signing.secrets(), _base_url(request, settings))
-    row = await invitations.find(await driver(reader), *_parsed(invitation))
-    if row is None:
-        raise invitation_not_found()
-    return shown(row)
+    return shown(await find_invitation_by_id(await driver(reader), *_parsed(invitation)))
 
 
 @router.post(
     "/{invitation}/reports",
     status_code=200,
-    responses=problems(invitation_not_found(), _UNKNOWN_REPORT, _REMINDED),
+    responses=problems(invitation_not_found(), erased(), _UNKNOWN_REPORT, _REMINDED),
 )
 async def post_survey_invitation_report(
     caller: Annotated[Caller, requires("feedback:write")],

@@ -7,7 +7,7 @@ from app.usecases.surveys.signing import Secrets
 
 def addresses(row: StoredInvitation, secrets: Secrets, base_url: str) -> tuple[str, str]:
     """Where an invitation is answered, and where its customer unsubscribes; both are the same each time."""
-    answer = Link("answer", row.customer_id, row.id, row.expires_at)
+    answer = Link("answer", row.origin_customer_id, row.id, row.expires_at)
     return (
         f"{base_url}/s/{secrets.sign(answer)}",
         f"{base_url}/s/{unsubscribe_token(answer, secrets)}/unsubscribe",

@@ -29,7 +29,7 @@ from app.api.touchpoints.documents import (
 )
 from app.api.touchpoints.shapes import EXAMPLE, BatchIn, BatchOut, TouchpointIn, TouchpointOut
 from app.domain.customers import identity_conflict, not_found
-from app.domain.identifiers import is_value
+from app.domain.identifiers import blocked_identifier, is_value, too_many_identifiers
 from app.domain.keys import Caller
 from app.domain.kinds import KINDS, reserved_kind, unknown_kind
 from app.domain.problems import Conflict, Fault, Forbidden, Invalid, Malformed, Problem, TooLarge, Unavailable
@@ -50,6 +50,8 @@ _REFUSALS: Final = (
     not_found(),
     Conflict("id_reused", "This id was used before with another body."),
     identity_conflict([UUID(int=1), UUID(int=2)]),
+    blocked_identifier(),
+    too_many_identifiers(100),
     Forbidden("kind_not_allowed", "A publishable key may post visits, message events and the like alone."),
     unknown_kind("#/kind"),
     reserved_kind("#/kind"),

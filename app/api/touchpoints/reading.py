@@ -106,8 +106,8 @@ async def get_touchpoint(
     """One touchpoint, also when it was voided. Ids are unique for a customer and a source."""
     reference = parse_reference(customer, "#/query/customer")
     async with database.hot_reading() as connection:
-        customer_id = (await find_customer(connection, reference)).customer_id
-        found = await timeline.find(connection, customer_id, id, source, caller.source)
+        who = await find_customer(connection, reference)
+        found = await timeline.find(connection, who.customer_id, id, source, caller.source, who.named_as)
     if found is None:
         raise touchpoint_not_found()
     return shown(own_kinds, found)

@@ -6,6 +6,7 @@ from app.storage.tables import complaints, loyalty
 from app.storage.tables.base import metadata
 from app.storage.tables.core import api_keys
 from app.storage.tables.feedback import feedback
+from app.storage.tables.merges import merges
 from app.storage.tables.surveys import survey_invitations
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "complaints",
     "feedback",
     "loyalty",
+    "merges",
     "metadata",
     "survey_invitations",
 ]

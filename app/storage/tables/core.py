@@ -87,11 +87,14 @@ customer_identifiers = Table(
     Column("value_key", Text, nullable=False),
     Column("value", Text, nullable=False),
     Column("created_at", TIME, nullable=False),
+    # Whose it is but for merges: the customer who claims it.
+    Column("origin_customer_id", UUID, nullable=False),
     PrimaryKeyConstraint("customer_id", "type", "value_key"),
     ForeignKeyConstraint(["customer_id"], ["customers.id"]),
 )
 
-# Who holds an identifier. Global uniqueness needs a key of its own (schema rule 4): no customer_id in it, no join.
+# Who holds an identifier. Global uniqueness needs a key of its own (schema rule 4): no customer_id in it, no join. A
+# merge leaves the claim where it is: the customer it names leads on to the survivor, and gets it back by an undo.
 identifier_claims = Table(
     "identifier_claims",
     metadata,
@@ -110,6 +113,7 @@ customer_notes = Table(
     Column("text", Text, nullable=False),
     Column("author", Text, nullable=False),
     Column("created_at", TIME, nullable=False),
+    Column("origin_customer_id", UUID, nullable=False),
     PrimaryKeyConstraint("customer_id", "id"),
     ForeignKeyConstraint(["customer_id"], ["customers.id"]),
 )

@@ -133,6 +133,8 @@ follow_ups = Table(
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),
     Column("version", Integer, nullable=False),
+    # That of its answer: the id on the wire is made of it.
+    Column("origin_customer_id", UUID, nullable=False),
     PrimaryKeyConstraint("customer_id", "id"),
     # One for each answer, however often it is edited.
     UniqueConstraint("customer_id", "feedback_id", name="uq_follow_ups_feedback"),

@@ -67,9 +67,13 @@ survey_invitations = Table(
     Column("created_by", Text, nullable=False),
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),
+    # Whom it was made for: links and ids carry that customer, also after a merge.
+    Column("origin_customer_id", UUID, nullable=False),
     PrimaryKeyConstraint("customer_id", "id"),
     # One occasion invites once, however often it is reported or swept.
-    UniqueConstraint("customer_id", "occasion_key"),
+    UniqueConstraint(
+        "customer_id", "occasion_key", "origin_customer_id", name="uq_survey_invitations_occasion"
+    ),
     ForeignKeyConstraint(["customer_id"], ["customers.id"]),
     CheckConstraint(
         "state IN ('queued', 'suppressed', 'sent', 'delivered', 'opened', 'bounced', 'answered', 'expired',"

@@ -12,7 +12,7 @@ from app.domain.feedback.complaint_records import Change, Complaint, Doing, afte
 from app.domain.feedback.complaints import STANDARD, Opening, from_contact, is_repeat, received
 from app.domain.feedback.references import RANDOM_BYTES, reference_of
 from app.domain.health.model import Model
-from app.domain.identifiers import Reference
+from app.domain.identifiers import UNRULED, IdentifierRules, Reference
 from app.domain.ids import uuid7
 from app.domain.problems import Conflict, NotFound, Unavailable
 from app.domain.silence import SOURCE
@@ -50,17 +50,19 @@ class Received(NamedTuple):
 
 
 async def receive_complaint(
-    connection: asyncpg.Connection, told: Told, model: Model, now: datetime
+    connection: asyncpg.Connection, told: Told, model: Model, now: datetime, rules: IdentifierRules = UNRULED
 ) -> Received:
     """The complaint under this natural key, now or before.
 
     Raises what stands against the customer; NotFound `contact_not_found`; Conflict `id_reused`; Invalid
     `unknown_severity` or `unknown_calendar`.
     """
-    locked = await lock_or_create_customer(connection, told.customer, now)
+    locked = await lock_or_create_customer(connection, told.customer, now, rules)
     opening = await _opening(connection, told, locked, now)
     if opening.source_id is not None:
-        known = await complaints.known(connection, locked.customer_id, told.source, opening.source_id)
+        known = await complaints.known(
+            connection, locked.customer_id, told.source, opening.source_id, locked.origin
+        )
         if known is not None:
             return await _again(connection, told, known, locked)
     change = await _opened(connection, told, opening, locked, now)
@@ -76,7 +78,7 @@ class _Opening(NamedTuple):
 async def _opening(connection: asyncpg.Connection, told: Told, locked: StateRow, now: datetime) -> _Opening:
     if told.contact is None:
         return _Opening(told.source_id, told.severity or "medium", now)
-    row = await timeline.find(connection, locked.customer_id, told.contact, None, told.source)
+    row = await timeline.find(connection, locked.customer_id, told.contact, None, told.source, locked.origin)
     if row is None or row.kind not in _CONTACTS or row.void is not None:
         raise contact_not_found()
     opening: Opening = from_contact(row.id, min(row.occurred_at, now), told.severity)
@@ -116,7 +118,7 @@ async def _opened(
         complaint = Complaint(
             customer_id=locked.customer_id,
             id=own_id,
-            origin_customer_id=locked.customer_id,
+            origin_customer_id=locked.origin,
             reference=reference_of(os.urandom(RANDOM_BYTES)),
             source=told.source,
             source_id=opening.source_id,

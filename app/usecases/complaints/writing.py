@@ -98,7 +98,7 @@ async def write_all(
 ) -> list[str]:
     """Make changes true that take nothing back; the outcomes of their touchpoints in order. Five statements at most."""
     entries = [
-        Entry(customer_id, touchpoint)
+        Entry(customer_id, touchpoint.of(change.complaint.origin_customer_id))
         for change, customer_id in writings
         for touchpoint in change.touchpoints
     ]

@@ -45,4 +45,12 @@ async def _owner(connection: asyncpg.Connection, one: Feedback, default_owner: s
 
 def _new(one: Feedback, what: FollowUp, now: datetime) -> FollowUpRow:
     own_id = uuid7(int(now.timestamp() * 1000))
-    return FollowUpRow(one.customer_id, own_id, one.id, what, created_at=now, updated_at=now)
+    return FollowUpRow(
+        one.customer_id,
+        own_id,
+        one.id,
+        what,
+        created_at=now,
+        updated_at=now,
+        origin_customer_id=one.origin_customer_id,
+    )

@@ -5,7 +5,7 @@ from datetime import datetime
 import asyncpg
 
 from app.domain.feedback.answers import gone
-from app.domain.identifiers import Reference
+from app.domain.identifiers import UNRULED, IdentifierRules, Reference
 from app.domain.problems import Problem
 from app.storage import states
 from app.storage.states import StateRow
@@ -13,7 +13,12 @@ from app.usecases.resolve_customers import Raced, resolve_customers, until_settl
 
 
 async def lock_recipient(
-    connection: asyncpg.Connection, reference: Reference, now: datetime, *, may_create: bool = True
+    connection: asyncpg.Connection,
+    reference: Reference,
+    now: datetime,
+    *,
+    may_create: bool = True,
+    rules: IdentifierRules = UNRULED,
 ) -> StateRow:
     """The customer whose answer it is, their state row locked until the caller's transaction ends.
 
@@ -22,7 +27,9 @@ async def lock_recipient(
     """
 
     async def resolved_and_locked() -> StateRow:
-        (resolution,) = await resolve_customers(connection, [reference], now, may_create=may_create)
+        (resolution,) = await resolve_customers(
+            connection, [reference], now, may_create=may_create, rules=rules
+        )
         if isinstance(resolution, Problem):
             raise resolution
         locked = (await states.lock(connection, [resolution.customer_id])).get(resolution.customer_id)
@@ -33,7 +40,7 @@ async def lock_recipient(
             or locked.erased_at is not None
         ):
             raise Raced
-        return locked
+        return locked._replace(named_as=resolution.named_as)
 
     try:
         return await until_settled(connection, resolved_and_locked)

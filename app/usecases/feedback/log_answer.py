@@ -21,7 +21,9 @@ async def log_answer(connection: asyncpg.Connection, one: Feedback, model: Model
     Runs in the transaction that writes the answer, with the customer locked. Raises Invalid `in_the_future`,
     `before_1970`, and LostRace.
     """
-    (outcome,) = await record_touchpoints(connection, [Entry(one.customer_id, _touchpoint(one))], model)
+    (outcome,) = await record_touchpoints(
+        connection, [Entry(one.customer_id, _touchpoint(one).of(one.origin_customer_id))], model
+    )
     if isinstance(outcome, Problem):
         raise outcome
     if not isinstance(outcome, Recorded):

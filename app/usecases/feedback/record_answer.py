@@ -62,7 +62,7 @@ async def record_answer(
     """
     if customer.erased_at is not None:
         raise gone()
-    known = await feedback.by_key(connection, customer.customer_id, said.key)
+    known = await feedback.by_key(connection, customer.customer_id, said.key, customer.origin)
     if known is None:
         return await _stored(connection, customer, said, model, now, default_owner)
     posted = await feedback.last_posted(connection, known)
@@ -97,7 +97,7 @@ async def _stored(
     one = Feedback(
         customer_id=customer.customer_id,
         id=uuid7(milliseconds),
-        origin_customer_id=customer.customer_id,
+        origin_customer_id=customer.origin,
         key=said.key,
         answer=said.answer,
         channel=said.channel,

@@ -61,7 +61,7 @@ async def show_invitation(connection: asyncpg.Connection, link: Link, now: datet
 
 def answer_key(row: StoredInvitation) -> NaturalKey:
     """The natural key of the answer to an invitation, whoever passes it on."""
-    own_id = opaque_id(PREFIX, row.customer_id, row.id)
+    own_id = opaque_id(PREFIX, row.origin_customer_id, row.id)
     return natural_key(source=SURVEY_SOURCE, source_id=None, invitation_id=own_id, fresh_id="")
 
 
@@ -104,7 +104,7 @@ async def lock_recipient(connection: asyncpg.Connection, customer_id: UUID) -> S
         survivor = locked[row.merged_into or customer_id]
         gone = row.erased_at is not None or survivor.erased_at is not None
         recipient(customer_id, merged_into=row.merged_into, erased=gone)
-        return survivor
+        return survivor if row.merged_into is None else survivor._replace(named_as=customer_id)
 
     return await until_settled(connection, found_and_locked)
 

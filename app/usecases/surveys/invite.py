@@ -83,6 +83,7 @@ async def invite(
         created_by=by,
         created_at=now,
         updated_at=now,
+        origin_customer_id=locked.origin,
     )
     await invitations.insert(connection, row)
     await _remember(connection, judged, row)

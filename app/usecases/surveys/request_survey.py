@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from app.domain.feedback.subjects import subject_key
-from app.domain.identifiers import Reference
+from app.domain.identifiers import UNRULED, IdentifierRules, Reference
 from app.domain.ids import uuid7
 from app.domain.problems import Conflict
 from app.storage import surveys
@@ -26,6 +26,7 @@ async def request_survey(
     pepper: bytes,
     by: str,
     now: datetime,
+    rules: IdentifierRules = UNRULED,
 ) -> StoredInvitation:
     """The invitation, queued or suppressed. A customer whom nobody knows is created.
 
@@ -38,7 +39,7 @@ async def request_survey(
     if not stored.active:
         raise survey_inactive()
 
-    locked = await lock_recipient(connection, reference, now)
+    locked = await lock_recipient(connection, reference, now, rules=rules)
     # Whoever asks twice without an Idempotency-Key asks twice; the quiet periods are there for that.
     occasion_key = f"{code}:asked:{uuid7(int(now.timestamp() * 1000))}"
     made = await invite(

@@ -26,7 +26,7 @@ from app.domain.feedback.surveys import (
     planned_periodic,
 )
 from app.domain.health.state import State
-from app.domain.problems import Unavailable
+from app.domain.problems import Gone, NotFound, Unavailable
 from app.domain.touchpoints import EPOCH
 from app.storage import invitations, states, survey_work, surveys
 from app.storage.database import Database, is_canceled, is_retryable
@@ -34,6 +34,7 @@ from app.storage.states import StateRow
 from app.storage.survey_work import Look, Occasion, Period, Place, Waiting
 from app.storage.surveys import StoredSurvey
 from app.usecases.surveys.ask_again import ask_again
+from app.usecases.surveys.follow_link import lock_recipient
 from app.usecases.surveys.invite import decide_again, invite, is_gone, withdraw
 
 log = structlog.get_logger(__name__)
@@ -73,12 +74,14 @@ class _Sweep:
         self.done = SurveysSwept()
 
     async def customer(self, customer_id: UUID, work: Work) -> None:
-        """Do something for a locked customer; what fails stays due and keeps nobody else waiting."""
+        """Do something for a locked customer, after a merge the survivor; what fails stays due and keeps nobody else
+        waiting.
+        """
         try:
             async with self.database.hot_transaction() as connection:
-                locked = await states.lock(connection, [customer_id])
-                if customer_id in locked:
-                    await work(connection, locked[customer_id])
+                locked = await _locked(connection, customer_id)
+                if locked is not None:
+                    await work(connection, locked)
         except Exception as error:
             if isinstance(error, Unavailable) or is_retryable(error) or is_canceled(error):
                 raise
@@ -144,7 +147,7 @@ class _Sweep:
             if made.is_new:
                 self._count(made.row.state)
 
-        await self.customer(one.place.customer_id, work)
+        await self.customer(one.origin, work)
 
     def _count(self, state: str) -> None:
         if state == "queued":
@@ -361,6 +364,15 @@ async def sweep_surveys(
     await sweep.followed_up()
     await sweep.overdue()
     return sweep.done
+
+
+async def _locked(connection: asyncpg.Connection, customer_id: UUID) -> StateRow | None:
+    try:
+        return await lock_recipient(connection, customer_id)
+    except Gone:
+        return (await states.lock(connection, [customer_id])).get(customer_id)
+    except NotFound:
+        return None
 
 
 def _listens(stored: StoredSurvey, kind: str) -> bool:

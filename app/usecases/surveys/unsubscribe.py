@@ -45,7 +45,9 @@ async def unsubscribe(
         shop_currency=shop_currency,
         properties={"invitation_id": invitation},
     )
-    (outcome,) = await record_touchpoints(connection, [Entry(locked.customer_id, touchpoint)], model)
+    (outcome,) = await record_touchpoints(
+        connection, [Entry(locked.customer_id, touchpoint.of(locked.origin))], model
+    )
     if isinstance(outcome, Problem):
         raise outcome
     if not isinstance(outcome, Recorded):

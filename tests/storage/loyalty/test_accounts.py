@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -96,9 +97,11 @@ async def test_a_history_comes_back_as_it_was_at_every_step(connection: asyncpg.
     await one.do(lambda a: crediting.earned(a, _earning("o:1", 100, START), one.now), earns=["o:1"])
     await one.do(lambda a: crediting.earned(a, _earning("o:2", 50, START - 50 * DAY), one.now), earns=["o:2"])
     await one.do(lambda a: crediting.earned(a, _earning("o:0", 0, START), one.now), earns=["o:0"])
-    hold = {"points": 120, "ttl_seconds": 900, "now": one.now, "order_id": "9", "reward": "mug"}
-    await one.do(lambda a: spending.held(a, id="h", **hold), spends=["h"])
-    await one.do(lambda a: spending.held(a, id="h", **hold), spends=["h"])
+    hold = partial(
+        spending.held, id="h", points=120, ttl_seconds=900, now=one.now, order_id="9", reward="mug"
+    )
+    await one.do(hold, spends=["h"])
+    await one.do(hold, spends=["h"])
     await one.do(lambda a: spending.captured(a, "h", one.now, 70), spends=["h"])
     await one.do(lambda a: spending.captured(a, "h", one.now, 70), spends=["h"])
     await one.do(
@@ -108,9 +111,9 @@ async def test_a_history_comes_back_as_it_was_at_every_step(connection: asyncpg.
         earns=["o:1"],
     )
     one.now += 30 * DAY
-    refund = {"id": "back", "points": 60, "grace": 30 * DAY, "now": one.now}
-    await one.do(lambda a: spending.refunded(a, "h", **refund), spends=["h"])
-    await one.do(lambda a: spending.refunded(a, "h", **refund), spends=["h"])
+    refund = partial(spending.refunded, spend_id="h", id="back", points=60, grace=30 * DAY, now=one.now)
+    await one.do(refund, spends=["h"])
+    await one.do(refund, spends=["h"])
     await one.do(lambda a: spending.held(a, id="h2", points=5, ttl_seconds=60, now=one.now), spends=["h2"])
     await one.do(lambda a: spending.released(a, "h2", one.now), spends=["h2"])
     one.now += 90 * DAY

@@ -1,0 +1,159 @@
+"""Somebody says that two customers are one: all that is known of both is the survivor's, the other becomes an alias."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from app.domain.health.model import Model
+from app.domain.health.score import score
+from app.domain.health.state import EMPTY, State
+from app.domain.identifiers import IdentifierRules, Reference
+from app.domain.ids import uuid7
+from app.domain.merging import (
+    gaps_filled,
+    merged_state,
+    merged_touchpoint,
+    same_customer,
+    with_gaps,
+)
+from app.domain.problems import Problem
+from app.domain.recording import Recorded
+from app.domain.silence import Drawn, draw
+from app.domain.touchpoints import seconds
+from app.storage import customers, identifiers, merges, merging, states
+from app.storage.customers import Identity
+from app.storage.merges import Merge
+from app.storage.states import SavedState, StateRow
+from app.usecases.find_customer import find_customer
+from app.usecases.record_touchpoints import Entry, LostRace, record_touchpoints
+from app.usecases.resolve_customers import Raced, until_settled
+from app.usecases.tell_silence import tell_silence
+
+UNSCORED = Drawn("unknown", None, None, None, None)
+"""Of an alias nothing is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Who becomes whom, and why. `by` is the source that is shown for it."""
+
+    into: Reference
+    source: Reference
+    reason: str
+    by: str
+
+
+class Merged(NamedTuple):
+    """The merge; `is_new` is False for one that stood already."""
+
+    merge: Merge
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Both, locked; `origins` are the alias and everybody who was one of theirs."""
+
+    into: StateRow
+    source: StateRow
+    origins: Sequence[UUID]
+
+
+async def merge_customers(
+    connection: asyncpg.Connection, wanted: Wanted, *, rules: IdentifierRules, model: Model, now: datetime
+) -> Merged:
+    """The merge, made now or standing: asking again changes nothing.
+
+    Runs in the caller's transaction. Raises what `find_customer` raises, Conflict `same_customer` or
+    `too_many_identifiers`, and Unavailable `busy`.
+    """
+    found = await until_settled(connection, lambda: _found_and_locked(connection, wanted))
+    if isinstance(found, Merge):
+        return Merged(found, is_new=False)
+    into, source = found.into.customer_id, found.source.customer_id
+    held = await identifiers.count(connection, into) + await identifiers.count(connection, source)
+    rules.check_room(held)
+    await tell_silence(connection, [found.into, found.source], model, now)
+    shared = await merging.shared_threads(connection, into, source)
+    async with merging.privileged(connection):
+        moved = await merging.move(connection, source, into)
+        singles = await merging.move_singles(connection, source, into)
+    merge = Merge(
+        customer_id=into,
+        id=uuid7(int(now.timestamp() * 1000)),
+        from_customer_id=source,
+        origins=tuple(found.origins),
+        reason=wanted.reason,
+        merged_by=wanted.by,
+        merged_at=now,
+        kept={"singles": singles, "profile": await _fill_gaps(connection, into, source, now)},
+        moved=moved,
+    )
+    await merges.add(connection, merge)
+    state = merged_state(found.into.state, found.source.state, shared)
+    await states.save(
+        connection,
+        [drawn_anew(into, state, model, now), SavedState(source, EMPTY, UNSCORED)],
+    )
+    await states.lead_on(connection, found.origins, into)
+    await _tell(connection, merge, model)
+    return Merged(merge, is_new=True)
+
+
+async def _found_and_locked(connection: asyncpg.Connection, wanted: Wanted) -> _Pair | Merge:
+    into = await find_customer(connection, wanted.into)
+    source = await find_customer(connection, wanted.source)
+    if into.customer_id == source.customer_id:
+        return await _standing(connection, into, source)
+    aliases = await merges.aliases(connection, source.customer_id)
+    origins = sorted({source.customer_id, *aliases})
+    # The aliases too, which will lead elsewhere; all in customer order.
+    locked = await states.lock(connection, sorted({into.customer_id, *origins}))
+    for identity in (into, source):
+        row = locked.get(identity.customer_id)
+        if row is None or not identity.holds_for(row):
+            raise Raced
+    # Whoever makes or parts an alias locks the survivor.
+    if await merges.aliases(connection, source.customer_id) != aliases:
+        raise Raced
+    return _Pair(locked[into.customer_id], locked[source.customer_id], origins)
+
+
+async def _standing(connection: asyncpg.Connection, into: Identity, source: Identity) -> Merge:
+    """The merge that is asked for once more. Raises Conflict `same_customer` when it never was one."""
+    if source.named_as is not None and source.named_as != into.named_as:
+        who = [into.customer_id, *await merges.aliases(connection, into.customer_id)]
+        known = await merges.standing(connection, who, source.named_as)
+        if known is not None:
+            return known
+    raise same_customer()
+
+
+async def _fill_gaps(
+    connection: asyncpg.Connection, into: UUID, source: UUID, now: datetime
+) -> dict[str, object]:
+    profile = (await customers.existing(connection, into)).profile
+    gaps = gaps_filled(profile, (await customers.existing(connection, source)).profile)
+    # Written even without gaps: the identifiers, which belong to the customer, are others now.
+    await customers.save(connection, into, with_gaps(profile, gaps), now)
+    return gaps
+
+
+async def _tell(connection: asyncpg.Connection, merge: Merge, model: Model) -> None:
+    touchpoint = merged_touchpoint(merge.public_id, merge.from_customer_id, merge.merged_at)
+    (outcome,) = await record_touchpoints(
+        connection, [Entry(merge.customer_id, touchpoint, told=False)], model
+    )
+    if isinstance(outcome, Problem):
+        raise outcome
+    if not isinstance(outcome, Recorded):
+        raise LostRace
+
+
+def drawn_anew(customer_id: UUID, state: State, model: Model, now: datetime) -> SavedState:
+    """The state with what lists show of it."""
+    return SavedState(customer_id, state, draw(state, score(state, seconds(now), model), now, model))
