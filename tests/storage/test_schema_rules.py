@@ -21,8 +21,9 @@ REFERENCE = {
     "surveys",
     "survey_looks",
     "kept_secrets",
+    "retention_runs",
 }
-GLOBAL_KEYS = {"identifier_claims", "idempotency_keys", "complaint_references", "survey_scopes"}
+GLOBAL_KEYS = {"identifier_claims", "idempotency_keys", "complaint_references", "erased_identifiers", "survey_scopes"}
 SCOPED = [table for table in ALL if "customer_id" in table.c and table.name not in GLOBAL_KEYS]
 
 each_table = pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)
@@ -100,7 +101,7 @@ def test_many_rows_are_inserted_with_an_on_conflict_clause() -> None:
 
 
 def test_the_log_is_append_only() -> None:
-    log = {"touchpoints", "touchpoint_voids", "complaint_log", "compensations"}
+    log = {"touchpoints", "touchpoint_voids", "complaint_log", "compensations", "consent_log", "erasures"}
     assert log <= set(tables.APPEND_ONLY)
 
 

@@ -6,6 +6,7 @@ from app.storage.tables import complaints
 from app.storage.tables.base import metadata
 from app.storage.tables.core import api_keys
 from app.storage.tables.feedback import feedback
+from app.storage.tables.privacy import erasures
 from app.storage.tables.surveys import survey_invitations
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "PRIVACY_ROLE",
     "api_keys",
     "complaints",
+    "erasures",
     "feedback",
     "metadata",
     "survey_invitations",
@@ -26,6 +28,8 @@ APPEND_ONLY = (
     "feedback_revisions",
     "complaint_log",
     "compensations",
+    "consent_log",
+    "erasures",
 )
 """Tables that the service's role may only read and add to."""
 
