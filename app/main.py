@@ -33,6 +33,7 @@ from app.api.lean import stops
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
+from app.api.privacy import routes as privacy
 from app.api.surveys import describing, inviting, pages
 from app.api.templates import templates
 from app.api.touchpoints import posting, reading, voiding
@@ -72,6 +73,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     answers.router,
     follow_ups.router,
     voiding.router,
+    privacy.router,
     kinds.router,
     models.router,
     describing.router,
@@ -116,6 +118,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     state.model = ActiveModel(state.database)
     state.own_kinds = RememberedKinds(state.database)
     state.fresh = (state.model, state.own_kinds)
+    state.guard = settings.guard()
     pepper = settings.household_pepper
     state.signing = Signing(
         state.database,
@@ -128,6 +131,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         remembered=settings.identity_cache,
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,
+        guard=state.guard,
     )
     state.contexts = Contexts(
         state.database, state.identities, state.own_kinds, queue_limit=settings.lane_queue

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import JSON, MERGE_PATCH, body
-from app.api.deps import Now, Reader, Tx, requires
+from app.api.deps import Guarded, Now, Reader, Tx, requires
 from app.api.identifiers import IdentifierOut, members
 from app.api.openapi import problems
 from app.api.paging import Cursor, Page, Paging
@@ -236,6 +236,7 @@ async def create_or_change_customer(
     sent: Annotated[CustomerIn, body(CustomerIn, examples={"customer": _ADA})],
     once: Once,
     tx: Tx,
+    guard: Guarded,
     now: Now,
 ) -> Response:
     """Create a customer, or change the one whom an identifier names: only the members that are sent change."""
@@ -243,7 +244,7 @@ async def create_or_change_customer(
     connection = await driver(tx)
 
     async def upsert() -> Answer:
-        customer, created = await upsert_customer(connection, reference, sent.said(), now)
+        customer, created = await upsert_customer(connection, reference, sent.said(), now, guard)
         headers = {"ETag": etag(customer), "Location": f"/v1/customers/{customer.id}"}
         return Answer(201 if created else 200, shown(customer).model_dump(mode="json"), headers)
 

@@ -24,6 +24,7 @@ from app.domain.health.model import Model
 from app.domain.keys import Caller
 from app.domain.kinds import OwnKinds
 from app.domain.problems import Forbidden, Unauthenticated
+from app.domain.tombstones import Guard
 from app.settings import Settings
 from app.storage.database import Database
 from app.usecases.keyring import Keyring
@@ -74,6 +75,11 @@ async def _signing(request: Request) -> Signing:
     return signing
 
 
+async def _guard(request: Request) -> Guard:
+    guard: Guard = request.app.state.guard
+    return guard
+
+
 async def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -103,6 +109,8 @@ Kinds = Annotated[OwnKinds, Depends(_own_kinds)]
 """The shop's own kinds of touchpoint."""
 Signed = Annotated[Signing, Depends(_signing)]
 """What signs the links of mails."""
+Guarded = Annotated[Guard, Depends(_guard)]
+"""What knows the identifiers of who was erased."""
 Now = Annotated[datetime, Depends(_now)]
 """The time of the request, aware and in UTC; the same for everything that the request asks for."""
 Tx = Annotated[AsyncSession, Depends(transaction, scope="function")]

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import body
-from app.api.deps import Now, Tx, requires
+from app.api.deps import Guarded, Now, Tx, requires
 from app.api.openapi import problems
 from app.api.references import CONFLICT, NAMED_PROBLEMS, TYPE_PATTERN, VALUE_PATTERN, VALUE_PROBLEMS, Named
 from app.domain.customers import HeldIdentifier
@@ -78,12 +78,13 @@ async def add_customer_identifier(
         IdentifierIn, body(IdentifierIn, examples={"email": {"type": "email", "value": "ada@example.com"}})
     ],
     tx: Tx,
+    guard: Guarded,
     now: Now,
     response: Response,
 ) -> IdentifierOut:
     """Give a customer one more name; 200 when they have it already."""
     held, is_new = await add_identifier(
-        await driver(tx), named, identifier(sent.type, sent.value, "#/value"), now
+        await driver(tx), named, identifier(sent.type, sent.value, "#/value"), now, guard
     )
     response.status_code = 201 if is_new else 200
     return IdentifierOut(**members(held))

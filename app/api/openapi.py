@@ -68,6 +68,10 @@ TAGS: Final = [
         "name": "surveys",
         "description": "What customers are asked, who was invited, and who was left in peace.",
     },
+    {
+        "name": "privacy",
+        "description": "What somebody agreed to, a copy of all that is held about them, and their leaving.",
+    },
     {"name": "keys", "description": "Who may call this API, and for what."},
     {"name": "service", "description": "Is it alive, is it ready, what does it count."},
 ]

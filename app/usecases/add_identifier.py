@@ -7,24 +7,32 @@ import asyncpg
 from app.domain.customers import HeldIdentifier
 from app.domain.identifiers import Identifier, Reference
 from app.domain.problems import Problem
+from app.domain.tombstones import UNGUARDED, Guard
 from app.storage import identifiers
 from app.usecases.lock_customer import lock_customer
 from app.usecases.resolve_customers import resolve_customers, until_settled
 
 
 async def add_identifier(
-    connection: asyncpg.Connection, reference: Reference, identifier: Identifier, now: datetime
+    connection: asyncpg.Connection,
+    reference: Reference,
+    identifier: Identifier,
+    now: datetime,
+    guard: Guard = UNGUARDED,
 ) -> tuple[HeldIdentifier, bool]:
     """The identifier as the customer holds it, and whether it is new to them.
 
-    Raises what `find_customer` raises, and Conflict `identity_conflict` when another customer holds it.
+    Raises what `find_customer` raises, and Conflict `identity_conflict` when another customer holds it, `erased` when
+    one did who was erased.
     """
     customer_id = (await lock_customer(connection, reference)).customer_id
     held = await identifiers.held(connection, customer_id, identifier)
     if held is not None:
         return held, False
     wanted = [Reference(customer_id, (identifier,))]
-    resolution = (await until_settled(connection, lambda: resolve_customers(connection, wanted, now)))[0]
+    (resolution,) = await until_settled(
+        connection, lambda: resolve_customers(connection, wanted, now, guard=guard)
+    )
     if isinstance(resolution, Problem):
         raise resolution
     return HeldIdentifier(identifier.type, identifier.value, now), True

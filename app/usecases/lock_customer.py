@@ -6,6 +6,7 @@ import asyncpg
 
 from app.domain.identifiers import Reference
 from app.domain.problems import Problem
+from app.domain.tombstones import UNGUARDED, Guard
 from app.storage import states
 from app.storage.states import StateRow
 from app.usecases.find_customer import find_customer
@@ -29,7 +30,7 @@ async def lock_customer(connection: asyncpg.Connection, reference: Reference) ->
 
 
 async def lock_or_create_customer(
-    connection: asyncpg.Connection, reference: Reference, now: datetime
+    connection: asyncpg.Connection, reference: Reference, now: datetime, guard: Guard = UNGUARDED
 ) -> StateRow:
     """The same for a reference in a body: unknown identifiers are added, and when none is known a customer is created.
 
@@ -37,7 +38,7 @@ async def lock_or_create_customer(
     """
 
     async def resolved_and_locked() -> StateRow:
-        resolution = (await resolve_customers(connection, [reference], now))[0]
+        resolution = (await resolve_customers(connection, [reference], now, guard=guard))[0]
         if isinstance(resolution, Problem):
             raise resolution
         locked = (await states.lock(connection, [resolution.customer_id])).get(resolution.customer_id)

@@ -13,6 +13,7 @@ from app.domain.health.state import EMPTY
 from app.domain.identifiers import Reference
 from app.domain.ids import uuid7
 from app.domain.problems import Forbidden, Problem, Unavailable
+from app.domain.tombstones import UNGUARDED, Guard
 from app.storage import customers, identifiers, states
 from app.storage.customers import Identity
 from app.storage.database import (
@@ -24,6 +25,7 @@ from app.storage.database import (
     unavailable,
 )
 from app.storage.identifiers import Holding, Key
+from app.storage.privacy import tombstones
 
 ATTEMPTS = 5
 """Each lost race means that somebody else got ahead, so a handful is enough unless the database is drowning."""
@@ -60,6 +62,7 @@ class _Plan:
     now: datetime
     may_add_identifiers: bool
     may_create: bool
+    erased: frozenset[Key]
     created: list[UUID] = field(default_factory=list)
     added_to: set[UUID] = field(default_factory=set)
     holdings: list[Holding] = field(default_factory=list)
@@ -67,6 +70,9 @@ class _Plan:
     def resolve(self, reference: Reference) -> Resolution:
         """Decide one reference as if all before it had been written already."""
         known = self._customers_of(reference)
+        # Not when it is known whose it is by now: that the same address came back was then let through.
+        if any((each.type, each.key) in self.erased for each in reference.identifiers):
+            return erased()
         if len(known) > 1:
             # A caller that is not trusted to add identifiers need not learn whose they are.
             return identity_conflict(known if self.may_add_identifiers else None)
@@ -126,8 +132,11 @@ async def _plan(
     *,
     may_add_identifiers: bool,
     may_create: bool,
+    guard: Guard,
 ) -> tuple[_Plan, list[Resolution]]:
-    """Read and decide; nothing is written. Two statements, three when a customer was merged."""
+    """Read and decide; nothing is written. Two statements, one more when a customer was merged, and one more when
+    there are identifiers that nobody holds: they may be those of somebody who was erased.
+    """
     keys = {
         (identifier.type, identifier.key) for reference in references for identifier in reference.identifiers
     }
@@ -136,8 +145,23 @@ async def _plan(
     identities = await customers.identities(connection, named.union(holders.values()))
     survivors = {identity.merged_into for identity in identities.values() if identity.merged_into is not None}
     identities |= await customers.identities(connection, survivors - identities.keys())
-    plan = _Plan(holders, identities, now, may_add_identifiers, may_create)
+    erased_keys = await _erased(connection, references, holders, guard)
+    plan = _Plan(holders, identities, now, may_add_identifiers, may_create, erased_keys)
     return plan, [plan.resolve(reference) for reference in references]
+
+
+async def _erased(
+    connection: asyncpg.Connection, references: Sequence[Reference], holders: dict[Key, UUID], guard: Guard
+) -> frozenset[Key]:
+    """Those identifiers that nobody holds because their holder was erased."""
+    digests = {
+        digest: (each.type, each.key)
+        for reference in references
+        for each in reference.identifiers
+        if (each.type, each.key) not in holders
+        for digest in guard.tombstones(each)
+    }
+    return frozenset(digests[digest] for digest in await tombstones.buried(connection, digests))
 
 
 async def _write(connection: asyncpg.Connection, plan: _Plan) -> None:
@@ -168,16 +192,24 @@ async def resolve_customers(
     *,
     may_add_identifiers: bool = True,
     may_create: bool = True,
+    guard: Guard = UNGUARDED,
 ) -> list[Resolution]:
     """Who each reference means, in order, as if they were resolved one by one; runs in the caller's transaction.
 
-    A constant number of statements whatever the length of the list. What stands against one reference
-    (`identity_conflict`, `customer_not_found`, `erased`, `identifier_not_allowed`) is its answer and touches no other.
+    An identifier of somebody who was erased is neither given to anybody nor makes a customer: its reference is
+    `erased`, as far as `guard` has the keys of the tombstones. A constant number of statements whatever the length of
+    the list. What stands against one reference (`identity_conflict`, `customer_not_found`, `erased`,
+    `identifier_not_allowed`) is its answer and touches no other.
 
     Raises Raced when a concurrent transaction got ahead: the caller rolls back (a savepoint is enough) and calls again.
     """
     plan, resolutions = await _plan(
-        connection, references, now, may_add_identifiers=may_add_identifiers, may_create=may_create
+        connection,
+        references,
+        now,
+        may_add_identifiers=may_add_identifiers,
+        may_create=may_create,
+        guard=guard,
     )
     await _write(connection, plan)
     return resolutions
@@ -204,14 +236,25 @@ async def resolve(
     *,
     may_add_identifiers: bool = True,
     may_create: bool = True,
+    guard: Guard = UNGUARDED,
 ) -> list[Resolution]:
     """`resolve_customers` for one who is in no transaction: reads only when all is known, else writes in a short one.
 
     Raises Unavailable when the database is away or the races do not end.
     """
-    allowed = {"may_add_identifiers": may_add_identifiers, "may_create": may_create}
+
+    async def planned(connection: asyncpg.Connection) -> tuple[_Plan, list[Resolution]]:
+        return await _plan(
+            connection,
+            references,
+            now,
+            may_add_identifiers=may_add_identifiers,
+            may_create=may_create,
+            guard=guard,
+        )
+
     async with database.hot_reading() as connection:
-        plan, resolutions = await _plan(connection, references, now, **allowed)
+        plan, resolutions = await planned(connection)
     if not plan.holdings:
         return resolutions
 
@@ -223,7 +266,9 @@ async def resolve(
     # Those who lost queue up: of many lists that overlap only one wins a round, and the last would lose every one.
     async def anew(connection: asyncpg.Connection) -> list[Resolution]:
         await identifiers.queue_up(connection)
-        return await resolve_customers(connection, references, now, **allowed)
+        plan, resolutions = await planned(connection)
+        await _write(connection, plan)
+        return resolutions
 
     for work in (as_planned, *[anew] * (ATTEMPTS - 1)):
         try:

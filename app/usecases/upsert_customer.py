@@ -9,13 +9,18 @@ import asyncpg
 from app.domain.customers import Customer, changed
 from app.domain.identifiers import Reference
 from app.domain.problems import Problem
+from app.domain.tombstones import UNGUARDED, Guard
 from app.storage import customers, states
 from app.storage.states import StateRow
 from app.usecases.resolve_customers import Raced, Resolved, resolve_customers, until_settled
 
 
 async def upsert_customer(
-    connection: asyncpg.Connection, reference: Reference, patch: Mapping[str, Any], now: datetime
+    connection: asyncpg.Connection,
+    reference: Reference,
+    patch: Mapping[str, Any],
+    now: datetime,
+    guard: Guard = UNGUARDED,
 ) -> tuple[Customer, bool]:
     """The customer whom the identifiers name, with `patch` (members of Profile) merged in, and whether they are new.
 
@@ -24,7 +29,7 @@ async def upsert_customer(
     """
 
     async def resolved_and_locked() -> Resolved:
-        resolution = (await resolve_customers(connection, [reference], now))[0]
+        resolution = (await resolve_customers(connection, [reference], now, guard=guard))[0]
         if isinstance(resolution, Problem):
             raise resolution
         # A new row is ours alone; a known one may have changed hands since it was looked up.

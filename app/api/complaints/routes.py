@@ -28,7 +28,7 @@ from app.api.complaints.shapes import (
     MessageIn,
     TransitionIn,
 )
-from app.api.deps import Now, Reader, Scoring, Signed, Tx, requires
+from app.api.deps import Guarded, Now, Reader, Scoring, Signed, Tx, requires
 from app.api.openapi import problems
 from app.api.paging import BigInt, Cursor, Page, Paging
 from app.api.references import INVALID_CURSOR, ONCE_PROBLEMS, REFERENCE_PROBLEMS, Once
@@ -124,6 +124,7 @@ async def post_complaint(
     ],
     once: Once,
     tx: Tx,
+    guard: Guarded,
     signing: Signed,
     model: Scoring,
     now: Now,
@@ -135,7 +136,7 @@ async def post_complaint(
     told = _told(sent, caller)
 
     async def receive() -> Answer:
-        received: Received = await receive_complaint(connection, told, model, now)
+        received: Received = await receive_complaint(connection, told, model, now, guard)
         answer = _done(received.done, await signing.secrets(), now)
         complaint = received.done.complaint
         headers = {

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Path, Query, Response
 
 from app.api.bodies import JSON, MERGE_PATCH, body
-from app.api.deps import Now, Reader, Scoring, Tx, requires
+from app.api.deps import Guarded, Now, Reader, Scoring, Tx, requires
 from app.api.feedback.shapes import (
     FeedbackChange,
     FeedbackIn,
@@ -159,6 +159,7 @@ async def post_feedback(
     once: Once,
     tx: Tx,
     model: Scoring,
+    guard: Guarded,
     now: Now,
 ) -> Response:
     """Store what a customer answered, with its touchpoint; tells what it did to their health, and who will call."""
@@ -167,7 +168,7 @@ async def post_feedback(
     connection = await driver(tx)
 
     async def take() -> Answer:
-        customer = await lock_recipient(connection, reference, now)
+        customer = await lock_recipient(connection, reference, now, guard=guard)
         told = await record_answer(connection, customer, said, model, now)
         headers = {
             "ETag": etag(told.feedback.revision),

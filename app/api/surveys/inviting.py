@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import body
-from app.api.deps import Config, Now, Reader, Signed, Tx, requires
+from app.api.deps import Config, Guarded, Now, Reader, Signed, Tx, requires
 from app.api.openapi import problems
 from app.api.paging import Cursor, Moment, Page, Paging
 from app.api.references import INVALID_CURSOR, ONCE_PROBLEMS, REFERENCE_PROBLEMS, NamedInBody, Once
@@ -196,6 +196,7 @@ async def post_survey_invitation(
     tx: Tx,
     now: Now,
     signing: Signed,
+    guard: Guarded,
     settings: Config,
     request: Request,
 ) -> Response:
@@ -214,6 +215,7 @@ async def post_survey_invitation(
             pepper=secrets.pepper,
             by=caller.source,
             now=now,
+            guard=guard,
         )
         return Answer(201, shown(row).model_dump(mode="json"), {})
 

@@ -71,7 +71,7 @@ erasures = Table(
     Column("erased_by", Text, nullable=False),
     # Customers that had been merged into this one, and went with it.
     Column("aliases", ARRAY(UUID), nullable=False),
-    # {table: rows}
+    # How many of each table were changed or deleted.
     Column("rows", JSONB, nullable=False),
     Column("tombstones", Integer, nullable=False),
     # One for each: the same erasure again is answered with the same receipt.

@@ -16,6 +16,7 @@ from app.domain.identifiers import Reference
 from app.domain.ids import uuid7
 from app.domain.problems import Conflict, NotFound, Unavailable
 from app.domain.silence import SOURCE
+from app.domain.tombstones import UNGUARDED, Guard
 from app.storage import complaints, timeline
 from app.storage.database import RETRY_AFTER_SECONDS
 from app.storage.states import StateRow
@@ -50,14 +51,14 @@ class Received(NamedTuple):
 
 
 async def receive_complaint(
-    connection: asyncpg.Connection, told: Told, model: Model, now: datetime
+    connection: asyncpg.Connection, told: Told, model: Model, now: datetime, guard: Guard = UNGUARDED
 ) -> Received:
     """The complaint under this natural key, now or before.
 
     Raises what stands against the customer; NotFound `contact_not_found`; Conflict `id_reused`; Invalid
     `unknown_severity` or `unknown_calendar`.
     """
-    locked = await lock_or_create_customer(connection, told.customer, now)
+    locked = await lock_or_create_customer(connection, told.customer, now, guard)
     opening = await _opening(connection, told, locked, now)
     if opening.source_id is not None:
         known = await complaints.known(connection, locked.customer_id, told.source, opening.source_id)

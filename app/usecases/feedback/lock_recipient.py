@@ -7,13 +7,19 @@ import asyncpg
 from app.domain.feedback.answers import gone
 from app.domain.identifiers import Reference
 from app.domain.problems import Problem
+from app.domain.tombstones import UNGUARDED, Guard
 from app.storage import states
 from app.storage.states import StateRow
 from app.usecases.resolve_customers import Raced, resolve_customers, until_settled
 
 
 async def lock_recipient(
-    connection: asyncpg.Connection, reference: Reference, now: datetime, *, may_create: bool = True
+    connection: asyncpg.Connection,
+    reference: Reference,
+    now: datetime,
+    *,
+    may_create: bool = True,
+    guard: Guard = UNGUARDED,
 ) -> StateRow:
     """The customer whose answer it is, their state row locked until the caller's transaction ends.
 
@@ -22,7 +28,9 @@ async def lock_recipient(
     """
 
     async def resolved_and_locked() -> StateRow:
-        (resolution,) = await resolve_customers(connection, [reference], now, may_create=may_create)
+        (resolution,) = await resolve_customers(
+            connection, [reference], now, may_create=may_create, guard=guard
+        )
         if isinstance(resolution, Problem):
             raise resolution
         locked = (await states.lock(connection, [resolution.customer_id])).get(resolution.customer_id)

@@ -10,6 +10,7 @@ from app.domain.feedback.subjects import subject_key
 from app.domain.identifiers import Reference
 from app.domain.ids import uuid7
 from app.domain.problems import Conflict
+from app.domain.tombstones import UNGUARDED, Guard
 from app.storage import surveys
 from app.storage.invitations import StoredInvitation
 from app.usecases.feedback.lock_recipient import lock_recipient
@@ -26,6 +27,7 @@ async def request_survey(
     pepper: bytes,
     by: str,
     now: datetime,
+    guard: Guard = UNGUARDED,
 ) -> StoredInvitation:
     """The invitation, queued or suppressed. A customer whom nobody knows is created.
 
@@ -38,7 +40,7 @@ async def request_survey(
     if not stored.active:
         raise survey_inactive()
 
-    locked = await lock_recipient(connection, reference, now)
+    locked = await lock_recipient(connection, reference, now, guard=guard)
     # Whoever asks twice without an Idempotency-Key asks twice; the quiet periods are there for that.
     occasion_key = f"{code}:asked:{uuid7(int(now.timestamp() * 1000))}"
     made = await invite(
