@@ -23,7 +23,13 @@ REFERENCE = {
     "kept_secrets",
     "retention_runs",
 }
-GLOBAL_KEYS = {"identifier_claims", "idempotency_keys", "complaint_references", "erased_identifiers", "survey_scopes"}
+GLOBAL_KEYS = {
+    "identifier_claims",
+    "idempotency_keys",
+    "complaint_references",
+    "erased_identifiers",
+    "survey_scopes",
+}
 SCOPED = [table for table in ALL if "customer_id" in table.c and table.name not in GLOBAL_KEYS]
 
 each_table = pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)

@@ -10,8 +10,6 @@ from typing import Final
 
 from app.domain.health.state import EMPTY
 
-_NONE: Final[Mapping[str, str]] = MappingProxyType({})
-
 
 @dataclass(frozen=True, slots=True)
 class Delete:
@@ -57,7 +55,7 @@ class Holding:
     erase: Way
     anonymise: Way
     whose: str = "customer_id = ANY ($1::uuid[])"
-    withheld: Mapping[str, str] = field(default=_NONE)
+    withheld: Mapping[str, str] = field(default_factory=dict)
     not_exported: str | None = None
 
 
