@@ -33,6 +33,7 @@ from app.api.lean import stops
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
+from app.api.privacy import consent
 from app.api.privacy import routes as privacy
 from app.api.surveys import describing, inviting, pages
 from app.api.templates import templates
@@ -73,6 +74,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     answers.router,
     follow_ups.router,
     voiding.router,
+    consent.router,
     privacy.router,
     kinds.router,
     models.router,

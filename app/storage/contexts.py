@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 from pydantic_core import from_json
 
+from app.domain.consent import Statement
 from app.domain.context import Answer, OpenCase, OpenComplaint, OpenFollowUp, RecentTouchpoint, Remark
 from app.domain.customers import HeldIdentifier, Profile
 from app.domain.descriptions import complaint_id_of, describe, order_id_of
@@ -18,7 +19,7 @@ from app.domain.health.state import State
 from app.domain.ids import opaque_id, parse_opaque_id
 from app.domain.opinions import Override, Sentiment
 from app.storage.complaints import clocks_of
-from app.storage.opinions import opted_out
+from app.storage.consents import COLUMNS, opted_out, unsubscribed
 from app.storage.states import holds
 from app.storage.timeline import PENDING, openings
 from app.storage.touchpoints import standing
@@ -93,7 +94,11 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
       ORDER BY u.due_at
       LIMIT {FOLLOW_UPS}
     ) u
-  ) AS follow_ups, {opted_out("c.id")} IS NOT NULL AS opted_out
+  ) AS follow_ups, (
+    SELECT json_agg(json_build_array({COLUMNS}) ORDER BY purpose, channel)
+    FROM consents n
+    WHERE n.customer_id = c.id
+  ) AS consents, {opted_out("c.id")} AS opted_out_at, {unsubscribed("c.id")} AS unsubscribed_at
 FROM unnest($1::uuid[], $2::bigint[]) AS asked (customer_id, recent)
 CROSS JOIN LATERAL (SELECT * FROM customers c WHERE c.id = asked.customer_id OFFSET 0) c
 CROSS JOIN LATERAL (SELECT * FROM customer_states s WHERE s.customer_id = asked.customer_id OFFSET 0) s
@@ -130,7 +135,9 @@ class Known(NamedTuple):
     notes: list[Remark]
     override: Override | None
     sentiment: Sentiment | None
-    opted_out: bool
+    opted_out_at: datetime | None
+    unsubscribed_at: datetime | None
+    consents: list[Statement]
     follow_ups: list[OpenFollowUp]
     seal: bytes
 
@@ -182,7 +189,9 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
         notes=[_remark(customer_id, *note) for note in _list(row["notes"])],
         override=_override(*_list(row["override"])) if row["override"] else None,
         sentiment=_sentiment(*_list(row["sentiment"])) if row["sentiment"] else None,
-        opted_out=row["opted_out"],
+        opted_out_at=row["opted_out_at"],
+        unsubscribed_at=row["unsubscribed_at"],
+        consents=[_consent(*one) for one in _list(row["consents"])],
         follow_ups=[_follow_up(customer_id, *one) for one in _list(row["follow_ups"])],
         seal=_seal(row),
     )
@@ -200,9 +209,12 @@ def _seal(row: asyncpg.Record) -> bytes:
         "sentiment",
         "follow_ups",
         "cases",
+        "consents",
     )
     lists = [row[name] for name in names]
-    said = "\0".join([f"{row['revision']} {row['opted_out']}", *[text or "" for text in lists]])
+    said = "\0".join(
+        [f"{row['revision']} {row['opted_out_at']} {row['unsubscribed_at']}", *[text or "" for text in lists]]
+    )
     return hashlib.blake2b(row["state"] + said.encode(), digest_size=16).digest()
 
 
@@ -284,6 +296,21 @@ def _recent(
         delta,
         pending_match,
     )
+
+
+def _consent(
+    purpose: str,
+    channel: str,
+    state: str,
+    legal_basis: str | None,
+    source: str,
+    note: str | None,
+    stated_at: str,
+    expires_at: str | None,
+    written_by: str,
+) -> Statement:
+    ends = None if expires_at is None else _utc(expires_at)
+    return Statement(purpose, channel, state, legal_basis, source, note, _utc(stated_at), ends, written_by)
 
 
 def _override(score: int, reason: str, until: str, set_by: str, set_at: str) -> Override:

@@ -40,9 +40,8 @@ async def page(
         behind = f"AND ({', '.join(key)}) > ({places})"
     rows = await connection.fetch(
         f"""
-        SELECT row_to_json(shown)::text AS line, {", ".join(key)}
+        SELECT (SELECT row_to_json(shown)::text FROM (SELECT {shown}) AS shown) AS line, {", ".join(key)}
         FROM {holding.table} t
-        CROSS JOIN LATERAL (SELECT {shown}) AS shown
         WHERE {holding.whose} {behind}
         ORDER BY {", ".join(key)}
         LIMIT $2

@@ -213,7 +213,7 @@ async def test_an_answer_that_was_kept_for_a_retry_goes_too(admin: httpx.AsyncCl
     assert problem(again) == (404, "customer_not_found")
 
 
-async def test_a_household_forgets_the_one_who_left(service: Service, admin: httpx.AsyncClient) -> None:
+async def test_a_household_forgets_the_one_who_left(admin: httpx.AsyncClient) -> None:
     await meet(admin)
     who = {"identifiers": {"external_id": "9", "email": "nine@example.com"}}
     await ok(await admin.post("/v1/customers", json=who | {"traits": {"household": "Hauptstrasse 7"}}))
