@@ -48,6 +48,7 @@ from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
+from app.usecases.privacy.purge_log import keep_purging
 from app.usecases.read_context import Contexts
 from app.usecases.surveys.keep_surveying import keep_surveying
 from app.usecases.surveys.signing import Signing
@@ -204,6 +205,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             asyncio.create_task(keep_watching(state.database, state.model, pause, state.metrics.watched)),
             asyncio.create_task(keep_surveying(state.database, state.signing, pause)),
         ]
+        retention = state.settings.retention()
+        if retention:
+            purging = keep_purging(state.database, retention, pause, state.metrics.purged)
+            beside.append(asyncio.create_task(purging))
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from app.settings import Settings
 from app.usecases.complaints.watch_complaints import Watched, keep_watching, watch_complaints
 from app.usecases.fresh import keep_fresh
 from app.usecases.models.active_model import ActiveModel
+from app.usecases.privacy.purge_log import keep_purging, purge_log
 from app.usecases.surveys.keep_surveying import keep_surveying, survey_once
 from app.usecases.surveys.signing import Signing
 from app.usecases.surveys.sweep_surveys import SurveysSwept
@@ -52,9 +53,13 @@ async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Wat
             database, settings.signing_secrets(), None if pepper is None else pepper.get_secret_value()
         )
         surveyed = await survey_once(database, signing, datetime.now(UTC))
+        retention = settings.retention()
+        await purge_log(database, retention, datetime.now(UTC))
         if not once:
             pause = settings.sweep_seconds or PAUSE_SECONDS
+            purging = [keep_purging(database, retention, pause)] if retention else []
             await _until_stopped(
+                *purging,
                 keep_sweeping(database, model, pause),
                 keep_watching(database, model, pause),
                 keep_surveying(database, signing, pause),

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from app.domain.health.facts import Fact
 from app.domain.health.history import fold
 from app.domain.health.state import State
+from app.domain.health.threads import contribution
 from app.domain.problems import Fault, Invalid
 
 LEAST_DAYS: Final = 60
@@ -73,7 +74,9 @@ def purgeable(rows: Sequence[Old], retention: Retention, now: datetime) -> list[
         elif is_old(row, retention, now):
             gone.append(row)
     for thread in threads.values():
-        if all(is_old(row, retention, now) for row in thread):
+        # An open complaint stays until it is resolved: its resolution must find it.
+        is_open = contribution([row.fact for row in thread]).open_sev != 0
+        if not is_open and all(is_old(row, retention, now) for row in thread):
             gone += thread
     return gone
 
@@ -99,5 +102,10 @@ def beyond_retention(opening: Opening | None, pointer: str, until: datetime, kno
     """
     if opening is None or (until >= opening.until and known_until >= opening.known_until):
         return
+    raise purged(pointer)
+
+
+def purged(pointer: str) -> Invalid:
+    """What happened until then is not known any more."""
     detail = "What happened until then was purged; only later times can be read."
-    raise Invalid("beyond_retention", detail, errors=[Fault(pointer, "beyond_retention", detail)])
+    return Invalid("beyond_retention", detail, errors=[Fault(pointer, "beyond_retention", detail)])

@@ -212,9 +212,8 @@ def _seal(row: asyncpg.Record) -> bytes:
         "consents",
     )
     lists = [row[name] for name in names]
-    said = "\0".join(
-        [f"{row['revision']} {row['opted_out_at']} {row['unsubscribed_at']}", *[text or "" for text in lists]]
-    )
+    lone = [str(row[name]) for name in ("revision", "opted_out_at", "unsubscribed_at")]
+    said = "\0".join([*lone, *[text or "" for text in lists]])
     return hashlib.blake2b(row["state"] + said.encode(), digest_size=16).digest()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.conftest import Service
 from tests.api.privacy.person import ok
-from tests.api.test_surveys import ASKED, INVITATIONS, SURVEYS, customer, invite, post, sweep
+from tests.api.test_surveys import ASKED, INVITATIONS, SURVEYS, customer, invite, post
 
 CONSENT = "/v1/customers/external_id:42/consent"
 NO = {"purpose": "any", "state": "withdrawn", "source": "phone"}
@@ -36,7 +36,11 @@ async def suppressed_by(admin: httpx.AsyncClient, about: str) -> str | None:
 @pytest.fixture
 async def asked(admin: httpx.AsyncClient) -> dict[str, Any]:
     """A customer with an invitation that waits."""
-    await ok(await admin.post(SURVEYS, json=ASKED | {"limits": {"quiet_days": 0, "yearly_cap": 50}}))
+    await ok(
+        await admin.post(
+            SURVEYS, json=ASKED | {"limits": {"quiet_days": 0, "quiet_nps_days": 0, "most_per_year": 50}}
+        )
+    )
     told: dict[str, Any] = await invite(admin, await customer(admin), about="order-1")
     assert told["state"] == "queued"
     return told
@@ -112,14 +116,14 @@ async def test_a_yes_that_ended_is_a_no(
     # As if the grant had been given and had ended meanwhile.
     async with service.app.state.database.hot_transaction() as connection:
         await connection.execute("UPDATE consents SET expires_at = now() - interval '1 second'")
-    due = await ok(await admin.get(f"{INVITATIONS}/due"))
+    due = await ok(await admin.get(f"{INVITATIONS}?due=true"))
     assert due["data"] == []
     assert await suppressed_by(admin, "order-2") == "opt_out"
     assert not (await ok(await admin.get(CONSENT)))["consents"][0]["allowed"]
 
 
 async def test_no_to_everything_is_the_same_as_to_unsubscribe(
-    admin: httpx.AsyncClient, stranger: httpx.AsyncClient, asked: dict[str, Any]
+    admin: httpx.AsyncClient, asked: dict[str, Any]
 ) -> None:
     told = await say(admin, NO)
     assert told["consents"] == []
@@ -141,7 +145,7 @@ async def test_no_to_everything_is_the_same_as_to_unsubscribe(
 
 
 async def test_what_a_storefront_posts_and_what_the_page_does_show_in_the_consent(
-    service: Service, admin: httpx.AsyncClient, stranger: httpx.AsyncClient, asked: dict[str, Any]
+    admin: httpx.AsyncClient, stranger: httpx.AsyncClient, asked: dict[str, Any]
 ) -> None:
     await post(admin, "external_id:42", "unsubscribed", "u-1")
     told = await ok(await admin.get(CONSENT))
@@ -150,8 +154,14 @@ async def test_what_a_storefront_posts_and_what_the_page_does_show_in_the_consen
     await ok(await admin.delete("/v1/touchpoints/u-1?customer=external_id:42"))
     assert (await ok(await admin.get(CONSENT)))["history"] == []
     assert await suppressed_by(admin, "order-3") is None
-    await stranger.post(asked["unsubscribe_link"]) if "unsubscribe_link" in asked else None
-    await sweep(service)
+    assert (await stranger.post(asked["unsubscribe_link"])).status_code == 200
+    (said,) = (await ok(await admin.get(CONSENT)))["history"]
+    assert said["touchpoint_id"].startswith("unsubscribed:inv_")
+    # A yes is heard, and so is the next no.
+    await say(admin, surveys("granted", "any"))
+    assert (await ok(await admin.get(CONSENT)))["opted_out_since"] is None
+    assert (await stranger.post(asked["unsubscribe_link"])).status_code == 200
+    assert (await ok(await admin.get(CONSENT)))["opted_out_since"] is not None
 
 
 async def test_the_context_shows_what_was_agreed_to(admin: httpx.AsyncClient) -> None:
