@@ -86,7 +86,7 @@ def sum_of(rows: Sequence[Old]) -> State:
     return fold(row.fact for row in rows if row.stands)
 
 
-class Opening(NamedTuple):
+class OpeningState(NamedTuple):
     """The sum of what was purged, and up to when it reaches: `until` by what happened, `known_until` by arrival."""
 
     state: State
@@ -95,7 +95,9 @@ class Opening(NamedTuple):
     touchpoints: int
 
 
-def beyond_retention(opening: Opening | None, pointer: str, until: datetime, known_until: datetime) -> None:
+def beyond_retention(
+    opening: OpeningState | None, pointer: str, until: datetime, known_until: datetime
+) -> None:
     """Raises Invalid `beyond_retention` when a question reaches back to before what was purged.
 
     `until` and `known_until` are the ends of what is asked for.

@@ -11,7 +11,7 @@ from app.domain.health.history import walk
 from app.domain.health.model import Model
 from app.domain.health.score import score
 from app.domain.health.state import EMPTY, State
-from app.domain.retention import Opening
+from app.domain.retention import OpeningState
 from app.domain.touchpoints import seconds
 
 
@@ -72,7 +72,7 @@ def by_event(
     since: datetime,
     after: Place | None,
     limit: int,
-    opening: Opening | None = None,
+    opening: OpeningState | None = None,
 ) -> list[Point]:
     """Up to `limit` points from `since` on, behind `after`: one for each fact, by time and id, and one for each
     publication of a model (a mark) since the customer's first fact. `opening` is what was purged and counts on;
@@ -107,7 +107,7 @@ def by_step(
     since: datetime,
     step: timedelta,
     until: datetime,
-    opening: Opening | None = None,
+    opening: OpeningState | None = None,
 ) -> list[Point]:
     """Health read at `since` and then every `step` up to `until`, whatever happened in between."""
     points: list[Point] = []
@@ -121,11 +121,13 @@ def by_step(
     return points
 
 
-def _opened(opening: Opening | None) -> State:
+def _opened(opening: OpeningState | None) -> State:
     return EMPTY if opening is None else opening.state
 
 
-def _states(happened: Sequence[Happened], opening: Opening | None) -> Iterator[tuple[datetime, str, State]]:
+def _states(
+    happened: Sequence[Happened], opening: OpeningState | None
+) -> Iterator[tuple[datetime, str, State]]:
     purged = _opened(opening)
     ordered = sorted(happened, key=lambda one: (one.at, one.fact.id))
     for one, (fact, state) in zip(ordered, walk(one.fact for one in ordered), strict=True):
@@ -133,7 +135,7 @@ def _states(happened: Sequence[Happened], opening: Opening | None) -> Iterator[t
 
 
 def _merged(
-    happened: Sequence[Happened], reigns: Sequence[Reign], opening: Opening | None
+    happened: Sequence[Happened], reigns: Sequence[Reign], opening: OpeningState | None
 ) -> Iterator[tuple[datetime, str, State]]:
     """What happened and the marks among it, each with the state as of then."""
     marks = [reign.since for reign in reigns[1:]]

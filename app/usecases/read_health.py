@@ -26,7 +26,7 @@ from app.domain.health.value import Forecast, Value, forecast, value
 from app.domain.identifiers import Reference
 from app.domain.money import minor_per_major
 from app.domain.problems import Fault, Invalid
-from app.domain.retention import Opening, beyond_retention
+from app.domain.retention import OpeningState, beyond_retention
 from app.domain.touchpoints import CLOCK_TOLERANCE, EPOCH, seconds
 from app.storage import facts, opinions
 from app.storage.database import Database
@@ -148,7 +148,7 @@ async def _current(
     return _reading(customer_id, _Then(state, before), around, now, measure)
 
 
-def _last_purchase(recent: Recent, opening: Opening | None) -> int | None:
+def _last_purchase(recent: Recent, opening: OpeningState | None) -> int | None:
     """When the customer bought last before the trend's days, in the log or in what was purged of it; None when they
     bought nothing since.
     """
@@ -182,7 +182,7 @@ async def _around(
     return _Around(latest, openings, await opinions.beside(connection, customer_id))
 
 
-def _folded(logged: Sequence[LoggedFact], at: datetime, opening: Opening | None) -> _Then:
+def _folded(logged: Sequence[LoggedFact], at: datetime, opening: OpeningState | None) -> _Then:
     purged = purging.opening_state(opening)
     state = purged.plus(fold(row.fact for row in logged))
     if opening is not None and at - TREND < opening.until:

@@ -9,7 +9,7 @@ from app.domain.health.model import Model
 from app.domain.health.versions import read
 from app.domain.identifiers import Reference
 from app.domain.problems import Fault, Invalid
-from app.domain.retention import Opening, beyond_retention
+from app.domain.retention import OpeningState, beyond_retention
 from app.domain.series import Happened, Place, Point, Reign, by_event, by_step
 from app.domain.touchpoints import EPOCH
 from app.storage import facts, models
@@ -68,7 +68,7 @@ async def read_history(
     return [HistoryPoint(point, by_id.get(point.key)) for point in points]
 
 
-def _beginning(happened: Sequence[Happened], opening: Opening | None) -> datetime:
+def _beginning(happened: Sequence[Happened], opening: OpeningState | None) -> datetime:
     """The first touchpoint, or where a purge left off: before that nobody knows."""
     if opening is not None:
         return opening.until

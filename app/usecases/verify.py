@@ -12,7 +12,7 @@ from uuid import UUID
 from app.domain.feedback.complaint_audit import disagreements
 from app.domain.health.history import fold
 from app.domain.health.state import State
-from app.domain.retention import Opening
+from app.domain.retention import OpeningState
 from app.storage import complaint_verification, identifiers, verification
 from app.storage.database import Database
 from app.storage.privacy import purging
@@ -118,7 +118,7 @@ async def _states(database: Database) -> AsyncIterator[Page]:
 
 
 def _compared(
-    customer_id: UUID, stored: bytes, rows: Sequence[Mapping[str, Any]], opening: Opening | None
+    customer_id: UUID, stored: bytes, rows: Sequence[Mapping[str, Any]], opening: OpeningState | None
 ) -> list[Difference]:
     """What is wrong with one customer: rows that stand twice, a log that cannot be read, a state of another log.
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.domain.health.facts import fact_of
 from app.domain.health.history import fold
 from app.domain.problems import Invalid
-from app.domain.retention import Old, Opening, beyond_retention, is_old, parse, purgeable, sum_of
+from app.domain.retention import Old, OpeningState, beyond_retention, is_old, parse, purgeable, sum_of
 from app.domain.touchpoints import fact_key, seconds
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -115,7 +115,7 @@ def test_what_goes_and_what_stays_make_the_same_state(
 
 
 def test_a_question_may_not_reach_back_to_before_a_purge() -> None:
-    opening = Opening(fold(()), NOW - 10 * DAY, NOW - 9 * DAY, 3)
+    opening = OpeningState(fold(()), NOW - 10 * DAY, NOW - 9 * DAY, 3)
     beyond_retention(None, "#", NOW - 900 * DAY, NOW)
     beyond_retention(opening, "#", NOW - 10 * DAY, NOW)
     for until, known in ((NOW - 11 * DAY, NOW), (NOW, NOW - 10 * DAY)):

@@ -9,7 +9,7 @@ import asyncpg
 from pydantic_core import to_json
 
 from app.domain.health.state import EMPTY, State
-from app.domain.retention import Old, Opening, Retention
+from app.domain.retention import Old, OpeningState, Retention
 from app.domain.touchpoints import EPOCH
 from app.storage.touchpoints import TIED, fact_of_row, standing
 
@@ -190,7 +190,7 @@ def cutoffs_json(retention: Retention, now: datetime) -> str:
 # --- what stays -----------------------------------------------------------------------------------------------------
 
 
-async def openings(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> dict[UUID, Opening]:
+async def openings(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> dict[UUID, OpeningState]:
     """The sums of what was purged of these customers' logs; of whom nothing was, there is none."""
     rows = await connection.fetch(
         """
@@ -200,15 +200,15 @@ async def openings(connection: asyncpg.Connection, customer_ids: Sequence[UUID])
         """,
         customer_ids,
     )
-    return {row[0]: Opening(State.decode(row[1]), *tuple(row)[2:]) for row in rows}
+    return {row[0]: OpeningState(State.decode(row[1]), *tuple(row)[2:]) for row in rows}
 
 
-async def opening(connection: asyncpg.Connection, customer_id: UUID) -> Opening | None:
+async def opening(connection: asyncpg.Connection, customer_id: UUID) -> OpeningState | None:
     """That of one customer."""
     return (await openings(connection, [customer_id])).get(customer_id)
 
 
-def opening_state(opening: Opening | None) -> State:
+def opening_state(opening: OpeningState | None) -> State:
     """What to fold on from."""
     return EMPTY if opening is None else opening.state
 
@@ -248,7 +248,7 @@ async def hollow(
 
 
 async def keep_sum(
-    connection: asyncpg.Connection, customer_id: UUID, opening: Opening, now: datetime
+    connection: asyncpg.Connection, customer_id: UUID, opening: OpeningState, now: datetime
 ) -> None:
     """Write what the purged part of a locked customer's log comes to."""
     await connection.execute(

@@ -15,7 +15,7 @@ from uuid import UUID
 import structlog
 
 from app.domain.problems import Unavailable
-from app.domain.retention import Opening, Retention, purgeable, sum_of
+from app.domain.retention import OpeningState, Retention, purgeable, sum_of
 from app.storage import states
 from app.storage.database import Database, is_canceled, is_retryable
 from app.storage.privacy import purging
@@ -115,15 +115,15 @@ async def _purge_some(
         return len(gone), following
 
 
-def _sum(before: Opening | None, gone: Sequence[OldRow]) -> Opening:
+def _sum(before: OpeningState | None, gone: Sequence[OldRow]) -> OpeningState:
     """What was purged before and what goes now, together."""
     rows = [one.row for one in gone]
     state = purging.opening_state(before).plus(sum_of(rows))
     until = max(row.occurred_at for row in rows)
     known_until = max(row.received_at for row in rows)
     if before is None:
-        return Opening(state, until, known_until, len(rows))
-    return Opening(
+        return OpeningState(state, until, known_until, len(rows))
+    return OpeningState(
         state,
         max(until, before.until),
         max(known_until, before.known_until),

@@ -97,9 +97,8 @@ async def score(admin: httpx.AsyncClient) -> dict[str, Any]:
     }
 
 
-async def test_what_is_old_goes_and_the_score_stays(
-    service: Service, admin: httpx.AsyncClient, history: list[dict[str, Any]]
-) -> None:
+@pytest.mark.usefixtures("history")
+async def test_what_is_old_goes_and_the_score_stays(service: Service, admin: httpx.AsyncClient) -> None:
     was = await score(admin)
     assert await purge(service) == Purged(len(GONE), 1)
     assert await purged_ids(service) == GONE
@@ -149,9 +148,8 @@ async def test_an_old_id_cannot_come_back(
     assert not {row["id"] for row in (await ok(await admin.get("/v1/touchpoints")))["data"]} & set(GONE)
 
 
-async def test_what_comes_after_a_purge_counts_as_ever(
-    service: Service, admin: httpx.AsyncClient, history: list[dict[str, Any]]
-) -> None:
+@pytest.mark.usefixtures("history")
+async def test_what_comes_after_a_purge_counts_as_ever(service: Service, admin: httpx.AsyncClient) -> None:
     await purge(service)
     # The last two purchases are taken back: what is left is known from the sum alone.
     for id in ("b-4", "b-3"):  # noqa: A001 - the wire's own name
@@ -162,32 +160,28 @@ async def test_what_comes_after_a_purge_counts_as_ever(
     await holds(service)
 
 
-async def test_the_past_before_a_purge_is_not_known(
-    service: Service, admin: httpx.AsyncClient, history: list[dict[str, Any]]
-) -> None:
+@pytest.mark.usefixtures("history")
+async def test_the_past_before_a_purge_is_not_known(service: Service, admin: httpx.AsyncClient) -> None:
     recent = await ok(await admin.get(f"{CUSTOMER}/health?as_of={before(20)}"))
     await purge(service)
     past = await ok(await admin.get(f"{CUSTOMER}/health?as_of={before(20)}"))
     assert round(past["score_exact"], 6) == round(recent["score_exact"], 6)
-    for query in (
-        f"health?as_of={before(101)}",
-        f"health?known_at={before(101)}",
-        f"health/history?since={before(101)}",
-    ):
+    then = before(101)
+    for query in (f"health?as_of={then}", f"health?known_at={then}", f"health/history?since={then}"):
         assert problem(await admin.get(f"{CUSTOMER}/{query}")) == (422, "beyond_retention"), query
     points = (await ok(await admin.get(f"{CUSTOMER}/health/history")))["data"]
     assert [point["touchpoint_id"] for point in points if point["touchpoint_id"]] == ["b-3", "b-4", "v-2"]
-    steps = (await ok(await admin.get(f"{CUSTOMER}/health/history?step=P30D")))["data"]
+    steps = (await ok(await admin.get(f"{CUSTOMER}/health/history?step=30d")))["data"]
     assert all(point["score"] is not None for point in steps)
     near = await ok(await admin.get(f"{CUSTOMER}/health?as_of={before(95)}"))
     assert near["trend_30d"] is None
 
 
 @pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.usefixtures("history")
 async def test_a_purge_that_is_killed_goes_on_where_it_was(
     service: Service,
     admin: httpx.AsyncClient,
-    history: list[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     rows: int,
 ) -> None:
@@ -221,9 +215,8 @@ async def test_a_purge_that_is_killed_goes_on_where_it_was(
     await holds(service)
 
 
-async def test_a_run_ends_and_the_next_begins_a_day_later(
-    service: Service, admin: httpx.AsyncClient, history: list[dict[str, Any]]
-) -> None:
+@pytest.mark.usefixtures("history")
+async def test_a_run_ends_and_the_next_begins_a_day_later(service: Service) -> None:
     assert (await purge(service)).touchpoints == len(GONE)
     assert await purge(service) == Purged()
     later = datetime.now(UTC) + timedelta(days=400)
@@ -232,8 +225,9 @@ async def test_a_run_ends_and_the_next_begins_a_day_later(
     assert await purge_log(service.app.state.database, parse(""), later) == Purged()
 
 
+@pytest.mark.usefixtures("history")
 async def test_who_has_no_old_touchpoints_and_who_was_erased_are_left_alone(
-    service: Service, admin: httpx.AsyncClient, history: list[dict[str, Any]]
+    service: Service, admin: httpx.AsyncClient
 ) -> None:
     await ok(await admin.delete(f"{CUSTOMER}?mode=anonymise"))
     await ok(await admin.post("/v1/touchpoints", json=said("x", "visit", 1) | {"customer": "crm:1"}))
@@ -241,9 +235,8 @@ async def test_who_has_no_old_touchpoints_and_who_was_erased_are_left_alone(
     await holds(service)
 
 
-async def test_a_purged_customer_leaves_like_any_other(
-    service: Service, admin: httpx.AsyncClient, history: list[dict[str, Any]]
-) -> None:
+@pytest.mark.usefixtures("history")
+async def test_a_purged_customer_leaves_like_any_other(service: Service, admin: httpx.AsyncClient) -> None:
     await purge(service)
     receipt = await ok(await admin.delete(CUSTOMER))
     assert receipt["rows"]["opening_states"] == 1
