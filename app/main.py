@@ -48,6 +48,7 @@ from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
+from app.usecases.privacy.forget_erased import Forgetting
 from app.usecases.privacy.purge_log import keep_purging
 from app.usecases.read_context import Contexts
 from app.usecases.surveys.keep_surveying import keep_surveying
@@ -136,6 +137,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         group_limit=settings.group_size,
         guard=state.guard,
     )
+    state.fresh = (*state.fresh, Forgetting(state.database, state.identities))
     state.contexts = Contexts(
         state.database, state.identities, state.own_kinds, queue_limit=settings.lane_queue
     )

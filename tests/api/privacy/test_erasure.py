@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from app.settings import Settings
 from app.storage.database import driver
 from app.storage.privacy.holdings import HOLDINGS, Keep
+from app.usecases.fresh import refresh_all
 from app.usecases.verify import verify
 from tests.api.conftest import ADMIN_KEY, Service
 from tests.api.privacy.person import CUSTOMER, EMAIL, OTHERS, PHONE, TRACES, meet, ok, traces
@@ -150,6 +151,16 @@ async def test_only_an_admin_erases_and_exports(
     client = await service.client(await service.key(preset))
     assert problem(await client.request(method, CUSTOMER + path)) == (403, "scope_missing")
     assert problem(await stranger.request(method, CUSTOMER + path)) == (401, "key_missing")
+
+
+async def test_another_process_forgets_the_person_too(service: Service, admin: httpx.AsyncClient) -> None:
+    await meet(admin)
+    hints = dict(service.app.state.identities._hints)
+    await erase(admin)
+    # What another process had remembered.
+    service.app.state.identities._hints.update(hints | {"crm:other": bytes(24)})
+    await refresh_all(service.app.state.fresh)
+    assert list(service.app.state.identities._hints) == ["crm:other"]
 
 
 # --- nobody comes back by accident ------------------------------------------------------------------------------------
