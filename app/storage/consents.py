@@ -13,6 +13,10 @@ COLUMNS: Final = "purpose, channel, state, legal_basis, source, note, stated_at,
 """By the names of Statement's members."""
 
 
+MOST_UNSUBSCRIPTIONS: Final = 100
+"""That the context reads; more of them say nothing else."""
+
+
 def _about(alias: str, channel: str) -> str:
     channels = f"'{ANY}'" if channel == ANY else f"'{ANY}', {channel}"
     return f"{alias}.purpose IN ('{SURVEYS}', '{ANY}') AND {alias}.channel IN ({channels})"
@@ -44,11 +48,13 @@ def opted_out(customer: str = "$1", channel: str = ANY) -> str:
 
 
 def unsubscribed(customer: str) -> str:
-    """SQL: when a customer last wanted no messages at all, NULL: never, or it was taken back."""
-    return f"""(
-    SELECT max(t.occurred_at)
+    """SQL: when a customer wanted no messages at all, an array, the newest first; what was taken back is left out."""
+    return f"""ARRAY(
+    SELECT t.occurred_at
     FROM touchpoints t
     WHERE t.customer_id = {customer} AND t.kind = 'unsubscribed' AND {standing("t")}
+    ORDER BY t.occurred_at DESC
+    LIMIT {MOST_UNSUBSCRIPTIONS}
   )"""  # noqa: S608 - a condition of this package
 
 

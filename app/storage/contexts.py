@@ -19,7 +19,7 @@ from app.domain.health.state import State
 from app.domain.ids import opaque_id, parse_opaque_id
 from app.domain.opinions import Override, Sentiment
 from app.storage.complaints import clocks_of
-from app.storage.consents import COLUMNS, opted_out, unsubscribed
+from app.storage.consents import COLUMNS, unsubscribed
 from app.storage.states import holds
 from app.storage.timeline import PENDING, openings
 from app.storage.touchpoints import standing
@@ -98,7 +98,7 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
     SELECT json_agg(json_build_array({COLUMNS}) ORDER BY purpose, channel)
     FROM consents n
     WHERE n.customer_id = c.id
-  ) AS consents, {opted_out("c.id")} AS opted_out_at, {unsubscribed("c.id")} AS unsubscribed_at
+  ) AS consents, {unsubscribed("c.id")} AS unsubscribed
 FROM unnest($1::uuid[], $2::bigint[]) AS asked (customer_id, recent)
 CROSS JOIN LATERAL (SELECT * FROM customers c WHERE c.id = asked.customer_id OFFSET 0) c
 CROSS JOIN LATERAL (SELECT * FROM customer_states s WHERE s.customer_id = asked.customer_id OFFSET 0) s
@@ -135,8 +135,7 @@ class Known(NamedTuple):
     notes: list[Remark]
     override: Override | None
     sentiment: Sentiment | None
-    opted_out_at: datetime | None
-    unsubscribed_at: datetime | None
+    unsubscribed: list[datetime]
     consents: list[Statement]
     follow_ups: list[OpenFollowUp]
     seal: bytes
@@ -189,8 +188,7 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
         notes=[_remark(customer_id, *note) for note in _list(row["notes"])],
         override=_override(*_list(row["override"])) if row["override"] else None,
         sentiment=_sentiment(*_list(row["sentiment"])) if row["sentiment"] else None,
-        opted_out_at=row["opted_out_at"],
-        unsubscribed_at=row["unsubscribed_at"],
+        unsubscribed=row["unsubscribed"],
         consents=[_consent(*one) for one in _list(row["consents"])],
         follow_ups=[_follow_up(customer_id, *one) for one in _list(row["follow_ups"])],
         seal=_seal(row),
@@ -212,7 +210,7 @@ def _seal(row: asyncpg.Record) -> bytes:
         "consents",
     )
     lists = [row[name] for name in names]
-    lone = [str(row[name]) for name in ("revision", "opted_out_at", "unsubscribed_at")]
+    lone = [str(row[name]) for name in ("revision", "unsubscribed")]
     said = "\0".join([*lone, *[text or "" for text in lists]])
     return hashlib.blake2b(row["state"] + said.encode(), digest_size=16).digest()
 
