@@ -11,6 +11,7 @@ from app.settings import Settings
 from app.storage.database import driver
 from app.storage.privacy.holdings import HOLDINGS, Keep
 from app.usecases.fresh import refresh_all
+from app.usecases.privacy import erase_customer as module
 from app.usecases.verify import verify
 from tests.api.conftest import ADMIN_KEY, Service
 from tests.api.privacy.person import CUSTOMER, EMAIL, OTHERS, PHONE, TRACES, meet, ok, traces
@@ -161,6 +162,23 @@ async def test_another_process_forgets_the_person_too(service: Service, admin: h
     service.app.state.identities._hints.update(hints | {"crm:other": bytes(24)})
     await refresh_all(service.app.state.fresh)
     assert list(service.app.state.identities._hints) == ["crm:other"]
+
+
+async def test_what_is_still_open_is_let_go_of_before_anything_goes(
+    admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = await meet(admin)
+    seen = []
+
+    async def release(connection: Any, customer_ids: Any, _now: Any) -> dict[str, int]:
+        seen.append(await connection.fetchval("SELECT count(*) FROM customer_notes"))
+        seen.append([str(one) for one in customer_ids])
+        return {"holds": 2}
+
+    monkeypatch.setattr(module, "RELEASES", (release,))
+    receipt = await erase(admin)
+    assert seen == [1, [told["id"]]]
+    assert receipt["rows"]["holds"] == 2
 
 
 # --- nobody comes back by accident ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from app.domain.health.model import shipped
 from app.domain.retention import parse
 from app.storage.database import connect_arguments
 from app.usecases.privacy import purge_log as module
-from app.usecases.privacy.purge_log import Purged, purge_log
+from app.usecases.privacy.purge_log import Purged, keep_purging, purge_log
 from app.usecases.replay_states import replay_states
 from app.usecases.verify import verify
 from tests.api.conftest import Service
@@ -241,3 +241,21 @@ async def test_a_purged_customer_leaves_like_any_other(service: Service, admin: 
     receipt = await ok(await admin.delete(CUSTOMER))
     assert receipt["rows"]["opening_states"] == 1
     await holds(service)
+
+
+@pytest.mark.usefixtures("history")
+async def test_the_service_purges_beside_the_requests(service: Service) -> None:
+    told = asyncio.Event()
+
+    def tell(purged: Purged) -> None:
+        service.app.state.metrics.purged(purged)
+        if purged.touchpoints:
+            told.set()
+
+    task = asyncio.create_task(keep_purging(service.app.state.database, RETENTION, 0.01, tell))
+    await asyncio.wait_for(told.wait(), 60)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await purged_ids(service) == GONE
+    local = await service.client(client=("127.0.0.1", 1))
+    assert f"touchpoints_purged_total {float(len(GONE))}" in (await local.get("/metrics")).text
