@@ -11,7 +11,7 @@ import pytest
 from app.domain.health.model import shipped
 from app.domain.retention import parse
 from app.storage.database import connect_arguments
-from app.usecases.privacy import purge_log as module
+from app.storage.privacy import purging
 from app.usecases.privacy.purge_log import Purged, keep_purging, purge_log
 from app.usecases.replay_states import replay_states
 from app.usecases.verify import verify
@@ -190,7 +190,7 @@ async def test_a_purge_that_is_killed_goes_on_where_it_was(
             await admin.post("/v1/touchpoints", json=said("b-1", "visit", 0) | {"customer": f"crm:{number}"})
         )
     was, killed = await score(admin), 0
-    keep_sum = module.purging.keep_sum
+    keep_sum = purging.keep_sum
 
     async def dies(*arguments: Any) -> None:
         nonlocal killed
@@ -199,7 +199,7 @@ async def test_a_purge_that_is_killed_goes_on_where_it_was(
         if killed % 2:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(module.purging, "keep_sum", dies)
+    monkeypatch.setattr(purging, "keep_sum", dies)
     taken = 0
     for _ in range(40):
         try:
