@@ -46,6 +46,8 @@ async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Wat
         model = ActiveModel(database)
         await model.refresh()
         # What waited for a worker is done first; and a database that is not there is said at once.
+        retention = settings.retention()
+        await purge_log(database, retention, datetime.now(UTC))
         watched = await watch_complaints(database, model.current, datetime.now(UTC))
         swept = await sweep_bands(database, model.current, datetime.now(UTC))
         pepper = settings.household_pepper
@@ -53,8 +55,6 @@ async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Wat
             database, settings.signing_secrets(), None if pepper is None else pepper.get_secret_value()
         )
         surveyed = await survey_once(database, signing, datetime.now(UTC))
-        retention = settings.retention()
-        await purge_log(database, retention, datetime.now(UTC))
         if not once:
             pause = settings.sweep_seconds or PAUSE_SECONDS
             purging = [keep_purging(database, retention, pause)] if retention else []
