@@ -36,6 +36,8 @@ from app.api.loyalty import adjustments, entries, programs
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
+from app.api.privacy import consent
+from app.api.privacy import routes as privacy
 from app.api.surveys import describing, inviting, pages
 from app.api.templates import templates
 from app.api.touchpoints import posting, reading, voiding
@@ -50,6 +52,8 @@ from app.usecases.lanes import Lanes
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
+from app.usecases.privacy.forget_erased import Forgetting
+from app.usecases.privacy.purge_log import keep_purging
 from app.usecases.read_context import Contexts
 from app.usecases.surveys.keep_surveying import keep_surveying
 from app.usecases.surveys.signing import Signing
@@ -82,6 +86,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     adjustments.router,
     entries.router,
     programs.router,
+    consent.router,
+    privacy.router,
     kinds.router,
     models.router,
     describing.router,
@@ -127,6 +133,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     state.own_kinds = RememberedKinds(state.database)
     state.programs = RememberedPrograms(state.database)
     state.fresh = (state.model, state.own_kinds, state.programs)
+    state.guard = settings.guard()
+    state.admission = settings.admission()
     pepper = settings.household_pepper
     state.signing = Signing(
         state.database,
@@ -139,8 +147,9 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         remembered=settings.identity_cache,
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,
-        rules=settings.identifier_rules(),
+        admission=state.admission,
     )
+    state.fresh = (*state.fresh, Forgetting(state.database, state.identities))
     state.contexts = Contexts(
         state.database, state.identities, state.own_kinds, queue_limit=settings.lane_queue
     )
@@ -210,6 +219,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             asyncio.create_task(keep_watching(state.database, state.model, pause, state.metrics.watched)),
             asyncio.create_task(keep_surveying(state.database, state.signing, pause)),
         ]
+        retention = state.settings.retention()
+        if retention:
+            purging = keep_purging(state.database, retention, pause, state.metrics.purged)
+            beside.append(asyncio.create_task(purging))
     try:
         yield
     finally:

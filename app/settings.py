@@ -7,8 +7,10 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.domain import keys, money
+from app.domain import keys, money, retention
+from app.domain.admission import Admission
 from app.domain.identifiers import IdentifierRules, email_key
+from app.domain.tombstones import Guard
 
 _LEAST_SECRET = 32
 
@@ -69,6 +71,17 @@ class Settings(BaseSettings):
         None,
         description="What hides the households of surveys in the database; changing it forgets them. "
         "Empty: one that the database keeps.",
+    )
+    erasure_secrets: SecretStr | None = Field(
+        None,
+        description="What hides the identifiers of erased people, so that nobody imports them again: `key_id:secret`, "
+        "several with commas between; the first writes, all are read. A secret has at least 32 characters. Empty: they "
+        "are not remembered.",
+    )
+    retention_days: str = Field(
+        "",
+        description="After how many days touchpoints of a kind are purged: `visit:400,message_opened:90`, at least "
+        "60 each. A kind that is not named is kept.",
     )
     shop_time_zone: str = Field(
         "UTC",
@@ -155,9 +168,15 @@ class Settings(BaseSettings):
             raise ValueError("not an address like https://feedback.shop.example")
         return None if value is None else value.rstrip("/")
 
-    @field_validator("link_secrets")
+    @field_validator("retention_days")
     @classmethod
-    def _link_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+    def _retention_days(cls, value: str) -> str:
+        retention.parse(value)
+        return value
+
+    @field_validator("link_secrets", "erasure_secrets")
+    @classmethod
+    def _secrets(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             _parse_secrets(value.get_secret_value())
         return value
@@ -179,6 +198,20 @@ class Settings(BaseSettings):
     def signing_secrets(self) -> dict[str, bytes]:
         """The secrets of links by their key ids, the one that signs first; empty when none is set."""
         return {} if self.link_secrets is None else _parse_secrets(self.link_secrets.get_secret_value())
+
+    def guard(self) -> Guard:
+        """The keys of the tombstones; none when none is set."""
+        return Guard(
+            {} if self.erasure_secrets is None else _parse_secrets(self.erasure_secrets.get_secret_value())
+        )
+
+    def admission(self) -> Admission:
+        """What an identifier has to pass before it becomes a customer's."""
+        return Admission(self.identifier_rules(), self.guard())
+
+    def retention(self) -> retention.Retention:
+        """How long touchpoints are kept, by kind."""
+        return retention.parse(self.retention_days)
 
     @field_validator("lanes")
     @classmethod

@@ -16,6 +16,7 @@ from app.api.deps import Config, Now, Scoring, requires
 from app.api.health import value_members
 from app.api.lean import LeanResponse, LeanRoute
 from app.api.openapi import problems
+from app.api.privacy.consent_shapes import members as consent_members
 from app.api.references import NAMED_PROBLEMS, Named
 from app.domain.context import (
     Answer,
@@ -160,6 +161,15 @@ def _note(note: Remark) -> dict[str, Any]:
     }
 
 
+def _consent(context: Context) -> dict[str, Any] | None:
+    if not context.consents and context.opted_out_at is None:
+        return None
+    return {
+        "opted_out_since": context.opted_out_at,
+        "consents": [consent_members(one) for one in context.consents],
+    }
+
+
 def _members(context: Context, model: str) -> dict[str, Any]:
     """The members of ContextOut, as JSON values."""
     health, answers = context.health, context.answers
@@ -184,7 +194,7 @@ def _members(context: Context, model: str) -> dict[str, Any]:
             f"latest_{kind}": _answer(answers.get(kind)) for kind in ("nps", "csat", "ces", "review")
         },
         "follow_ups": [_follow_up(one, context.now) for one in context.follow_ups],
-        "consent": None,
+        "consent": _consent(context),
         "recent_touchpoints": [_touchpoint(row) for row in context.recent],
         "next_best_actions": [{"action": action, "why": why} for action, why in context.actions],
         "notes": [_note(note) for note in context.notes],
@@ -209,6 +219,7 @@ def _etag(sealed: SealedContext, form: str, model: str) -> str:
         context.override is None,
         [action for action, _ in context.actions],
         [one.is_overdue(context.now) for one in context.follow_ups],
+        [one.allowed for one in context.consents],
     )
     digest = hashlib.blake2b(f"{seen}{form}{model}".encode(), key=sealed.seal, digest_size=12)
     return f'W/"{digest.hexdigest()}"'

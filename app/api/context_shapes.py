@@ -10,6 +10,7 @@ from app.api.customers import Band, CustomerOut
 from app.api.health import ValueOut
 from app.api.notes import NoteOut
 from app.api.opinions import OverrideOut, SentimentOut
+from app.api.privacy.consent_shapes import ConsentOut
 
 
 class ContextHealth(BaseModel):
@@ -104,6 +105,15 @@ class OpenFollowUpOut(BaseModel):
     overdue: bool
 
 
+class ContextConsent(BaseModel):
+    """What the customer agreed to; GET .../consent also tells how it came to be."""
+
+    opted_out_since: Annotated[
+        datetime | None, Field(description="Since then no survey is sent on any channel.")
+    ]
+    consents: list[ConsentOut]
+
+
 class ActionOut(BaseModel):
     """Something to do, and why."""
 
@@ -130,7 +140,7 @@ class ContextOut(BaseModel):
     follow_ups: Annotated[
         list[OpenFollowUpOut], Field(description="Open ones, what is due first; at most 20.")
     ]
-    consent: dict[str, Any] | None
+    consent: Annotated[ContextConsent | None, Field(description="null while the customer never spoke of it.")]
     recent_touchpoints: Annotated[
         list[RecentTouchpointOut], Field(description="What happened last comes first.")
     ]

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import JSON, MERGE_PATCH, body
-from app.api.deps import Config, Now, Reader, Tx, requires
+from app.api.deps import Admitting, Now, Reader, Tx, requires
 from app.api.identifiers import IdentifierOut, members
 from app.api.openapi import problems
 from app.api.paging import Cursor, Page, Paging
@@ -244,17 +244,15 @@ async def create_or_change_customer(
     sent: Annotated[CustomerIn, body(CustomerIn, examples={"customer": _ADA})],
     once: Once,
     tx: Tx,
+    admission: Admitting,
     now: Now,
-    settings: Config,
 ) -> Response:
     """Create a customer, or change the one whom an identifier names: only the members that are sent change."""
     reference = parse_body_reference(sent.identifiers, "#/identifiers")
     connection = await driver(tx)
 
     async def upsert() -> Answer:
-        customer, created = await upsert_customer(
-            connection, reference, sent.said(), now, settings.identifier_rules()
-        )
+        customer, created = await upsert_customer(connection, reference, sent.said(), now, admission)
         headers = {"ETag": etag(customer), "Location": f"/v1/customers/{customer.id}"}
         return Answer(201 if created else 200, shown(customer).model_dump(mode="json"), headers)
 

@@ -20,10 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.logs import current_trace
 from app.api.templates import template
 from app.domain import keys
+from app.domain.admission import Admission
 from app.domain.health.model import Model
 from app.domain.keys import Caller
 from app.domain.kinds import OwnKinds
 from app.domain.problems import Forbidden, Unauthenticated
+from app.domain.tombstones import Guard
 from app.settings import Settings
 from app.storage.database import Database
 from app.usecases.keyring import Keyring
@@ -80,6 +82,16 @@ async def _signing(request: Request) -> Signing:
     return signing
 
 
+async def _admission(request: Request) -> Admission:
+    admission: Admission = request.app.state.admission
+    return admission
+
+
+async def _guard(request: Request) -> Guard:
+    guard: Guard = request.app.state.guard
+    return guard
+
+
 async def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -111,6 +123,10 @@ Programs = Annotated[RememberedPrograms, Depends(_programs)]
 """What remembers the loyalty programmes and their rules."""
 Signed = Annotated[Signing, Depends(_signing)]
 """What signs the links of mails."""
+Admitting = Annotated[Admission, Depends(_admission)]
+"""What an identifier has to pass before it becomes a customer's."""
+Guarded = Annotated[Guard, Depends(_guard)]
+"""What knows the identifiers of who was erased."""
 Now = Annotated[datetime, Depends(_now)]
 """The time of the request, aware and in UTC; the same for everything that the request asks for."""
 Tx = Annotated[AsyncSession, Depends(transaction, scope="function")]

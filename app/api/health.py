@@ -19,6 +19,7 @@ from app.domain.health.score import BASE
 from app.domain.health.value import PURCHASES_DAYS, Forecast, Value
 from app.domain.keys import Caller
 from app.domain.problems import Fault, Invalid
+from app.domain.retention import purged
 from app.storage.facts import LoggedFact
 from app.usecases.read_health import HealthReading, read_health
 
@@ -218,6 +219,7 @@ TIME_PROBLEMS: Final = (
     _refused("in_the_future", "as_of lies in the future."),
     _refused("before_1970", "as_of lies before 1970."),
     _refused("naive_time", "A time needs an offset, Z or +01:00"),
+    purged("#/query/as_of"),
 )
 
 

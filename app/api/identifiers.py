@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import body
-from app.api.deps import Config, Now, Tx, requires
+from app.api.deps import Admitting, Now, Tx, requires
 from app.api.openapi import problems
 from app.api.references import (
     CONFLICT,
@@ -86,17 +86,13 @@ async def add_customer_identifier(
         IdentifierIn, body(IdentifierIn, examples={"email": {"type": "email", "value": "ada@example.com"}})
     ],
     tx: Tx,
+    admission: Admitting,
     now: Now,
-    settings: Config,
     response: Response,
 ) -> IdentifierOut:
     """Give a customer one more name; 200 when they have it already."""
     held, is_new = await add_identifier(
-        await driver(tx),
-        named,
-        identifier(sent.type, sent.value, "#/value"),
-        now,
-        settings.identifier_rules(),
+        await driver(tx), named, identifier(sent.type, sent.value, "#/value"), now, admission
     )
     response.status_code = 201 if is_new else 200
     return IdentifierOut(**members(held))

@@ -20,6 +20,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from app.usecases.complaints.watch_complaints import Watched
+from app.usecases.privacy.purge_log import Purged
 from app.usecases.sweep_bands import Swept
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -69,6 +70,11 @@ class Metrics:
             ("result",),
             registry=self._registry,
         )
+        self._purged = Counter(
+            "touchpoints_purged_total",
+            "Touchpoints of which only their names were left, because they were old.",
+            registry=self._registry,
+        )
         self._request_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._touchpoint_children: dict[tuple[str, str], Counter] = {}
 
@@ -102,6 +108,10 @@ class Metrics:
         """Count what one look at the clocks of complaints found."""
         for result, count in asdict(watched).items():
             self._clocks.labels(result).inc(count)
+
+    def purged(self, purged: Purged) -> None:
+        """Count what one look for old touchpoints took."""
+        self._purged.inc(purged.touchpoints)
 
     def gauge(
         self, name: str, documentation: str, label: str, readings: Mapping[str, Callable[[], float]]

@@ -72,6 +72,10 @@ TAGS: Final = [
         "name": "loyalty",
         "description": "Points: a ledger that proves itself, the programmes behind it, and why each point is there.",
     },
+    {
+        "name": "privacy",
+        "description": "What somebody agreed to, a copy of all that is held about them, and their leaving.",
+    },
     {"name": "keys", "description": "Who may call this API, and for what."},
     {"name": "service", "description": "Is it alive, is it ready, what does it count."},
 ]

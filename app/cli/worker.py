@@ -16,6 +16,7 @@ from app.settings import Settings
 from app.usecases.complaints.watch_complaints import Watched, keep_watching, watch_complaints
 from app.usecases.fresh import keep_fresh
 from app.usecases.models.active_model import ActiveModel
+from app.usecases.privacy.purge_log import keep_purging, purge_log
 from app.usecases.surveys.keep_surveying import keep_surveying, survey_once
 from app.usecases.surveys.signing import Signing
 from app.usecases.surveys.sweep_surveys import SurveysSwept
@@ -30,8 +31,9 @@ def work(*, once: bool) -> None:
     settings = environment.load_settings()
     logs.configure(settings.log_level)
     with environment.database(settings) as urls:
-        swept, watched, surveyed = environment.run(_work(urls.app, settings, once=once))
-    if once:
+        done = environment.run(_work(urls.app, settings, once=once))
+    if once and done is not None:
+        swept, watched, surveyed = done
         bands, clocks, asked = (_said(asdict(done)) for done in (swept, watched, surveyed))
         typer.echo(f"{bands}\ncomplaints {clocks}\nsurveys {asked}")
 
@@ -40,11 +42,31 @@ def _said(counts: dict[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in counts.items())
 
 
-async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched, SurveysSwept]:
+async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched, SurveysSwept] | None:
+    """What the first sweeps did; None when the worker was stopped during them."""
+    first = asyncio.ensure_future(_sweep(url, settings, once=once))
+    if not once:
+        _stop_by_signal(first)
+    try:
+        return await first
+    except asyncio.CancelledError:
+        if not first.cancelled():
+            raise
+        return None
+
+
+def _stop_by_signal(work: "asyncio.Future[Any]") -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+
+
+async def _sweep(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched, SurveysSwept]:
     async with environment.opened(url) as database:
         model = ActiveModel(database)
         await model.refresh()
         # What waited for a worker is done first; and a database that is not there is said at once.
+        retention = settings.retention()
+        await purge_log(database, retention, datetime.now(UTC))
         watched = await watch_complaints(database, model.current, datetime.now(UTC))
         swept = await sweep_bands(database, model.current, datetime.now(UTC))
         pepper = settings.household_pepper
@@ -54,7 +76,9 @@ async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Wat
         surveyed = await survey_once(database, signing, datetime.now(UTC))
         if not once:
             pause = settings.sweep_seconds or PAUSE_SECONDS
+            purging = [keep_purging(database, retention, pause)] if retention else []
             await _until_stopped(
+                *purging,
                 keep_sweeping(database, model, pause),
                 keep_watching(database, model, pause),
                 keep_surveying(database, signing, pause),
@@ -66,7 +90,6 @@ async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Wat
 async def _until_stopped(*work: Coroutine[Any, Any, None]) -> None:
     """Do all of it side by side until SIGTERM or SIGINT. What is half done then is rolled back, and stays due."""
     tasks = asyncio.gather(*work)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, tasks.cancel)
+    _stop_by_signal(tasks)
     with contextlib.suppress(asyncio.CancelledError):
         await tasks

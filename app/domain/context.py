@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from app.domain.consent import Standing
 from app.domain.customers import Customer
 from app.domain.descriptions import CLOCKS
 from app.domain.feedback.clocks import Clock
@@ -128,6 +129,8 @@ class Context(NamedTuple):
     override: Override | None = None
     sentiment: Sentiment | None = None
     follow_ups: Sequence[OpenFollowUp] = ()
+    consents: Sequence[Standing] = ()
+    opted_out_at: datetime | None = None
 
 
 WHY_FOLLOW: Final[Mapping[str, str]] = {

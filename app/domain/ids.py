@@ -1,6 +1,7 @@
 """Identity on paper: time-ordered UUIDs, opaque ids that carry their customer, and the lane of a customer."""
 
 import os
+import re
 import struct
 from functools import lru_cache
 from uuid import UUID
@@ -9,6 +10,8 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _DIGIT: dict[str, int] = {character: value for value, character in enumerate(_BASE62)}
 _MASK = 0xFFFFFFFF
 _OPAQUE_WIDTH = 43  # ceil(256 / log2(62)): two UUIDs
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_OPAQUE = re.compile(rf"\b([a-z]+)_([0-9A-Za-z]{{{_OPAQUE_WIDTH}}})\b", re.ASCII)
 
 
 def uuid7(unix_ms: int, random_bytes: bytes | None = None) -> UUID:
@@ -47,6 +50,21 @@ def parse_opaque_id(prefix: str, text: str) -> tuple[UUID, UUID] | None:
     if number >> 256:
         return None
     return UUID(int=number >> 128), UUID(int=number & ((1 << 128) - 1))
+
+
+def named_in(value: object) -> set[UUID]:
+    """The UUIDs that are strings of this JSON value, and the customers whom its opaque ids carry."""
+    if isinstance(value, dict):
+        return set[UUID]().union(*map(named_in, value.values()))
+    if isinstance(value, list):
+        return set[UUID]().union(*map(named_in, value))
+    if not isinstance(value, str):
+        return set()
+    if _UUID.fullmatch(value):
+        return {UUID(value)}
+    # A link to a resource holds its id too.
+    carried = [parse_opaque_id(prefix, f"{prefix}_{digits}") for prefix, digits in _OPAQUE.findall(value)]
+    return {ids[0] for ids in carried if ids is not None}
 
 
 def _rotate(word: int, bits: int) -> int:

@@ -11,6 +11,7 @@ from app.domain.health.history import walk
 from app.domain.health.model import Model
 from app.domain.health.score import score
 from app.domain.health.state import EMPTY, State
+from app.domain.retention import OpeningState
 from app.domain.touchpoints import seconds
 
 
@@ -66,23 +67,29 @@ class Point(NamedTuple):
 
 
 def by_event(
-    happened: Sequence[Happened], reigns: Sequence[Reign], since: datetime, after: Place | None, limit: int
+    happened: Sequence[Happened],
+    reigns: Sequence[Reign],
+    since: datetime,
+    after: Place | None,
+    limit: int,
+    opening: OpeningState | None = None,
 ) -> list[Point]:
     """Up to `limit` points from `since` on, behind `after`: one for each fact, by time and id, and one for each
-    publication of a model (a mark) since the customer's first fact.
+    publication of a model (a mark) since the customer's first fact. `opening` is what was purged and counts on;
+    `since` is not before its end.
     """
     points: list[Point] = []
     if limit < 1:
         return points
-    earlier: tuple[datetime, State] | None = None
-    for at, key, state in _merged(happened, reigns):
+    earlier: tuple[datetime, State] | None = None if opening is None else (opening.until, opening.state)
+    for at, key, state in _merged(happened, reigns, opening):
         if at >= since and (after is None or (at, key) > after):
             model = _model_at(reigns, at)
             change = _change(earlier or (at, EMPTY), at, state, model) if key else None
             points.append(_point(at, key, state, model, change))
             if len(points) == limit:
                 break
-        earlier = at, state
+        earlier = at if opening is None else max(at, opening.until), state
     return points
 
 
@@ -95,13 +102,18 @@ def _change(earlier: tuple[datetime, State], at: datetime, state: State, model: 
 
 
 def by_step(
-    happened: Sequence[Happened], reigns: Sequence[Reign], since: datetime, step: timedelta, until: datetime
+    happened: Sequence[Happened],
+    reigns: Sequence[Reign],
+    since: datetime,
+    step: timedelta,
+    until: datetime,
+    opening: OpeningState | None = None,
 ) -> list[Point]:
     """Health read at `since` and then every `step` up to `until`, whatever happened in between."""
     points: list[Point] = []
     at = since
     for (_, _, state), (following, _, _) in pairwise(
-        [(since, "", EMPTY), *_states(happened), (None, "", EMPTY)]
+        [(since, "", _opened(opening)), *_states(happened, opening), (None, "", EMPTY)]
     ):
         while at <= until and (following is None or at < following):
             points.append(_point(at, "", state, _model_at(reigns, at)))
@@ -109,18 +121,27 @@ def by_step(
     return points
 
 
-def _states(happened: Sequence[Happened]) -> Iterator[tuple[datetime, str, State]]:
+def _opened(opening: OpeningState | None) -> State:
+    return EMPTY if opening is None else opening.state
+
+
+def _states(
+    happened: Sequence[Happened], opening: OpeningState | None
+) -> Iterator[tuple[datetime, str, State]]:
+    purged = _opened(opening)
     ordered = sorted(happened, key=lambda one: (one.at, one.fact.id))
     for one, (fact, state) in zip(ordered, walk(one.fact for one in ordered), strict=True):
-        yield one.at, fact.id, state
+        yield one.at, fact.id, state if opening is None else purged.plus(state)
 
 
-def _merged(happened: Sequence[Happened], reigns: Sequence[Reign]) -> Iterator[tuple[datetime, str, State]]:
+def _merged(
+    happened: Sequence[Happened], reigns: Sequence[Reign], opening: OpeningState | None
+) -> Iterator[tuple[datetime, str, State]]:
     """What happened and the marks among it, each with the state as of then."""
     marks = [reign.since for reign in reigns[1:]]
     passed = 0
     state: State | None = None
-    for at, key, following in _states(happened):
+    for at, key, following in _states(happened, opening):
         while passed < len(marks) and marks[passed] <= at:
             if state is not None:
                 yield marks[passed], "", state

@@ -67,7 +67,7 @@ async def written_by(
     """What these complaints have in their customers' logs, by public id: touchpoint ids, and whether voided."""
     rows = await connection.fetch(
         f"""
-        SELECT t.id, NOT {standing("t")} AS voided
+        SELECT t.id, t.purged_at IS NULL AND NOT {standing("t")} AS voided
         FROM touchpoints t
         WHERE t.customer_id = ANY ($1::uuid[]) AND t.source = $2 AND starts_with(t.id, 'complaint:')
         """,  # noqa: S608 - a condition of this package

@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 from pydantic_core import from_json
 
+from app.domain.consent import Statement
 from app.domain.context import Answer, OpenCase, OpenComplaint, OpenFollowUp, RecentTouchpoint, Remark
 from app.domain.customers import HeldIdentifier, Profile
 from app.domain.descriptions import complaint_id_of, describe, order_id_of
@@ -18,7 +19,7 @@ from app.domain.health.state import State
 from app.domain.ids import opaque_id, parse_opaque_id
 from app.domain.opinions import Override, Sentiment
 from app.storage.complaints import clocks_of
-from app.storage.opinions import opted_out
+from app.storage.consents import COLUMNS, unsubscribed
 from app.storage.states import holds
 from app.storage.timeline import PENDING, openings
 from app.storage.touchpoints import standing
@@ -33,7 +34,7 @@ FOLLOW_UPS: Final = 20
 _CONTEXTS: Final = f"""
 SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner,
   c.traits, c.created_at, c.updated_at, c.revision, s.state, s.identity_revision, s.merged_into, s.erased_at,
-  {opted_out("c.id")} IS NOT NULL AS opted_out, json_build_array((
+  json_build_array((
     SELECT json_agg(json_build_array(i.type, i.value, i.created_at) ORDER BY i.created_at, i.type, i.value_key)
     FROM customer_identifiers i
     WHERE i.customer_id = c.id
@@ -95,7 +96,11 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
       ORDER BY u.due_at
       LIMIT {FOLLOW_UPS}
     ) u
-  )) AS parts
+  ), (
+    SELECT json_agg(json_build_array({COLUMNS}) ORDER BY purpose, channel)
+    FROM consents n
+    WHERE n.customer_id = c.id
+  )) AS parts, {unsubscribed("c.id")} AS unsubscribed
 FROM unnest($1::uuid[], $2::bigint[]) AS asked (customer_id, recent)
 CROSS JOIN LATERAL (SELECT * FROM customers c WHERE c.id = asked.customer_id OFFSET 0) c
 CROSS JOIN LATERAL (SELECT * FROM customer_states s WHERE s.customer_id = asked.customer_id OFFSET 0) s
@@ -132,7 +137,8 @@ class Known(NamedTuple):
     notes: list[Remark]
     override: Override | None
     sentiment: Sentiment | None
-    opted_out: bool
+    unsubscribed: list[datetime]
+    consents: list[Statement]
     follow_ups: list[OpenFollowUp]
     seal: bytes
 
@@ -153,7 +159,9 @@ async def load(
 
 def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
     customer_id, parts = row["customer_id"], row["parts"]
-    identifiers, notes, recent, complaints, cases, answers, override, sentiment, follow_ups = from_json(parts)
+    identifiers, notes, recent, complaints, cases, answers, override, sentiment, follow_ups, consents = (
+        from_json(parts)
+    )
     return Known(
         customer_id=customer_id,
         identity_revision=row["identity_revision"],
@@ -181,7 +189,8 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
         notes=[_remark(*note) for note in notes] if notes else [],
         override=_override(*override) if override else None,
         sentiment=_sentiment(*sentiment) if sentiment else None,
-        opted_out=row["opted_out"],
+        unsubscribed=row["unsubscribed"],
+        consents=[_consent(*one) for one in consents] if consents else [],
         follow_ups=[_follow_up(*one) for one in follow_ups] if follow_ups else [],
         seal=_seal(row),
     )
@@ -189,7 +198,7 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
 
 def _seal(row: asyncpg.Record) -> bytes:
     """A digest of the row: of its state, its revision (which stands for the profile), and the parts as they came."""
-    said = f"{row['revision']} {row['opted_out']} {row['parts']}"
+    said = f"{row['revision']} {row['unsubscribed']} {row['parts']}"
     return hashlib.blake2b(row["state"] + said.encode(), digest_size=16).digest()
 
 
@@ -274,6 +283,21 @@ def _recent(
         delta,
         pending_match,
     )
+
+
+def _consent(
+    purpose: str,
+    channel: str,
+    state: str,
+    legal_basis: str | None,
+    source: str,
+    note: str | None,
+    stated_at: str,
+    expires_at: str | None,
+    written_by: str,
+) -> Statement:
+    ends = None if expires_at is None else _utc(expires_at)
+    return Statement(purpose, channel, state, legal_basis, source, note, _utc(stated_at), ends, written_by)
 
 
 def _override(score: int, reason: str, until: str, set_by: str, set_at: str) -> Override:

@@ -7,6 +7,8 @@ from typing import Any
 
 import asyncpg
 
+from app.domain.ids import named_in
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -61,11 +63,13 @@ async def keep(
     """Keep an answer, in the place of one from before `since`. False when a newer one is there already."""
     status = await connection.execute(
         """
-        INSERT INTO idempotency_keys AS kept (api_key, route, key, body_sha256, status, answer, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7)
+        INSERT INTO idempotency_keys AS kept (
+          api_key, route, key, body_sha256, status, answer, created_at, about
+        )
+        VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $9)
         ON CONFLICT (api_key, route, key) DO UPDATE
         SET body_sha256 = excluded.body_sha256, status = excluded.status, answer = excluded.answer,
-          created_at = excluded.created_at
+          created_at = excluded.created_at, about = excluded.about
         WHERE kept.created_at < $8
         """,
         question.api_key,
@@ -76,6 +80,7 @@ async def keep(
         json.dumps(answer.answer, ensure_ascii=False),
         now,
         since,
+        sorted(named_in(answer.answer)),
     )
     return bool(status == "INSERT 0 1")
 

@@ -10,7 +10,7 @@ import asyncpg
 
 from app.domain.feedback.invitations import Invitation
 from app.domain.feedback.surveys import Asked
-from app.storage.opinions import opted_out
+from app.storage.consents import lapsed, opted_out
 from app.storage.states import holds
 
 _COLUMNS: Final = """
@@ -185,23 +185,23 @@ LIMIT {MOST_ASKED}
 _CONTACT = f"""
 SELECT c.traits ->> 'household' AS household, ARRAY(
   SELECT DISTINCT i.type FROM customer_identifiers i WHERE i.customer_id = c.id AND i.type IN ('email', 'phone')
-) AS types, {opted_out("c.id")} IS NOT NULL AS opted_out
+) AS types, {opted_out("c.id", "$2::text")} IS NOT NULL OR {lapsed("c.id", "$2::text", "$3")} AS opted_out
 FROM customers c
 WHERE c.id = $1
 """  # noqa: S608 - a condition of this package
 
 
 class Contact(NamedTuple):
-    """How a customer can be reached, and whether they want to be."""
+    """How a customer can be reached, and whether they do not want to be, on one channel at one time."""
 
     household: str | None
     types: frozenset[str]
     opted_out: bool
 
 
-async def contact(connection: asyncpg.Connection, customer_id: UUID) -> Contact:
-    """The contact of a customer who exists."""
-    row = await connection.fetchrow(_CONTACT, customer_id)
+async def contact(connection: asyncpg.Connection, customer_id: UUID, channel: str, at: datetime) -> Contact:
+    """The contact of a customer who exists, for this channel at this time."""
+    row = await connection.fetchrow(_CONTACT, customer_id, channel, at)
     return Contact(row["household"], frozenset(row["types"]), row["opted_out"])
 
 
@@ -282,7 +282,7 @@ _LEFT_IN_PEACE: Final = f"""
     WHERE s.customer_id = i.customer_id
       AND ({holds("open_sev")} OR s.merged_into IS NOT NULL OR s.erased_at IS NOT NULL)
   )
-  AND {opted_out("i.customer_id")} IS NULL
+  AND {opted_out("i.customer_id", "i.channel")} IS NULL AND NOT {lapsed("i.customer_id", "i.channel", "$1")}
 """
 
 _TO_SEND: Final = f"""

@@ -7,17 +7,8 @@ from uuid import UUID
 import asyncpg
 
 from app.domain.opinions import Override, Sentiment
+from app.storage.consents import opted_out
 from app.storage.touchpoints import standing
-
-
-def opted_out(customer: str = "$1") -> str:
-    """When a customer first unsubscribed; there is no kind that takes it back, but a void does."""
-    return f"""(
-    SELECT min(t.occurred_at)
-    FROM touchpoints t
-    WHERE t.customer_id = {customer} AND t.kind = 'unsubscribed' AND {standing("t")}
-  )"""  # noqa: S608 - conditions of this package
-
 
 _BESIDE = f"""
 SELECT o.score, o.reason, o.until, o.set_by, o.set_at, s.sentiment, s.note, s.set_by AS said_by, s.set_at AS said_at,

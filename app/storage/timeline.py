@@ -208,7 +208,7 @@ async def find(
         f"""
         SELECT {_COLUMNS}, {_VOID}, {PENDING} AS pending_match
         FROM touchpoints t {_WITH_VOID}
-        WHERE t.customer_id = $1 AND t.id = $2 AND ($3::text IS NULL OR t.source = $3)
+        WHERE t.customer_id = $1 AND t.id = $2 AND t.purged_at IS NULL AND ($3::text IS NULL OR t.source = $3)
         ORDER BY t.origin_customer_id = $5 DESC, t.source = $4 DESC, t.received_at, t.source
         LIMIT 1
         """,  # noqa: S608 - constants of this module
@@ -257,7 +257,7 @@ async def newest_arrivals(
     Voided ones are among them, with their markers.
     """
     arguments: list[object] = [limit]
-    conditions = ["true"]
+    conditions = ["t.purged_at IS NULL"]
     for condition, value in (("t.kind =", kind), ("t.received_at >=", since)):
         if value is not None:
             arguments.append(value)

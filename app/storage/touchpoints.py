@@ -17,15 +17,16 @@ TIED = "t.kind IN ('" + "', '".join(THREADED) + "')"
 
 
 def standing(alias: str, known_until: str | None = None) -> str:
-    """The condition that the row `alias` of the log was not taken back, or not yet at `known_until` (a parameter).
+    """The condition that the row `alias` of the log was neither purged nor taken back, or not yet at `known_until` (a
+    parameter).
 
     LIMIT keeps it a look-up for each row that is left: a NOT EXISTS becomes a join, before which whole logs are read.
     """
     known = "" if known_until is None else f" AND v.voided_at <= {known_until}"
     return (
-        f"(SELECT true FROM touchpoint_voids v WHERE v.customer_id = {alias}.customer_id"  # noqa: S608 - our own names
+        f"({alias}.purged_at IS NULL AND (SELECT true FROM touchpoint_voids v WHERE v.customer_id = {alias}.customer_id"  # noqa: S608 - our own names
         f" AND v.source = {alias}.source AND v.id = {alias}.id"
-        f" AND v.origin_customer_id = {alias}.origin_customer_id{known} LIMIT 1) IS NULL"
+        f" AND v.origin_customer_id = {alias}.origin_customer_id{known} LIMIT 1) IS NULL)"
     )
 
 

@@ -4,8 +4,9 @@ from datetime import datetime
 
 import asyncpg
 
+from app.domain.admission import OPEN, Admission
 from app.domain.customers import HeldIdentifier
-from app.domain.identifiers import UNRULED, Identifier, IdentifierRules, Reference
+from app.domain.identifiers import Identifier, Reference
 from app.domain.problems import Problem
 from app.storage import identifiers
 from app.usecases.lock_customer import lock_customer
@@ -17,11 +18,12 @@ async def add_identifier(
     reference: Reference,
     identifier: Identifier,
     now: datetime,
-    rules: IdentifierRules = UNRULED,
+    admission: Admission = OPEN,
 ) -> tuple[HeldIdentifier, bool]:
     """The identifier as the customer holds it, and whether it is new to them.
 
-    Raises what `find_customer` raises, and Conflict `identity_conflict` when another customer holds it.
+    Raises what `find_customer` raises, and Conflict `identity_conflict` when another customer holds it, `erased` when
+    one did who was erased.
     """
     locked = await lock_customer(connection, reference)
     customer_id = locked.customer_id
@@ -30,7 +32,9 @@ async def add_identifier(
         return held, False
     wanted = [Reference(locked.origin, (identifier,))]
     resolution = (
-        await until_settled(connection, lambda: resolve_customers(connection, wanted, now, rules=rules))
+        await until_settled(
+            connection, lambda: resolve_customers(connection, wanted, now, admission=admission)
+        )
     )[0]
     if isinstance(resolution, Problem):
         raise resolution

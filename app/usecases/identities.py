@@ -6,12 +6,13 @@ compares that with the customer's row: a stale hint costs one more look-up and n
 customer's own row whether it holds the identifiers, which costs less than another look-up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from app.domain.identifiers import UNRULED, Identifier, IdentifierRules, Reference
+from app.domain.admission import OPEN, Admission
+from app.domain.identifiers import Identifier, Reference
 from app.storage import identifiers
 from app.storage.database import Database
 from app.usecases.group_writer import GroupWriter
@@ -50,10 +51,10 @@ class Identities:
         remembered: int,
         queue_limit: int,
         group_limit: int,
-        rules: IdentifierRules = UNRULED,
+        admission: Admission = OPEN,
     ) -> None:
         self._database = database
-        self._rules = rules
+        self._admission = admission
         self._remembered = remembered
         # One string to its customer's 16 bytes and revision: a quarter of what tuples of objects would take.
         self._hints: dict[str, bytes] = {}
@@ -132,6 +133,12 @@ class Identities:
         for identifier in reference.identifiers:
             self._hints.pop(_name(identifier), None)
 
+    def forget_customers(self, customer_ids: Collection[UUID]) -> None:
+        """Drop whatever is remembered of these customers: they were erased. Reads all that is remembered."""
+        gone = {customer_id.bytes for customer_id in customer_ids}
+        for name in [name for name, hint in self._hints.items() if hint[:-_REVISION_BYTES] in gone]:
+            del self._hints[name]
+
     async def _resolve(self, questions: list[_Question]) -> list[Found | Resolution]:
         """One statement while every identifier is held by one customer; what is new takes the long way."""
         keys = {(each.type, each.key) for question in questions for each in question.reference.identifiers}
@@ -153,7 +160,7 @@ class Identities:
                     [questions[index].reference for index in asked],
                     questions[asked[0]].now,
                     may_add_identifiers=may_add,
-                    rules=self._rules,
+                    admission=self._admission,
                 )
                 answers |= zip(asked, resolved, strict=True)
         return [answers[index] for index in range(len(questions))]

@@ -4,7 +4,8 @@ from datetime import datetime
 
 import asyncpg
 
-from app.domain.identifiers import UNRULED, IdentifierRules, Reference
+from app.domain.admission import OPEN, Admission
+from app.domain.identifiers import Reference
 from app.domain.problems import Problem
 from app.storage import states
 from app.storage.states import StateRow
@@ -29,7 +30,7 @@ async def lock_customer(connection: asyncpg.Connection, reference: Reference) ->
 
 
 async def lock_or_create_customer(
-    connection: asyncpg.Connection, reference: Reference, now: datetime, rules: IdentifierRules = UNRULED
+    connection: asyncpg.Connection, reference: Reference, now: datetime, admission: Admission = OPEN
 ) -> StateRow:
     """The same for a reference in a body: unknown identifiers are added, and when none is known a customer is created.
 
@@ -37,7 +38,7 @@ async def lock_or_create_customer(
     """
 
     async def resolved_and_locked() -> StateRow:
-        resolution = (await resolve_customers(connection, [reference], now, rules=rules))[0]
+        resolution = (await resolve_customers(connection, [reference], now, admission=admission))[0]
         if isinstance(resolution, Problem):
             raise resolution
         locked = (await states.lock(connection, [resolution.customer_id])).get(resolution.customer_id)

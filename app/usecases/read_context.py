@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from app.domain.consent import ANY, SURVEYS, standings, withdrawn_since
 from app.domain.context import Action, Context, promises, with_follow_up, with_promises
 from app.domain.customers import Customer, not_found
 from app.domain.health.flags import red_flags
@@ -163,7 +164,8 @@ def _holds(known: Known, kind: str, key: str) -> bool:
 def _context(known: Known, model: Model, now: datetime, currency: str) -> Context:
     state, at = known.state, seconds(now)
     health = score(state, at, model)
-    flags = red_flags(state, at, model, opted_out=known.opted_out)
+    opted_out_at = withdrawn_since(known.consents, known.unsubscribed, SURVEYS, ANY)
+    flags = red_flags(state, at, model, opted_out=opted_out_at is not None)
     customer = Customer(
         id=known.customer_id,
         profile=known.profile,
@@ -200,4 +202,6 @@ def _context(known: Known, model: Model, now: datetime, currency: str) -> Contex
         override=known.override if known.override is not None and known.override.holds_at(now) else None,
         sentiment=known.sentiment,
         follow_ups=known.follow_ups,
+        consents=standings(known.consents, next(iter(known.unsubscribed), None), now),
+        opted_out_at=opted_out_at,
     )

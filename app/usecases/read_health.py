@@ -26,11 +26,13 @@ from app.domain.health.value import Forecast, Value, forecast, value
 from app.domain.identifiers import Reference
 from app.domain.money import minor_per_major
 from app.domain.problems import Fault, Invalid
+from app.domain.retention import OpeningState, beyond_retention
 from app.domain.touchpoints import CLOCK_TOLERANCE, EPOCH, seconds
 from app.storage import facts, opinions
 from app.storage.database import Database
-from app.storage.facts import END_OF_TIME, LoggedFact, OpenComplaint
+from app.storage.facts import END_OF_TIME, LoggedFact, OpenComplaint, Recent
 from app.storage.opinions import Beside
+from app.storage.privacy import purging
 from app.usecases.find_customer import find_customer
 
 TREND: Final = timedelta(days=30)
@@ -139,11 +141,22 @@ async def _current(
         state = await facts.state(connection, customer_id)
         recent = await facts.recent_facts(connection, customer_id, now - TREND, MOST_RECENT)
         around = await _around(connection, customer_id, END_OF_TIME, END_OF_TIME)
+        opening = await purging.opening(connection, customer_id)
     before = None
     if recent is not None:
-        last = None if recent.last_purchase is None else recent.last_purchase.at
-        before = rewound(state, recent.after, recent.before, last)
+        before = rewound(state, recent.after, recent.before, _last_purchase(recent, opening))
     return _reading(customer_id, _Then(state, before), around, now, measure)
+
+
+def _last_purchase(recent: Recent, opening: OpeningState | None) -> int | None:
+    """When the customer bought last before the trend's days, in the log or in what was purged of it; None when they
+    bought nothing since.
+    """
+    found = [] if recent.last_purchase is None else [recent.last_purchase.at]
+    purged = purging.opening_state(opening).t_last
+    if purged is not None and any(fact.kind == "purchase" for fact in recent.after):
+        found.append(purged)
+    return max(found, default=None)
 
 
 async def _past(
@@ -151,10 +164,13 @@ async def _past(
 ) -> HealthReading:
     """From the log folded up to `at`, and up to 30 days before."""
     async with snapshot(database, reference) as (connection, customer_id):
+        opening = await purging.opening(connection, customer_id)
+        beyond_retention(opening, "#/query/as_of", at, END_OF_TIME)
+        beyond_retention(opening, "#/query/known_at", END_OF_TIME, known_until)
         logged = [row async for row in facts.facts(connection, customer_id, at, known_until)]
         around = await _around(connection, customer_id, at, known_until)
     # In a thread: a log of a hundred thousand facts takes a second, in which others want answers.
-    then = await asyncio.to_thread(_folded, logged, at)
+    then = await asyncio.to_thread(_folded, logged, at, opening)
     return _reading(customer_id, then, around, at, measure)
 
 
@@ -166,10 +182,12 @@ async def _around(
     return _Around(latest, openings, await opinions.beside(connection, customer_id))
 
 
-def _folded(logged: Sequence[LoggedFact], at: datetime) -> _Then:
-    return _Then(
-        fold(row.fact for row in logged), fold(row.fact for row in logged if row.occurred_at <= at - TREND)
-    )
+def _folded(logged: Sequence[LoggedFact], at: datetime, opening: OpeningState | None) -> _Then:
+    purged = purging.opening_state(opening)
+    state = purged.plus(fold(row.fact for row in logged))
+    if opening is not None and at - TREND < opening.until:
+        return _Then(state, None)
+    return _Then(state, purged.plus(fold(row.fact for row in logged if row.occurred_at <= at - TREND)))
 
 
 def _reading(

@@ -15,11 +15,12 @@ import asyncpg
 from app.domain.health.history import fold
 from app.domain.health.model import Model
 from app.domain.health.score import score
-from app.domain.health.state import EMPTY, State
+from app.domain.health.state import State
 from app.domain.silence import draw
 from app.domain.touchpoints import seconds
 from app.storage import replays, states, verification
 from app.storage.database import Database
+from app.storage.privacy import purging
 from app.storage.replays import Progress
 from app.storage.states import SavedState
 from app.storage.touchpoints import fact_of_row
@@ -143,6 +144,7 @@ async def _page(connection: asyncpg.Connection, stored: Mapping[UUID, bytes]) ->
     differences: list[Difference] = []
     failed = 0
     logs = verification.logs_of(connection, list(stored))
+    opened = await purging.openings(connection, list(stored))
     silent = set(stored)
     async for customer_id, rows in logs:
         silent.remove(customer_id)
@@ -151,8 +153,8 @@ async def _page(connection: asyncpg.Connection, stored: Mapping[UUID, bytes]) ->
             failed += 1
             differences.append(Difference(folded, customer_id))
         else:
-            due[customer_id] = folded
-    due |= dict.fromkeys(silent, EMPTY)
+            due[customer_id] = purging.opening_state(opened.get(customer_id)).plus(folded)
+    due |= {one: purging.opening_state(opened.get(one)) for one in silent}
     for customer_id, state in due.items():
         differences += [Difference(what, customer_id) for what in unlike(state, stored[customer_id])]
     return _Page(due, differences, failed)

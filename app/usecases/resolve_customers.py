@@ -8,11 +8,13 @@ from uuid import UUID
 
 import asyncpg
 
+from app.domain.admission import OPEN, Admission
 from app.domain.customers import erased, identity_conflict, not_found
 from app.domain.health.state import EMPTY
-from app.domain.identifiers import UNRULED, Identifier, IdentifierRules, Reference
+from app.domain.identifiers import Identifier, Reference
 from app.domain.ids import uuid7
 from app.domain.problems import Forbidden, Problem, Unavailable
+from app.domain.tombstones import Guard
 from app.storage import customers, identifiers, states
 from app.storage.customers import Identity
 from app.storage.database import (
@@ -24,6 +26,7 @@ from app.storage.database import (
     unavailable,
 )
 from app.storage.identifiers import Holding, Key
+from app.storage.privacy import tombstones
 
 ATTEMPTS = 5
 """Each lost race means that somebody else got ahead, so a handful is enough unless the database is drowning."""
@@ -62,8 +65,9 @@ class _Plan:
     now: datetime
     may_add_identifiers: bool
     may_create: bool
-    rules: IdentifierRules
+    admission: Admission
     held: dict[UUID, int]
+    erased: frozenset[Key]
     created: list[UUID] = field(default_factory=list)
     added_to: set[UUID] = field(default_factory=set)
     holdings: list[Holding] = field(default_factory=list)
@@ -73,14 +77,19 @@ class _Plan:
         named = self._named(reference)
         # A merged customer's names lead to the one who survived.
         known = sorted({self._survivor(customer_id) for customer_id in named})
+        # Not when it is known whose it is by now: that the same address came back was then let through.
+        if any((each.type, each.key) in self.erased for each in reference.identifiers):
+            return erased()
         if len(known) > 1:
             # A caller that is not trusted to add identifiers need not learn whose they are.
             return identity_conflict(known if self.may_add_identifiers else None)
         if not known and not self.may_create:
             return not_found()
         try:
-            self.rules.check_not_blocked(self._new(reference))
-            self.rules.check_room(len(self._new(reference)) + (self.held.get(known[0], 0) if known else 0))
+            self.admission.rules.check_not_blocked(self._new(reference))
+            self.admission.rules.check_room(
+                len(self._new(reference)) + (self.held.get(known[0], 0) if known else 0)
+            )
         except Problem as problem:
             return problem
         if not known:
@@ -143,9 +152,11 @@ async def _plan(
     *,
     may_add_identifiers: bool,
     may_create: bool,
-    rules: IdentifierRules,
+    admission: Admission,
 ) -> tuple[_Plan, list[Resolution]]:
-    """Read and decide; nothing is written. Two statements, three when a customer was merged or gets a new name."""
+    """Read and decide; nothing is written. Two statements; one more when a customer was merged, one when somebody gets
+    a new name, and one when there are identifiers that nobody holds: they may be those of somebody who was erased.
+    """
     keys = {
         (identifier.type, identifier.key) for reference in references for identifier in reference.identifiers
     }
@@ -157,8 +168,23 @@ async def _plan(
     held = dict[UUID, int]()
     if identities and keys - holders.keys():
         held = await identifiers.counts(connection, identities)
-    plan = _Plan(holders, identities, now, may_add_identifiers, may_create, rules, held)
+    erased_keys = await _erased(connection, references, holders, admission.guard)
+    plan = _Plan(holders, identities, now, may_add_identifiers, may_create, admission, held, erased_keys)
     return plan, [plan.resolve(reference) for reference in references]
+
+
+async def _erased(
+    connection: asyncpg.Connection, references: Sequence[Reference], holders: dict[Key, UUID], guard: Guard
+) -> frozenset[Key]:
+    """Those identifiers that nobody holds because their holder was erased."""
+    digests = {
+        digest: (each.type, each.key)
+        for reference in references
+        for each in reference.identifiers
+        if (each.type, each.key) not in holders
+        for digest in guard.tombstones(each)
+    }
+    return frozenset(digests[digest] for digest in await tombstones.buried(connection, digests))
 
 
 async def _write(connection: asyncpg.Connection, plan: _Plan) -> None:
@@ -189,13 +215,14 @@ async def resolve_customers(
     *,
     may_add_identifiers: bool = True,
     may_create: bool = True,
-    rules: IdentifierRules = UNRULED,
+    admission: Admission = OPEN,
 ) -> list[Resolution]:
     """Who each reference means, in order, as if they were resolved one by one; runs in the caller's transaction.
 
-    A constant number of statements whatever the length of the list. What stands against one reference
-    (`identity_conflict`, `customer_not_found`, `erased`, `identifier_not_allowed`, `blocked_identifier`,
-    `too_many_identifiers`) is its answer and touches no other.
+    An identifier of somebody who was erased is neither given to anybody nor makes a customer: its reference is
+    `erased`, as far as `admission` has the keys of the tombstones. A constant number of statements whatever the length
+    of the list. What stands against one reference (`identity_conflict`, `customer_not_found`, `erased`,
+    `identifier_not_allowed`, `blocked_identifier`, `too_many_identifiers`) is its answer and touches no other.
 
     Raises Raced when a concurrent transaction got ahead: the caller rolls back (a savepoint is enough) and calls again.
     """
@@ -205,7 +232,7 @@ async def resolve_customers(
         now,
         may_add_identifiers=may_add_identifiers,
         may_create=may_create,
-        rules=rules,
+        admission=admission,
     )
     await _write(connection, plan)
     return resolutions
@@ -232,21 +259,25 @@ async def resolve(
     *,
     may_add_identifiers: bool = True,
     may_create: bool = True,
-    rules: IdentifierRules = UNRULED,
+    admission: Admission = OPEN,
 ) -> list[Resolution]:
     """`resolve_customers` for one who is in no transaction: reads only when all is known, else writes in a short one.
 
     Raises Unavailable when the database is away or the races do not end.
     """
-    async with database.hot_reading() as connection:
-        plan, resolutions = await _plan(
+
+    async def planned(connection: asyncpg.Connection) -> tuple[_Plan, list[Resolution]]:
+        return await _plan(
             connection,
             references,
             now,
             may_add_identifiers=may_add_identifiers,
             may_create=may_create,
-            rules=rules,
+            admission=admission,
         )
+
+    async with database.hot_reading() as connection:
+        plan, resolutions = await planned(connection)
     if not plan.holdings:
         return resolutions
 
@@ -258,14 +289,9 @@ async def resolve(
     # Those who lost queue up: of many lists that overlap only one wins a round, and the last would lose every one.
     async def anew(connection: asyncpg.Connection) -> list[Resolution]:
         await identifiers.queue_up(connection)
-        return await resolve_customers(
-            connection,
-            references,
-            now,
-            may_add_identifiers=may_add_identifiers,
-            may_create=may_create,
-            rules=rules,
-        )
+        plan, resolutions = await planned(connection)
+        await _write(connection, plan)
+        return resolutions
 
     for work in (as_planned, *[anew] * (ATTEMPTS - 1)):
         try:

@@ -6,8 +6,9 @@ from typing import Any
 
 import asyncpg
 
+from app.domain.admission import OPEN, Admission
 from app.domain.customers import Customer, changed
-from app.domain.identifiers import UNRULED, IdentifierRules, Reference
+from app.domain.identifiers import Reference
 from app.domain.problems import Problem
 from app.storage import customers, states
 from app.storage.states import StateRow
@@ -19,7 +20,7 @@ async def upsert_customer(
     reference: Reference,
     patch: Mapping[str, Any],
     now: datetime,
-    rules: IdentifierRules = UNRULED,
+    admission: Admission = OPEN,
 ) -> tuple[Customer, bool]:
     """The customer whom the identifiers name, with `patch` (members of Profile) merged in, and whether they are new.
 
@@ -28,7 +29,7 @@ async def upsert_customer(
     """
 
     async def resolved_and_locked() -> Resolved:
-        resolution = (await resolve_customers(connection, [reference], now, rules=rules))[0]
+        resolution = (await resolve_customers(connection, [reference], now, admission=admission))[0]
         if isinstance(resolution, Problem):
             raise resolution
         # A new row is ours alone; a known one may have changed hands since it was looked up.

@@ -12,9 +12,11 @@ from uuid import UUID
 from app.domain.feedback.complaint_audit import disagreements
 from app.domain.health.history import fold
 from app.domain.health.state import State
+from app.domain.retention import OpeningState
 from app.storage import complaint_verification, customers, identifiers, verification
 from app.storage.customers import Identity
 from app.storage.database import Database
+from app.storage.privacy import purging
 from app.storage.tables import APP_ROLE, APPEND_ONLY, metadata
 from app.storage.touchpoints import fact_of_row
 from app.storage.verification import FIRST_ID, LAST_ID, Holder
@@ -88,26 +90,32 @@ async def _states(database: Database) -> AsyncIterator[Page]:
         differences: list[Difference] = []
         async with verification.snapshot(database) as connection:
             stored = dict(await verification.states_after(connection, after, CUSTOMERS_PER_PAGE))
+            opened = await purging.openings(connection, list(stored))
             silent = set(stored)
             async for customer_id, rows in verification.logs_of(connection, list(stored)):
                 silent.remove(customer_id)
-                differences += _compared(customer_id, stored[customer_id], rows)
+                differences += _compared(customer_id, stored[customer_id], rows, opened.get(customer_id))
         for customer_id in sorted(silent):
-            differences += _compared(customer_id, stored[customer_id], ())
+            differences += _compared(customer_id, stored[customer_id], (), opened.get(customer_id))
         yield Page(len(stored), differences)
         if len(stored) < CUSTOMERS_PER_PAGE:
             return
         after = max(stored)
 
 
-def _compared(customer_id: UUID, stored: bytes, rows: Sequence[Mapping[str, Any]]) -> list[Difference]:
-    """What is wrong with one customer: rows that stand twice, a log that cannot be read, a state of another log."""
+def _compared(
+    customer_id: UUID, stored: bytes, rows: Sequence[Mapping[str, Any]], opening: OpeningState | None
+) -> list[Difference]:
+    """What is wrong with one customer: rows that stand twice, a log that cannot be read, a state of another log.
+
+    Of a log that was purged the sum of what went counts too.
+    """
     found = []
     keys = {(row["source"], row["id"], row["origin_customer_id"]) for row in rows}
     if len(keys) < len(rows):
         found.append(f"{len(rows) - len(keys)} touchpoints stand in the log more than once")
     try:
-        due = fold(fact_of_row(row) for row in rows)
+        due = purging.opening_state(opening).plus(fold(fact_of_row(row) for row in rows))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         found.append(f"the log cannot be read: {type(error).__name__}")
     else:

@@ -17,6 +17,7 @@ from app.domain.recording import outcome_json
 from app.domain.silence import draw
 from app.domain.touchpoints import seconds, touchpoint_not_found
 from app.storage import states, timeline, voids
+from app.storage.privacy import purging
 from app.storage.states import SavedState
 from app.storage.timeline import Logged, Void
 from app.usecases.lock_customer import lock_customer
@@ -82,9 +83,10 @@ async def _without(connection: asyncpg.Connection, state: State, row: Logged) ->
     thread = await voids.others_of_thread(connection, row)
     without = voided(state, thread, fact)
     if fact.kind == "purchase" and without.n:
-        first, last = await voids.purchase_span(connection, row)
-        without = without.spanning(
-            None if first is None else seconds(first), None if last is None else seconds(last)
-        )
+        span = await voids.purchase_span(connection, row)
+        purged = purging.opening_state(await purging.opening(connection, row.customer_id))
+        ends = [seconds(end) for end in span if end is not None]
+        ends += [end for end in (purged.t_first, purged.t_last) if end is not None]
+        without = without.spanning(min(ends, default=None), max(ends, default=None))
     waits = pending(thread) - pending([*thread, fact])
     return without, [f"Taken back: {told}", *(["What named it waits for it again"] if waits else [])]

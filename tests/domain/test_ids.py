@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.ids import base62, lane_of, opaque_id, parse_opaque_id, uuid7
+from app.domain.ids import base62, lane_of, named_in, opaque_id, parse_opaque_id, uuid7
 
 UUIDS = st.uuids()
 
@@ -39,3 +39,16 @@ def test_base62_counts_like_any_other_base() -> None:
 @given(UUIDS, st.sampled_from([1, 2, 4, 8, 32]))
 def test_a_lane_of_few_is_made_of_whole_lanes_of_many(customer_id: UUID, lanes: int) -> None:
     assert lane_of(customer_id, lanes) == lane_of(customer_id, 32) * lanes // 32
+
+
+def test_the_customers_of_an_answer_are_found_in_it() -> None:
+    ada, own = uuid7(1), uuid7(2)
+    answer = {
+        "customer_id": str(ada),
+        "rows": [{"id": opaque_id("note", own, ada)}, {"link": f"/s/{opaque_id('inv', ada, own)}"}],
+        "name": "Ada",
+        "n": 3,
+        "nothing": None,
+    }
+    assert named_in(answer) == {ada, own}
+    assert named_in({"id": "note_" + "z" * 43, "short": "note_1"}) == set()

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from sqlalchemy import ColumnCollectionConstraint
+from sqlalchemy.schema import ColumnCollectionConstraint
 
 from app.storage import merging
 from app.storage.tables import metadata

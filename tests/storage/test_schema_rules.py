@@ -24,11 +24,13 @@ REFERENCE = {
     "loyalty_programs",
     "loyalty_versions",
     "loyalty_rewards",
+    "retention_runs",
 }
 GLOBAL_KEYS = {
     "identifier_claims",
     "idempotency_keys",
     "complaint_references",
+    "erased_identifiers",
     "survey_scopes",
     "loyalty_coupons",
     "referral_codes",
@@ -113,6 +115,7 @@ def test_many_rows_are_inserted_with_an_on_conflict_clause() -> None:
 
 def test_the_log_is_append_only() -> None:
     log = {"touchpoints", "touchpoint_voids", "complaint_log", "compensations", "loyalty_entries"}
+    log |= {"consent_log", "erasures"}
     assert log <= set(tables.APPEND_ONLY)
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from app.api.complaints import shapes
 from app.api.complaints.shapes import ComplaintDone
-from app.api.deps import Config, Now, Scoring, Signed, Tx, requires
+from app.api.deps import Admitting, Now, Scoring, Signed, Tx, requires
 from app.api.references import Once
 from app.domain.feedback.complaint_records import Complaint
 from app.domain.feedback.links import Link
@@ -54,7 +54,7 @@ class ComplaintPost:
     signing: Signed
     model: Scoring
     now: Now
-    settings: Config
+    admission: Admitting
 
     @property
     def actor(self) -> Actor:

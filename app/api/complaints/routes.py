@@ -113,9 +113,7 @@ async def post_complaint(
     told = _told(sent, caller)
 
     async def receive(connection: asyncpg.Connection) -> Did:
-        received = await receive_complaint(
-            connection, told, posting.model, posting.now, posting.settings.identifier_rules()
-        )
+        received = await receive_complaint(connection, told, posting.model, posting.now, posting.admission)
         location = {"Location": f"/v1/complaints/{received.done.complaint.public_id}"}
         return Did(received.done, 201 if received.is_new else 200, headers=location)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Path, Query, Response
 
 from app.api.bodies import JSON, MERGE_PATCH, body
-from app.api.deps import Config, Now, Reader, Scoring, Tx, requires
+from app.api.deps import Admitting, Config, Now, Reader, Scoring, Tx, requires
 from app.api.feedback.shapes import (
     FeedbackChange,
     FeedbackIn,
@@ -160,6 +160,7 @@ async def post_feedback(
     tx: Tx,
     model: Scoring,
     config: Config,
+    admission: Admitting,
     now: Now,
 ) -> Response:
     """Store what a customer answered, with its touchpoint; tells what it did to their health, and who will call."""
@@ -168,8 +169,7 @@ async def post_feedback(
     connection = await driver(tx)
 
     async def take() -> Answer:
-        rules = config.identifier_rules()
-        customer = await lock_recipient(connection, reference, now, rules=rules)
+        customer = await lock_recipient(connection, reference, now, admission=admission)
         told = await record_answer(
             connection, customer, said, model, now, default_owner=config.follow_up_owner
         )

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import body
-from app.api.deps import Config, Now, Reader, Signed, Tx, requires
+from app.api.deps import Admitting, Config, Now, Reader, Signed, Tx, requires
 from app.api.openapi import problems
 from app.api.paging import Cursor, Moment, Page, Paging
 from app.api.references import INVALID_CURSOR, ONCE_PROBLEMS, REFERENCE_PROBLEMS, NamedInBody, Once
@@ -200,6 +200,7 @@ async def post_survey_invitation(
     tx: Tx,
     now: Now,
     signing: Signed,
+    admission: Admitting,
     settings: Config,
     request: Request,
 ) -> Response:
@@ -218,7 +219,7 @@ async def post_survey_invitation(
             pepper=secrets.pepper,
             by=caller.source,
             now=now,
-            rules=settings.identifier_rules(),
+            admission=admission,
         )
         return Answer(201, shown(row).model_dump(mode="json"), {})
 

@@ -7,6 +7,7 @@ from app.storage.tables.base import metadata
 from app.storage.tables.core import api_keys
 from app.storage.tables.feedback import feedback
 from app.storage.tables.merges import merges
+from app.storage.tables.privacy import erasures
 from app.storage.tables.surveys import survey_invitations
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "PRIVACY_ROLE",
     "api_keys",
     "complaints",
+    "erasures",
     "feedback",
     "loyalty",
     "merges",
@@ -30,6 +32,8 @@ APPEND_ONLY = (
     "complaint_log",
     "compensations",
     "loyalty_entries",
+    "consent_log",
+    "erasures",
 )
 """Tables that the service's role may only read and add to."""
 

@@ -70,6 +70,12 @@ customer_states = Table(
     postgresql_with={"fillfactor": 60},
 )
 Index("ix_customer_states_band", customer_states.c.band, customer_states.c.customer_id)
+# Who was merged into somebody: they leave together.
+Index(
+    "ix_customer_states_merged_into",
+    customer_states.c.merged_into,
+    postgresql_where=customer_states.c.merged_into.is_not(None),
+)
 # What a sweep looks for: who is due, and who was scored by another model.
 Index(
     "ix_customer_states_due",
@@ -151,6 +157,8 @@ touchpoints = Table(
     # The health member of the answer the caller was given; a retry gets it again, the timeline shows its delta.
     # JSON and not JSONB: a retry gets the very same text.
     Column("outcome", JSON, nullable=False),
+    # Since when nothing is left of it but its natural key and the hash of its body (opening_states).
+    Column("purged_at", TIME),
     # The origin comes last: "is this id known?" is one look-up by prefix, also after a merge.
     PrimaryKeyConstraint("customer_id", "source", "id", "origin_customer_id"),
     # No foreign key: rows are only added under the lock of their customer_states row, which has one, and a check per
@@ -336,7 +344,10 @@ idempotency_keys = Table(
     Column("body_sha256", LargeBinary, nullable=False),
     Column("status", Integer),
     Column("answer", JSONB),
+    # The ids in the answer, those of customers among them: a copy of what a customer told us must go with them.
+    Column("about", ARRAY(UUID)),
     Column("created_at", TIME, nullable=False),
     PrimaryKeyConstraint("api_key", "route", "key"),
 )
+Index("ix_idempotency_keys_about", idempotency_keys.c.about, postgresql_using="gin")
 Index("ix_idempotency_keys_created_at", idempotency_keys.c.created_at)

@@ -8,11 +8,12 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
+from app.domain.admission import OPEN, Admission
 from app.domain.feedback.complaint_records import Change, Complaint, Doing, after, touchpoint_id
 from app.domain.feedback.complaints import STANDARD, Opening, from_contact, is_repeat, received
 from app.domain.feedback.references import RANDOM_BYTES, reference_of
 from app.domain.health.model import Model
-from app.domain.identifiers import UNRULED, IdentifierRules, Reference
+from app.domain.identifiers import Reference
 from app.domain.ids import uuid7
 from app.domain.problems import Conflict, NotFound, Unavailable
 from app.domain.silence import SOURCE
@@ -50,14 +51,14 @@ class Received(NamedTuple):
 
 
 async def receive_complaint(
-    connection: asyncpg.Connection, told: Told, model: Model, now: datetime, rules: IdentifierRules = UNRULED
+    connection: asyncpg.Connection, told: Told, model: Model, now: datetime, admission: Admission = OPEN
 ) -> Received:
     """The complaint under this natural key, now or before.
 
     Raises what stands against the customer; NotFound `contact_not_found`; Conflict `id_reused`; Invalid
     `unknown_severity` or `unknown_calendar`.
     """
-    locked = await lock_or_create_customer(connection, told.customer, now, rules)
+    locked = await lock_or_create_customer(connection, told.customer, now, admission)
     opening = await _opening(connection, told, locked, now)
     if opening.source_id is not None:
         known = await complaints.known(

@@ -4,8 +4,9 @@ from datetime import datetime
 
 import asyncpg
 
+from app.domain.admission import OPEN, Admission
 from app.domain.feedback.answers import gone
-from app.domain.identifiers import UNRULED, IdentifierRules, Reference
+from app.domain.identifiers import Reference
 from app.domain.problems import Problem
 from app.storage import states
 from app.storage.states import StateRow
@@ -18,7 +19,7 @@ async def lock_recipient(
     now: datetime,
     *,
     may_create: bool = True,
-    rules: IdentifierRules = UNRULED,
+    admission: Admission = OPEN,
 ) -> StateRow:
     """The customer whose answer it is, their state row locked until the caller's transaction ends.
 
@@ -28,7 +29,7 @@ async def lock_recipient(
 
     async def resolved_and_locked() -> StateRow:
         (resolution,) = await resolve_customers(
-            connection, [reference], now, may_create=may_create, rules=rules
+            connection, [reference], now, may_create=may_create, admission=admission
         )
         if isinstance(resolution, Problem):
             raise resolution

@@ -12,7 +12,7 @@ from app.domain.feedback.links import Link
 from app.domain.feedback.surveys import Survey
 from app.domain.ids import opaque_id
 from app.domain.problems import NotFound
-from app.storage import customers, feedback, invitations, states, surveys
+from app.storage import consents, customers, feedback, invitations, states, surveys
 from app.storage.invitations import PREFIX, StoredInvitation
 from app.storage.states import StateRow
 from app.usecases.resolve_customers import Raced, until_settled
@@ -73,7 +73,7 @@ async def show_unsubscription(connection: asyncpg.Connection, link: Link) -> boo
     customer_id = recipient(
         identity.customer_id, merged_into=identity.merged_into, erased=identity.erased_at is not None
     )
-    return (await invitations.contact(connection, customer_id)).opted_out
+    return await consents.opted_out_since(connection, customer_id) is not None
 
 
 async def find_invitation(connection: asyncpg.Connection, link: Link, customer_id: UUID) -> StoredInvitation:

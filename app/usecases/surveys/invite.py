@@ -128,7 +128,7 @@ async def _judge(
     invitation_id: UUID,
     pepper: bytes,
 ) -> _Judged:
-    contact = await invitations.contact(connection, locked.customer_id)
+    contact = await invitations.contact(connection, locked.customer_id, survey.channel, at)
     asked = await invitations.asked(connection, locked.customer_id)
     scope_key = rules.scope_key(survey.limits.scope, locked.customer_id, contact.household, pepper)
     household = None

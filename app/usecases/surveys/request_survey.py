@@ -6,8 +6,9 @@ from typing import Any
 
 import asyncpg
 
+from app.domain.admission import OPEN, Admission
 from app.domain.feedback.subjects import subject_key
-from app.domain.identifiers import UNRULED, IdentifierRules, Reference
+from app.domain.identifiers import Reference
 from app.domain.ids import uuid7
 from app.domain.problems import Conflict
 from app.storage import surveys
@@ -26,7 +27,7 @@ async def request_survey(
     pepper: bytes,
     by: str,
     now: datetime,
-    rules: IdentifierRules = UNRULED,
+    admission: Admission = OPEN,
 ) -> StoredInvitation:
     """The invitation, queued or suppressed. A customer whom nobody knows is created.
 
@@ -39,7 +40,7 @@ async def request_survey(
     if not stored.active:
         raise survey_inactive()
 
-    locked = await lock_recipient(connection, reference, now, rules=rules)
+    locked = await lock_recipient(connection, reference, now, admission=admission)
     # Whoever asks twice without an Idempotency-Key asks twice; the quiet periods are there for that.
     occasion_key = f"{code}:asked:{uuid7(int(now.timestamp() * 1000))}"
     made = await invite(

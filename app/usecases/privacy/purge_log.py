@@ -1,0 +1,160 @@
+"""What is old goes, a page of customers at a time, beside a running service.
+
+Each customer is a transaction of its own and so is each step of the run: a purge that is killed goes on where it was,
+and what it had begun is rolled back. Of a purged row its natural key and the hash of its body stay, so its id can
+never be used again; what it added to the score stays in opening_states.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from app.domain.problems import Unavailable
+from app.domain.retention import OpeningState, Retention, purgeable, sum_of
+from app.storage import states
+from app.storage.database import Database, is_canceled, is_retryable
+from app.storage.privacy import purging
+from app.storage.privacy.purging import OldRow, Place, Run
+from app.storage.privacy.role import as_privacy_role
+
+log = structlog.get_logger(__name__)
+
+PAGE: Final = 200
+"""Customers that one step of a run looks at."""
+ROWS: Final = 1000
+"""Old rows that one transaction takes of one customer, besides those that are tied to them."""
+EVERY: Final = timedelta(days=1)
+"""From the end of one run to the beginning of the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge did: rows of the log, of so many customers."""
+
+    touchpoints: int = 0
+    customers: int = 0
+
+
+async def purge_log(
+    database: Database, retention: Retention, now: datetime, *, page: int = PAGE, rows: int = ROWS
+) -> Purged:
+    """Go on with the run that is under way, or begin one when the last ended a day ago; to its end.
+
+    Of several processes one purges. Raises what the database raises; what was purged stays so.
+    """
+    done = Purged()
+    if not retention:
+        return done
+    cutoffs = purging.cutoffs_json(retention, now)
+    while True:
+        async with database.hot_transaction() as connection:
+            run = await purging.lock_run(connection, now)
+            if run is None:
+                return done
+            if run.finished_at is not None:
+                if now - run.finished_at < EVERY:
+                    return done
+                await purging.begin_anew(connection, now)
+                run = Run(purging.FIRST_ID, 0, None)
+            ids = await purging.customers_after(connection, run.after, page)
+            old = await purging.with_old_rows(connection, ids, cutoffs) if ids else []
+        gone = 0
+        for customer_id in old:
+            taken = await _purge_customer(database, customer_id, retention, now, rows)
+            gone += taken
+            done = Purged(done.touchpoints + taken, done.customers + bool(taken))
+        async with database.hot_transaction() as connection:
+            again = await purging.lock_run(connection, now)
+            if again is None or again.after != run.after:
+                # Another process took this page too, which did no harm, and was faster.
+                return done
+            ended = len(ids) < page
+            after = ids[-1] if ids else run.after
+            await purging.advance(connection, Run(after, run.purged + gone, now if ended else None), now)
+        if ended:
+            return done
+
+
+async def _purge_customer(
+    database: Database, customer_id: UUID, retention: Retention, now: datetime, rows: int
+) -> int:
+    """Everything of one customer that may go, in transactions of `rows` rows."""
+    total, place = 0, purging.BEFORE_ALL
+    while True:
+        taken, following = await _purge_some(database, customer_id, retention, now, place, rows)
+        total += taken
+        if following is None:
+            return total
+        place = following
+
+
+async def _purge_some(
+    database: Database, customer_id: UUID, retention: Retention, now: datetime, after: Place, rows: int
+) -> tuple[int, Place | None]:
+    """How many rows went, and where the next ones begin."""
+    async with database.hot_transaction() as connection:
+        locked = (await states.lock(connection, [customer_id])).get(customer_id)
+        # Of a merged customer the log is elsewhere, of an erased one it is gone.
+        if locked is None or locked.merged_into is not None or locked.erased_at is not None:
+            return 0, None
+        found, following = await purging.old_rows(
+            connection, customer_id, purging.cutoffs_json(retention, now), after, rows
+        )
+        going = set(map(id, purgeable([one.row for one in found], retention, now)))
+        gone = [one for one in found if id(one.row) in going]
+        if gone:
+            before = await purging.opening(connection, customer_id)
+            async with as_privacy_role(connection):
+                await purging.hollow(connection, customer_id, gone, now)
+            await purging.keep_sum(connection, customer_id, _sum(before, gone), now)
+        return len(gone), following
+
+
+def _sum(before: OpeningState | None, gone: Sequence[OldRow]) -> OpeningState:
+    """What was purged before and what goes now, together."""
+    rows = [one.row for one in gone]
+    state = purging.opening_state(before).plus(sum_of(rows))
+    until = max(row.occurred_at for row in rows)
+    known_until = max(row.received_at for row in rows)
+    if before is None:
+        return OpeningState(state, until, known_until, len(rows))
+    return OpeningState(
+        state,
+        max(until, before.until),
+        max(known_until, before.known_until),
+        before.touchpoints + len(rows),
+    )
+
+
+async def keep_purging(
+    database: Database,
+    retention: Retention,
+    pause_seconds: float,
+    tell: Callable[[Purged], None] = lambda _purged: None,
+) -> None:
+    """`purge_log` every `pause_seconds`, the first after one pause, until cancelled.
+
+    A database that is away is tried again next time.
+    """
+    away = False
+    while True:
+        await asyncio.sleep(pause_seconds)
+        try:
+            purged = await purge_log(database, retention, datetime.now(UTC))
+        except Exception as error:
+            passes = isinstance(error, Unavailable) or is_retryable(error) or is_canceled(error)
+            if not passes:
+                log.exception("log_not_purged")
+            elif not away:
+                log.warning("log_not_purged", error=type(error).__name__)
+            away = True
+        else:
+            away = False
+            tell(purged)
+            if purged.touchpoints:
+                log.info("log_purged", touchpoints=purged.touchpoints, customers=purged.customers)
