@@ -1,7 +1,7 @@
 """Consents, erasures, tombstones, and what purges leave
 
 Revision ID: 20261122_privacy
-Revises: 20261122s
+Revises: 20261122_merges
 """
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "20261122_privacy"
-down_revision = "20261122s"
+down_revision = "20261122_merges"
 branch_labels = None
 depends_on = None
 

@@ -38,9 +38,16 @@ def by_id(customer_id: UUID) -> Reference:
 
 
 async def one(
-    connection: asyncpg.Connection, reference: Reference, *, may_add_identifiers: bool = True
+    connection: asyncpg.Connection,
+    reference: Reference,
+    *,
+    may_add_identifiers: bool = True,
+    may_create: bool = True,
 ) -> Resolution:
-    return (await resolve_customers(connection, [reference], NOW, may_add_identifiers=may_add_identifiers))[0]
+    (resolution,) = await resolve_customers(
+        connection, [reference], NOW, may_add_identifiers=may_add_identifiers, may_create=may_create
+    )
+    return resolution
 
 
 async def made(connection: asyncpg.Connection, **identifiers: str) -> Resolved:
