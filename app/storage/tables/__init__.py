@@ -7,12 +7,14 @@ from app.storage.tables.base import metadata
 from app.storage.tables.core import api_keys
 from app.storage.tables.feedback import feedback
 from app.storage.tables.surveys import survey_invitations
+from app.storage.tables.trust import audit_log
 
 __all__ = [
     "APPEND_ONLY",
     "APP_ROLE",
     "PRIVACY_ROLE",
     "api_keys",
+    "audit_log",
     "complaints",
     "feedback",
     "metadata",
@@ -26,6 +28,7 @@ APPEND_ONLY = (
     "feedback_revisions",
     "complaint_log",
     "compensations",
+    "audit_log",
 )
 """Tables that the service's role may only read and add to."""
 
