@@ -25,7 +25,8 @@ _FRAMES = 25
 class Trace:
     """One request, as logs, problems and the answer's headers speak of it.
 
-    `key_id`, `allow_origin` and `standing` (against its rate) are filled in by whoever finds out, while the request is served.
+    `key_id`, `allow_origin` and `standing` (against the key's rate) are filled in by whoever finds out, while the
+    request is served.
     """
 
     trace_id: str

@@ -15,9 +15,12 @@ LONGEST_NAME: Final = 200
 _DEEPEST: Final = 8
 
 _SECRET_NAME = re.compile(
-    r"(^|_)(key|secret|secrets|token|password|passphrase|pepper|sha256|hash|authorization|cookie)(_|$)", re.ASCII
+    r"(^|_)(key|secret|secrets|token|password|passphrase|pepper|sha256|hash|authorization|cookie)(_|$)",
+    re.ASCII,
 )
-_PERSONAL_NAME = re.compile(r"^(name|e?_?mail|phone|address|birthday|traits|identifiers|text|note|comment|value)$")
+_PERSONAL_NAME = re.compile(
+    r"^(name|e?_?mail|phone|address|birthday|traits|identifiers|text|note|comment|value)$"
+)
 _TELLING = re.compile(
     r"rap_[sp]k_[0-9A-Za-z]{8}|eyJ[\w-]{8,}\.|-----BEGIN|[^\s@]+@[^\s@]+\.[a-z]{2,}|\+[1-9][0-9]{6,14}(?![0-9:])",
     re.IGNORECASE,
@@ -49,15 +52,13 @@ def _clean(name: str, value: object, depth: int) -> object:
         return HIDDEN
     if isinstance(value, str):
         return HIDDEN if is_telling(value) else value
+    if isinstance(value, bytes) or (depth == 0 and isinstance(value, Mapping | Sequence | set | frozenset)):
+        return HIDDEN
     if isinstance(value, Mapping):
-        if depth == 0:
-            return HIDDEN
         return {
             HIDDEN if is_telling(str(inner)) else str(inner): _clean(str(inner), each, depth - 1)
             for inner, each in value.items()
         }
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
-        if depth == 0:
-            return HIDDEN
+    if isinstance(value, Sequence | set | frozenset):
         return [_clean(name, each, depth - 1) for each in value]
-    return HIDDEN if isinstance(value, bytes) else value
+    return value

@@ -88,8 +88,8 @@ PRESETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 class Caller:
     """Who sent a request, as its key says. `source` is stamped on what the caller writes.
 
-    `networks`: from where the key may be used, none: from everywhere. `rate` is None for whoever has no limit. `actor` is
-    how the audit log names them; it may name a person, `key_id` never does.
+    `networks`: from where the key may be used, none: from everywhere. `rate` is None for whoever has no limit. `actor`
+    is how the audit log names them; it may name a person, `key_id` never does.
     """
 
     key_id: str

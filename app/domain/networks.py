@@ -37,7 +37,9 @@ def within(one: Address | None, allowed: Sequence[Network]) -> bool:
     return one is not None and any(one.version == each.version and one in each for each in allowed)
 
 
-def client_address(peer: str | None, forwarded_for: Sequence[str], proxies: Sequence[Network]) -> Address | None:
+def client_address(
+    peer: str | None, forwarded_for: Sequence[str], proxies: Sequence[Network]
+) -> Address | None:
     """Who sent a request: the peer, or the last address of X-Forwarded-For that no trusted proxy of ours has.
 
     What stands before that one was written by whoever sent the request and proves nothing; the header of a peer that is

@@ -52,10 +52,10 @@ def admit(arrival: float, now: float, rate: Rate, cost: int) -> Admission:
     What costs more than the quota is admitted when nothing else is owed, and then owed whole: it could never be
     admitted otherwise, and the rate over time is kept.
     """
-    begin = arrival if arrival > now else now
+    begin = max(now, arrival)
     if begin - now > MOST_DEBT_SECONDS:
         begin = now + MOST_DEBT_SECONDS
-    counted = cost if cost < rate.quota else rate.quota
+    counted = min(rate.quota, cost)
     wait = begin - now + (counted - rate.quota) * rate.interval_seconds
     if wait > _ROUNDING:
         return Admission(arrival, wait)

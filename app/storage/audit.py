@@ -21,15 +21,14 @@ class Deed:
     target: str
     before: str | None
     after: str | None
-    trace_id: str | None
 
 
 async def add(connection: asyncpg.Connection, deed: Deed) -> None:
     """Write one row, in the transaction of what it tells of."""
     await connection.execute(
         """
-        INSERT INTO audit_log (id, at, actor, action, target, before, after, trace_id)
-        VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7::text::jsonb, $8)
+        INSERT INTO audit_log (id, at, actor, action, target, before, after)
+        VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7::text::jsonb)
         """,
         deed.id,
         deed.at,
@@ -38,7 +37,6 @@ async def add(connection: asyncpg.Connection, deed: Deed) -> None:
         deed.target,
         deed.before,
         deed.after,
-        deed.trace_id,
     )
 
 
@@ -59,7 +57,7 @@ async def newest(
             conditions.append(f"{column} = ${len(values)}")
     rows = await connection.fetch(
         f"""
-        SELECT id, at, actor, action, target, before::text, after::text, trace_id
+        SELECT id, at, actor, action, target, before::text, after::text
         FROM audit_log
         WHERE {" AND ".join(conditions)}
         ORDER BY id DESC

@@ -117,9 +117,7 @@ class RateLimiter:
     def _take_back(self, sent: dict[str, Used]) -> None:
         for key_id, used in sent.items():
             later = self._unshared.get(key_id)
-            self._unshared[key_id] = (
-                used if later is None else Used(used.since, used.seconds + later.seconds)
-            )
+            self._unshared[key_id] = used if later is None else Used(used.since, used.seconds + later.seconds)
 
     async def keep_sharing(self, pause_seconds: float = SHARE_SECONDS) -> None:
         """`share` for ever, until cancelled; a database that is away is told the next time."""

@@ -20,8 +20,6 @@ async def record_audit(
     before: Mapping[str, Any] | None,
     after: Mapping[str, Any] | None,
     now: datetime,
-    *,
-    trace_id: str | None = None,
 ) -> None:
     """Write down what `actor` (`Caller.actor`) does, inside the transaction that does it: both happen or neither.
 
@@ -39,6 +37,5 @@ async def record_audit(
             target[:LONGEST_NAME],
             cleaned(before),
             cleaned(after),
-            trace_id,
         ),
     )

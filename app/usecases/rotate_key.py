@@ -9,8 +9,8 @@ from app.domain import keys
 from app.domain.keys import Grant
 from app.domain.problems import Conflict, NotFound
 from app.storage import keys as stored_keys
-from app.storage.keys import StoredKey
 from app.storage.database import driver
+from app.storage.keys import StoredKey
 from app.usecases.create_key import create_key
 from app.usecases.record_audit import record_audit
 

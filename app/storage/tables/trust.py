@@ -18,7 +18,6 @@ audit_log = Table(
     Column("target", Text, nullable=False),
     Column("before", JSONB(none_as_null=True)),
     Column("after", JSONB(none_as_null=True)),
-    Column("trace_id", Text),
 )
 Index("ix_audit_log_actor", audit_log.c.actor, audit_log.c.id)
 Index("ix_audit_log_target", audit_log.c.target, audit_log.c.id)
