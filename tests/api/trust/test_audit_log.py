@@ -1,6 +1,6 @@
 """Whatever an admin changes is in the audit log; the log itself nobody changes."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -152,12 +152,12 @@ async def test_no_key_is_ever_in_the_log(service: Service, admin: httpx.AsyncCli
 
 
 @pytest.fixture
-async def told(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+async def told(service: Service) -> httpx.AsyncClient:
     """An admin of their own who has made five keys, and whom another has helped."""
     one = await service.client(await service.key())
     for _ in range(5):
         await one.post("/v1/keys", json=KEY)
-    yield one
+    return one
 
 
 async def test_the_log_is_listed_newest_first_a_page_at_a_time(told: httpx.AsyncClient) -> None:
