@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     identity_cache: int = Field(100_000, ge=0, description="Identifiers remembered per process.")
 
     rate_per_minute: int = Field(
-        600_000,
+        1_200_000,
         ge=0,
         le=keys.MOST_PER_MINUTE,
         description="Requests and items of batches a minute for each key without a rate of its own; that of ten "

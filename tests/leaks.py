@@ -47,13 +47,13 @@ class Watch:
 
     def install(self) -> None:
         """Stand behind the logger, and in front of every application."""
-        logs.sys = _Sys(self)  # type: ignore[assignment]  # what of `sys` the module uses
+        logs.sys = _Sys(self)  # type: ignore[assignment, attr-defined]  # what of `sys` the module uses
         served = middleware.Frame.__call__
 
         async def watched(frame: middleware.Frame, scope: Scope, receive: Receive, send: Send) -> None:
             await served(frame, scope, receive, self._watching(scope, send))
 
-        middleware.Frame.__call__ = watched  # type: ignore[method-assign]  # for the whole run
+        middleware.Frame.__call__ = watched  # type: ignore[assignment, method-assign]  # for the whole run
 
     def _watching(self, scope: Scope, send: Send) -> Send:
         is_told = scope.get("path") == "/metrics"

@@ -32,6 +32,11 @@ def is_telling(text: str) -> bool:
     return _TELLING.search(text) is not None
 
 
+def without_telling(text: str) -> str:
+    """A target with what looks telling in it hidden."""
+    return _TELLING.sub(HIDDEN, text)
+
+
 def cleaned(members: Mapping[str, Any] | None) -> str | None:
     """`members` as JSON for the log: what may not be there replaced by HIDDEN, at most MOST_BYTES of it.
 

@@ -18,13 +18,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-import asyncpg
 import structlog
 
 from app.domain.problems import Limited, Unavailable
 from app.domain.rates import Rate, admit
 from app.storage import rates
-from app.storage.database import Database, is_away
+from app.storage.database import Database
 from app.storage.rates import Used
 
 log = structlog.get_logger(__name__)
@@ -109,7 +108,8 @@ class RateLimiter:
             for key_id, arrival in known.items():
                 meanwhile = self._unshared.get(key_id)
                 whole = arrival if meanwhile is None else arrival + meanwhile.seconds
-                self._arrivals[key_id] = max(whole, self._arrivals.get(key_id, 0.0))
+                if key_id in self._arrivals:  # else it made room for another one
+                    self._arrivals[key_id] = max(whole, self._arrivals[key_id])
         for key_id in [key_id for key_id, arrival in self._arrivals.items() if arrival <= now]:
             if key_id not in self._unshared:
                 del self._arrivals[key_id]
@@ -125,6 +125,7 @@ class RateLimiter:
             await asyncio.sleep(pause_seconds)
             try:
                 await self.share()
-            except (Unavailable, asyncpg.PostgresError, OSError, TimeoutError) as error:
-                if not isinstance(error, Unavailable) and not is_away(error):
-                    log.warning("rates_not_shared", exc_info=error)
+            except Unavailable:
+                continue
+            except Exception as error:  # sharing must not end silently
+                log.warning("rates_not_shared", exc_info=error)

@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from app.domain.audit import LONGEST_NAME, cleaned
+from app.domain.audit import LONGEST_NAME, cleaned, without_telling
 from app.domain.ids import uuid7
 from app.storage import audit
 from app.storage.audit import Deed
@@ -34,7 +34,7 @@ async def record_audit(
             now,
             actor[:LONGEST_NAME],
             action,
-            target[:LONGEST_NAME],
+            without_telling(target)[:LONGEST_NAME],
             cleaned(before),
             cleaned(after),
         ),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import keys
-from app.domain.audit import HIDDEN, MOST_BYTES, cleaned
+from app.domain.audit import HIDDEN, MOST_BYTES, cleaned, without_telling
 
 KEY = keys.new_key(publishable=False)
 
@@ -38,6 +38,11 @@ def test_what_tells_a_secret_or_a_person_is_hidden(telling: dict[str, object]) -
     assert HIDDEN in text
     for word in (KEY, "ada@example.com", "+49151", "eyJ", "Ada", "38"):
         assert word not in text
+
+
+def test_a_target_hides_what_tells_a_person() -> None:
+    assert without_telling("touchpoint:of-ada@example.com") == f"{HIDDEN}"
+    assert without_telling("key:0193a5c2-0000-7000-8000-000000000000").startswith("key:0193")
 
 
 def test_what_is_neither_stays() -> None:

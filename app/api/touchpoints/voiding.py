@@ -60,7 +60,20 @@ async def void_one_touchpoint(
         connection, reference, id, source, by=caller.source, reason=reason, model=model, now=now
     )
     if voided.void.at == now:  # else it was voided before, and this changed nothing
-        target = f"touchpoint:{voided.row.customer_id}/{voided.row.source}/{voided.row.id}"
-        told = {"voided_at": now, "delta": voided.void.outcome.get("delta")}
-        await record_audit(connection, caller.actor, "touchpoint_voided", target, None, told, now)
+        # Not its id: the shop chose that, and it may name somebody. The marker of this time and customer has it.
+        target = f"customer:{voided.row.customer_id}"
+        told = {
+            "kind": voided.row.kind,
+            "source": voided.row.source,
+            "delta": voided.void.outcome.get("delta"),
+        }
+        await record_audit(
+            connection,
+            caller.actor,
+            "touchpoint_voided",
+            target,
+            {"voided_at": None},
+            {**told, "voided_at": now},
+            now,
+        )
     return shown(voided)

@@ -103,11 +103,12 @@ async def test_no_route_of_admins_writes_without_the_audit_log(
             assert each["actor"] == "admin", route
             assert each["after"] is not None or "lifted" in each["action"], route
             # An identifier names somebody, and what people write may.
-            for telling in (CUSTOMER, "Ada", "external_id"):
+            for telling in (CUSTOMER, "Ada", "external_id", "evt-1"):
                 assert telling not in str(each), route
     mine = await deeds(admin, target=f"customer:{posted['customer_id']}")
-    assert [each["action"] for each in mine] == ["health_override_lifted", "health_override_set"]
-    assert mine[0]["before"]["score"] == 35
+    told = ["touchpoint_voided", "health_override_lifted", "health_override_set"]
+    assert [each["action"] for each in mine] == told
+    assert mine[1]["before"]["score"] == 35
 
 
 async def test_what_changes_nothing_is_not_told(admin: httpx.AsyncClient) -> None:
