@@ -175,7 +175,13 @@ class Provider:
 
     async def _get(self, url: str) -> Mapping[str, Any]:
         if self._client is None:
-            self._client = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False)
+            self._client = httpx.AsyncClient(
+                timeout=TIMEOUT_SECONDS,
+                follow_redirects=False,
+                # No proxy and no .netrc of the environment; SSL_CERT_FILE, for a provider with a CA of its own, is read.
+                trust_env=False,
+                verify=httpx.create_ssl_context(),
+            )
         body = bytearray()
         async with self._client.stream("GET", url, headers={"Accept": "application/json"}) as answer:
             answer.raise_for_status()
