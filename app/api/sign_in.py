@@ -178,7 +178,7 @@ class Provider:
             self._client = httpx.AsyncClient(
                 timeout=TIMEOUT_SECONDS,
                 follow_redirects=False,
-                # No proxy and no .netrc of the environment; SSL_CERT_FILE, for a provider with a CA of its own, is read.
+                # No proxy and no .netrc of the environment, but SSL_CERT_FILE, for a provider with its own CA.
                 trust_env=False,
                 verify=httpx.create_ssl_context(),
             )
