@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 from sqlalchemy import QueuePool
 
 from app.api import (
+    audit,
     calendars,
     context,
     customers,
@@ -27,6 +28,7 @@ from app.api import (
     problems,
     service,
 )
+from app.api.addresses import Proxies
 from app.api.complaints import routes as complaints
 from app.api.complaints import status as complaint_status
 from app.api.feedback import answers, figures, follow_ups
@@ -38,9 +40,11 @@ from app.api.middleware import FramedApp
 from app.api.models import routes as models
 from app.api.privacy import consent
 from app.api.privacy import routes as privacy
+from app.api.sign_in import SignIn
 from app.api.surveys import describing, inviting, pages
 from app.api.templates import templates
 from app.api.touchpoints import posting, reading, voiding
+from app.domain.rates import per_minute
 from app.settings import Settings
 from app.storage.database import Database
 from app.usecases.complaints.watch_complaints import keep_watching
@@ -54,6 +58,7 @@ from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
 from app.usecases.privacy.forget_erased import Forgetting
 from app.usecases.privacy.purge_log import keep_purging
+from app.usecases.rate_limiter import RateLimiter
 from app.usecases.read_context import Contexts
 from app.usecases.surveys.keep_surveying import keep_surveying
 from app.usecases.surveys.signing import Signing
@@ -92,6 +97,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     models.router,
     describing.router,
     keys.router,
+    audit.router,
     service.router,
     docs.router,
 )
@@ -101,8 +107,12 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     """The service. Connects to nothing until it is started; a `database` that is given stays open in the end."""
     logs.configure(settings.log_level)
     metrics = Metrics()
+    proxies = Proxies(settings.proxy_networks())
     app = FramedApp(
         metrics,
+        proxies,
+        hsts_seconds=settings.hsts_seconds,
+        is_tls=settings.behind_tls,
         title=openapi.TITLE,
         summary=openapi.SUMMARY,
         description=openapi.DESCRIPTION,
@@ -126,9 +136,14 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     state.settings = settings
     state.owns_database = database is None
     state.database = _open(settings) if database is None else database
+    state.proxies = proxies
     state.keyring = Keyring(
-        state.database, None if settings.admin_key is None else settings.admin_key.get_secret_value()
+        state.database,
+        None if settings.admin_key is None else settings.admin_key.get_secret_value(),
+        rate=per_minute(settings.rate_per_minute),
     )
+    state.rate_limiter = RateLimiter(state.database)
+    state.sign_in = _sign_in(settings)
     state.model = ActiveModel(state.database)
     state.own_kinds = RememberedKinds(state.database)
     state.programs = RememberedPrograms(state.database)
@@ -161,7 +176,18 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         group_limit=settings.group_size,
     )
     _measure(metrics, state.database, state.lanes)
+    metrics.gauge(
+        "rate_limited_requests",
+        "Requests refused because their key was too fast, since the start.",
+        "answer",
+        {"429": lambda: state.rate_limiter.refused},
+    )
     return app
+
+
+def _sign_in(settings: Settings) -> SignIn | None:
+    terms = settings.sign_in_terms()
+    return None if terms is None else SignIn(terms, rate=per_minute(settings.rate_per_minute))
 
 
 def _open(settings: Settings) -> Database:
@@ -211,6 +237,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(state.keyring.keep_flushing()),
         asyncio.create_task(keep_keeping_house(state.database)),
         asyncio.create_task(keep_fresh(state.fresh)),
+        asyncio.create_task(state.rate_limiter.keep_sharing()),
     ]
     pause = state.settings.sweep_seconds
     if pause:
@@ -234,5 +261,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         await state.keyring.flush()
+        if state.sign_in is not None:
+            await state.sign_in.close()
         if state.owns_database:
             await state.database.close()

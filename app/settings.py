@@ -3,13 +3,16 @@
 import re
 import zoneinfo
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.domain import keys, money, retention
 from app.domain.admission import Admission
 from app.domain.identifiers import IdentifierRules, email_key
+from app.domain.networks import Network, networks
+from app.domain.signing_in import Terms, terms
 from app.domain.tombstones import Guard
 
 _LEAST_SECRET = 32
@@ -132,6 +135,46 @@ class Settings(BaseSettings):
     )
     identity_cache: int = Field(100_000, ge=0, description="Identifiers remembered per process.")
 
+    rate_per_minute: int = Field(
+        1_200_000,
+        ge=0,
+        le=keys.MOST_PER_MINUTE,
+        description="Requests and items of batches a minute for each key without a rate of its own; that of ten "
+        "seconds may come at once. 0: no limit.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Networks of your own proxies with commas between, as `10.0.0.0/8,2001:db8::1`: only their "
+        "X-Forwarded-For and X-Forwarded-Proto are believed.",
+    )
+    behind_tls: bool = Field(
+        default=False, description="Everybody reaches this service by TLS: browsers are told to insist on it."
+    )
+    hsts_seconds: int = Field(
+        31_536_000, ge=0, description="For how long browsers that came by TLS insist on it; 0: not told."
+    )
+
+    oidc_issuer: str | None = Field(
+        None,
+        description="Who signs the tokens that people sign in with, as the claim `iss`. Empty: only keys open the API.",
+    )
+    oidc_audience: str | None = Field(None, description="What the claim `aud` of those tokens must hold.")
+    oidc_jwks_url: str | None = Field(
+        None,
+        description="Where the issuer's keys are; empty: as its `/.well-known/openid-configuration` says.",
+    )
+    oidc_algorithms: str = Field(
+        "RS256,ES256", description="Algorithms that a token may be signed with, with commas between."
+    )
+    oidc_scope_claim: str = Field(
+        "scope", description="The claim that is mapped to scopes: a text or a list."
+    )
+    oidc_scopes: str = Field(
+        "",
+        description="What the values of that claim give: `value:preset` or `value:scope`, with commas between. "
+        "Other values give nothing.",
+    )
+
     max_connections: int = Field(
         1000, ge=1, description="Open client connections per process; more are refused."
     )
@@ -212,6 +255,37 @@ class Settings(BaseSettings):
     def retention(self) -> retention.Retention:
         """How long touchpoints are kept, by kind."""
         return retention.parse(self.retention_days)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        try:
+            networks(filter(None, value.split(",")))
+        except ValueError:
+            raise ValueError("not networks like 10.0.0.0/8,2001:db8::1 (no host bits)") from None
+        return value
+
+    def proxy_networks(self) -> tuple[Network, ...]:
+        """The networks of trusted proxies."""
+        return networks(filter(None, self.trusted_proxies.split(",")))
+
+    @model_validator(mode="after")
+    def _whole_sign_in(self) -> Self:
+        self.sign_in_terms()
+        return self
+
+    def sign_in_terms(self) -> Terms | None:
+        """On which terms tokens are taken; None: not at all. ValueError says what is missing or wrong."""
+        if self.oidc_issuer is None:
+            return None
+        return terms(
+            issuer=self.oidc_issuer,
+            audience=self.oidc_audience or "",
+            jwks_url=self.oidc_jwks_url,
+            algorithms=self.oidc_algorithms,
+            scope_claim=self.oidc_scope_claim,
+            scopes=self.oidc_scopes,
+        )
 
     @field_validator("lanes")
     @classmethod

@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +25,26 @@ from app.storage.database import sqlalchemy_url
 from app.storage.embedded import start_embedded, stop_embedded
 from app.storage.migrate import migrate
 from app.storage.tables import APP_ROLE
+from tests.leaks import WATCH
 
 # The same examples every time in CI, so that a red run is about the change; other ones on every run elsewhere.
 settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("dev", max_examples=200, deadline=None)
 settings.register_profile("prove", max_examples=5000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+# --- nothing leaks --------------------------------------------------------------------------------------------------
+
+WATCH.install()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Fail the test during which personal data or a secret came out; see tests/leaks.py."""
+    result = yield
+    WATCH.check()
+    return result
 
 
 @dataclass(frozen=True, slots=True)

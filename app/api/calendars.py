@@ -23,6 +23,7 @@ from app.usecases.complaints.keep_calendar import (
     keep_calendar,
     too_many_calendars,
 )
+from app.usecases.record_audit import record_audit
 
 router = APIRouter(prefix="/v1/calendars", tags=["complaints"])
 
@@ -84,6 +85,10 @@ def _shown(calendar: Shown) -> CalendarOut:
     )
 
 
+def _told(calendar: Shown) -> dict[str, Any]:
+    return {"time_zone": calendar.time_zone, "hours": calendar.hours, "holidays": calendar.holidays}
+
+
 def _etag(calendar: Shown) -> str:
     return f'"{calendar.revision}"'
 
@@ -119,7 +124,7 @@ async def get_calendar(
 
 @router.put("/{code}", responses=problems(*_REFUSED))
 async def put_calendar(
-    _caller: Annotated[Caller, requires("admin")],
+    caller: Annotated[Caller, requires("admin")],
     code: Code,
     sent: Annotated[CalendarIn, body(CalendarIn, examples={"Berlin": _BERLIN})],
     tx: Tx,
@@ -127,6 +132,12 @@ async def put_calendar(
     response: Response,
 ) -> CalendarOut:
     """Say when the shop works. Clocks that run keep their times until something is done about their complaint."""
-    kept = await keep_calendar(await driver(tx), code, sent.time_zone, sent.hours, sent.holidays, now)
+    connection = await driver(tx)
+    was = await calendars.find(connection, code)
+    kept = await keep_calendar(connection, code, sent.time_zone, sent.hours, sent.holidays, now)
+    before = None if was is None else _told(was)
+    await record_audit(
+        connection, caller.actor, "calendar_kept", f"calendar:{code}", before, _told(kept), now
+    )
     response.headers["ETag"] = _etag(kept)
     return _shown(kept)

@@ -17,7 +17,10 @@ from fastapi.security import SecurityScopes
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api.addresses import check_address
 from app.api.logs import current_trace
+from app.api.rates import charge
+from app.api.sign_in import SignIn, is_token
 from app.api.templates import template
 from app.domain import keys
 from app.domain.admission import Admission
@@ -164,23 +167,37 @@ async def authorise(request: Request, required: SecurityScopes) -> Caller:
 
 
 async def identify(request: Request) -> Caller:
-    """Whose key the request carries. Raises Unauthenticated `key_missing` or `key_invalid`."""
+    """Whose key or token the request carries; it is counted against their rate.
+
+    Raises Unauthenticated `key_missing`, `key_invalid` or `token_invalid`, Forbidden `address_not_allowed`, Limited
+    `rate_limited`.
+    """
     key = _presented_key(request)
     if key is None:
         raise Unauthenticated(
             "key_missing", "Send an API key as Authorization: Bearer KEY or X-API-Key: KEY."
         )
+    caller = await _holder(request, key)
+    trace = current_trace()
+    if trace is not None:
+        trace.key_id = caller.key_id
+    check_address(caller, request.scope, request.app.state.proxies)
+    charge(request, caller)
+    return caller
+
+
+async def _holder(request: Request, key: str) -> Caller:
     keyring: Keyring = request.app.state.keyring
     digest = keys.sha256(key)
     caller = keyring.remembered(digest)
     # The checksum keeps mistyped keys off the database; a key that is remembered has passed it.
     if caller is None and keys.is_well_formed(key):
         caller = await keyring.find(digest)
+    sign_in: SignIn | None = request.app.state.sign_in
+    if caller is None and sign_in is not None and is_token(key):
+        return await sign_in.caller(key)
     if caller is None:
         raise Unauthenticated("key_invalid", "This API key is malformed, unknown, expired or revoked.")
-    trace = current_trace()
-    if trace is not None:
-        trace.key_id = caller.key_id
     return caller
 
 

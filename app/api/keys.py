@@ -17,6 +17,7 @@ from app.domain.problems import Conflict, Fault, Invalid, NotFound
 from app.storage import keys as stored_keys
 from app.storage.keys import StoredKey
 from app.usecases.create_key import create_key
+from app.usecases.revoke_key import revoke_key
 from app.usecases.rotate_key import rotate_key
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
@@ -51,6 +52,17 @@ class NewKey(BaseModel):
         default=[], max_length=50, description="Web origins that may post with a publishable key."
     )
     expires_at: Moment | None = Field(None, description="When it stops; null: never.")
+    networks: list[str] = Field(
+        default=[],
+        max_length=keys.MOST_NETWORKS,
+        description="From where it may be used: addresses and prefixes, IPv4 or IPv6; none: from everywhere.",
+    )
+    rate_per_minute: int | None = Field(
+        None,
+        ge=0,
+        le=keys.MOST_PER_MINUTE,
+        description="Requests and items of batches a minute; 0: no limit; null: the service's default.",
+    )
 
 
 class Rotation(BaseModel):
@@ -76,6 +88,8 @@ class Key(BaseModel):
     revoked_at: AwareDatetime | None
     last_used_at: AwareDatetime | None = Field(description="Up to a minute late.")
     replaces: UUID | None = Field(description="The key that this one was rotated from.")
+    networks: list[str] = Field(description="From where it may be used; none: from everywhere.")
+    rate_per_minute: int | None = Field(description="0: no limit; null: the service's default.")
 
 
 class IssuedKey(Key):
@@ -98,6 +112,8 @@ def _members(stored: StoredKey) -> dict[str, Any]:
         "revoked_at": stored.revoked_at,
         "last_used_at": stored.last_used_at,
         "replaces": stored.replaces,
+        "networks": list(stored.networks),
+        "rate_per_minute": stored.rate_per_minute,
     }
 
 
@@ -119,6 +135,8 @@ _NEW_KEY_EXAMPLES: Final = {
         "preset": "support",
         "source": "helpdesk",
         "scopes": ["customers:read"],
+        "networks": ["203.0.113.0/24"],
+        "rate_per_minute": 600,
         "expires_at": "2027-01-01T00:00:00Z",
     },
 }
@@ -146,16 +164,21 @@ _NOT_FOUND = NotFound("key_not_found", "There is no key with this id.")
             "invalid_origin",
             "An origin is scheme, host and port, in lower case: https://shop.example.",
         ),
+        _refused(
+            "networks/0",
+            "invalid_network",
+            "A network is an address or a prefix without host bits: 203.0.113.0/24, 2001:db8::/32.",
+        ),
         _refused("expires_at", "in_the_past", "expires_at must lie in the future."),
         _refused("expires_at", "naive_time", "A time needs an offset, such as Z or +02:00."),
     ),
 )
 async def create_api_key(
-    _caller: Admin, new: Annotated[NewKey, body(NewKey, examples=_NEW_KEY_EXAMPLES)], tx: Tx, now: Now
+    caller: Admin, new: Annotated[NewKey, body(NewKey, examples=_NEW_KEY_EXAMPLES)], tx: Tx, now: Now
 ) -> IssuedKey:
     """Make a key. The answer is the only place where it is ever shown."""
     grant = keys.grant(**new.model_dump(), now=now)
-    return _issued(await create_key(tx, grant, now))
+    return _issued(await create_key(tx, grant, now, by=caller.actor))
 
 
 @router.get("")
@@ -177,7 +200,7 @@ async def list_api_keys(_caller: Admin, page: Paging, reader: Reader) -> Page[Ke
     ),
 )
 async def rotate_api_key(
-    _caller: Admin,
+    caller: Admin,
     key_id: KeyId,
     rotation: Annotated[
         Rotation, body(Rotation, examples={"an hour": {"overlap_seconds": 3600}}, optional=True)
@@ -187,14 +210,14 @@ async def rotate_api_key(
     keyring: Keys,
 ) -> IssuedKey:
     """Replace a key by a new one with the same rights; the old one stops after the overlap (a day unless said)."""
-    issued = await rotate_key(tx, key_id, timedelta(seconds=rotation.overlap_seconds), now)
+    issued = await rotate_key(tx, key_id, timedelta(seconds=rotation.overlap_seconds), now, by=caller.actor)
     after_commit(tx, keyring.forget)
     return _issued(issued)
 
 
 @router.delete("/{key_id}", status_code=204, responses=problems(_NOT_FOUND))
-async def revoke_api_key(_caller: Admin, key_id: KeyId, tx: Tx, now: Now, keyring: Keys) -> None:
+async def revoke_api_key(caller: Admin, key_id: KeyId, tx: Tx, now: Now, keyring: Keys) -> None:
     """Stop a key for good, within a second everywhere. Doing it again changes nothing."""
-    if not await stored_keys.revoke(tx, key_id, now):
+    if not await revoke_key(tx, key_id, now, by=caller.actor):
         raise NotFound(_NOT_FOUND.code, _NOT_FOUND.detail)
     after_commit(tx, keyring.forget)

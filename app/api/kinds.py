@@ -1,6 +1,6 @@
 """The kinds of touchpoint: those that come with the service, and the shop's own."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,8 +13,10 @@ from app.domain.keys import Caller
 from app.domain.kinds import KINDS, Kind, own_kind
 from app.domain.problems import Fault, Invalid
 from app.storage.database import driver
+from app.storage.kinds import all_kinds
 from app.usecases.change_kind import change_kind, kind_not_found
 from app.usecases.define_kind import define_kind, kind_exists, too_many_kinds
+from app.usecases.record_audit import record_audit
 
 router = APIRouter(tags=["touchpoints"])
 
@@ -111,6 +113,10 @@ def _shown(kind: Kind) -> KindOut:
     )
 
 
+def _told(kind: Kind) -> dict[str, Any]:
+    return {"own": kind.own, "label": kind.label}
+
+
 _BUILT_IN: Final = [_shown(kind) for kind in KINDS.values()]
 
 _SHOWROOM: Final = {
@@ -145,7 +151,7 @@ async def list_touchpoint_kinds(
     },
 )
 async def post_touchpoint_kind(
-    _caller: Admin,
+    caller: Admin,
     sent: Annotated[KindIn, body(KindIn, examples={"showroom": _SHOWROOM})],
     tx: Tx,
     memory: KindMemory,
@@ -154,7 +160,12 @@ async def post_touchpoint_kind(
 ) -> KindOut:
     """Define a kind of your own. It can be posted at once, everywhere within a second."""
     kind = own_kind(sent.kind, sent.component, sent.weight, sent.label)
-    known, is_new = await define_kind(await driver(tx), kind, now)
+    connection = await driver(tx)
+    known, is_new = await define_kind(connection, kind, now)
+    if is_new:
+        await record_audit(
+            connection, caller.actor, "kind_defined", f"kind:{kind.name}", None, _told(kind), now
+        )
     after_commit(tx, lambda: memory.adopt(known))
     response.status_code = 201 if is_new else 200
     return _shown(kind)
@@ -162,7 +173,7 @@ async def post_touchpoint_kind(
 
 @router.patch("/v1/touchpoint-kinds", responses=problems(_INVALID, kind_not_found()))
 async def patch_named_touchpoint_kind(
-    _caller: Admin,
+    caller: Admin,
     sent: Annotated[
         NamedKindChange,
         body(
@@ -176,12 +187,12 @@ async def patch_named_touchpoint_kind(
     now: Now,
 ) -> KindOut:
     """Change what a kind of your own counts from now on; what arrived before counts on as it did."""
-    return await _change(sent.kind, sent, tx, memory, now)
+    return await _change(caller, sent.kind, sent, tx, memory, now)
 
 
 @router.patch("/v1/touchpoint-kinds/{kind}", responses=problems(_INVALID, kind_not_found()))
 async def patch_touchpoint_kind(
-    _caller: Admin,
+    caller: Admin,
     kind: Annotated[str, Path(examples=["showroom_visit"])],
     sent: Annotated[
         KindChange,
@@ -192,11 +203,17 @@ async def patch_touchpoint_kind(
     now: Now,
 ) -> KindOut:
     """The same, with the kind in the path."""
-    return await _change(kind, sent, tx, memory, now)
+    return await _change(caller, kind, sent, tx, memory, now)
 
 
-async def _change(name: str, sent: KindChange, tx: Tx, memory: KindMemory, now: Now) -> KindOut:
+async def _change(
+    caller: Caller, name: str, sent: KindChange, tx: Tx, memory: KindMemory, now: Now
+) -> KindOut:
     said = {member: getattr(sent, member) for member in sent.model_fields_set - {"kind"}}
-    known, kind = await change_kind(await driver(tx), name, now, **said)
+    connection = await driver(tx)
+    was = (await all_kinds(connection)).get(name)
+    known, kind = await change_kind(connection, name, now, **said)
+    before = None if was is None else _told(was)
+    await record_audit(connection, caller.actor, "kind_changed", f"kind:{name}", before, _told(kind), now)
     after_commit(tx, lambda: memory.adopt(known))
     return _shown(kind)

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import structlog
 
+from app.usecases.rate_limiter import Standing
+
 _FRAMES = 25
 
 
@@ -23,7 +25,8 @@ _FRAMES = 25
 class Trace:
     """One request, as logs, problems and the answer's headers speak of it.
 
-    `key_id` and `allow_origin` are filled in by whoever finds out, while the request is served.
+    `key_id`, `allow_origin` and `standing` (against the key's rate) are filled in by whoever finds out, while the
+    request is served.
     """
 
     trace_id: str
@@ -31,6 +34,7 @@ class Trace:
     flags: str
     key_id: str | None = None
     allow_origin: str | None = None
+    standing: Standing | None = None
 
 
 _current: ContextVar[Trace | None] = ContextVar("rapport_trace", default=None)

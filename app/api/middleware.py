@@ -14,7 +14,8 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import logs
+from app.api import logs, rates
+from app.api.addresses import Proxies
 from app.api.bodies import check_url
 from app.api.lean import Express
 from app.api.logs import Trace
@@ -38,8 +39,13 @@ _SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
 )
 _NO_STORE: Final = (b"cache-control", b"no-store")
+_NO_CONTENT: Final = (
+    b"content-security-policy",
+    b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+)
 _EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, traceparent"
 
 
@@ -50,9 +56,14 @@ class FramedApp(DocumentedApp):
     the frame does what the lean routes need of them.
     """
 
-    def __init__(self, metrics: Metrics, **options: Any) -> None:
+    def __init__(
+        self, metrics: Metrics, proxies: Proxies, *, hsts_seconds: int, is_tls: bool, **options: Any
+    ) -> None:
         super().__init__(**options)
         self._metrics = metrics
+        self._proxies = proxies
+        self._hsts = hsts_seconds
+        self._is_tls = is_tls
 
     def build_middleware_stack(self) -> ASGIApp:
         """What a request goes through; made once."""
@@ -60,15 +71,28 @@ class FramedApp(DocumentedApp):
         # It would answer what nobody foresaw with plain text, before the frame could with a problem document.
         if isinstance(stack, ServerErrorMiddleware):
             stack = stack.app
-        return Frame(Express(stack), self._metrics)
+        return Frame(
+            Express(stack), self._metrics, self._proxies, hsts_seconds=self._hsts, is_tls=self._is_tls
+        )
 
 
 class Frame:
-    """Wraps the application; see the module."""
+    """Wraps the application; see the module.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    `is_tls`: everybody speaks TLS, whatever the connection says; `hsts_seconds`: for how long a browser that did is to
+    insist on it, 0 for never.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, proxies: Proxies, *, hsts_seconds: int, is_tls: bool
+    ) -> None:
         self._app = app
         self._metrics = metrics
+        self._proxies = proxies
+        self._hsts = (
+            (b"strict-transport-security", f"max-age={hsts_seconds}".encode()) if hsts_seconds else None
+        )
+        self._is_tls = is_tls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -76,12 +100,16 @@ class Frame:
             await self._app(scope, receive, send)
             return
         began, status, trace = time.perf_counter(), 0, _trace(scope["headers"])
+        hsts = self._hsts
 
         async def framed_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _headers(message["headers"], trace)
+                headers = _headers(message["headers"], trace)
+                if hsts is not None and (self._is_tls or self._proxies.spoke_tls(scope)):
+                    headers.append(hsts)
+                message["headers"] = headers
             await send(message)
 
         token = logs.begin(trace)
@@ -125,8 +153,18 @@ def _headers(headers: Iterable[tuple[bytes, bytes]], trace: Trace) -> list[tuple
         *_SECURITY,
         (b"traceparent", f"00-{trace.trace_id}-{trace.span_id}-{trace.flags}".encode()),
     ]
-    if not any(name == b"cache-control" for name, _ in headers):
+    has_cache, has_policy = False, False
+    for name, _ in headers:
+        if name == b"cache-control":
+            has_cache = True
+        elif name == b"content-security-policy":
+            has_policy = True
+    if not has_cache:
         framed.append(_NO_STORE)  # most answers are about a person
+    if not has_policy:
+        framed.append(_NO_CONTENT)  # whoever opens one in a browser sees text
+    if trace.standing is not None:
+        framed += rates.headers(trace.standing)
     if trace.allow_origin is not None:
         framed += (
             (b"access-control-allow-origin", trace.allow_origin.encode("latin-1")),

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic import TypeAdapter
 
 from app.api import deps
+from app.api.addresses import ADDRESS_NOT_ALLOWED
 from app.api.bodies import BODY_BYTES, JSON, Reading
 from app.api.problem_document import MEDIA_TYPE, document
 from app.api.problems import INTERNAL_ERROR, status_of
@@ -24,7 +25,6 @@ from app.domain.problems import (
     Fault,
     Forbidden,
     Invalid,
-    Limited,
     Malformed,
     NotFound,
     Problem,
@@ -34,6 +34,7 @@ from app.domain.problems import (
     Unavailable,
     Unsupported,
 )
+from app.usecases.rate_limiter import limited
 
 TITLE: Final = "Rapport"
 SUMMARY: Final = "How healthy is the relationship with each customer of a shop, and why."
@@ -77,6 +78,7 @@ TAGS: Final = [
         "description": "What somebody agreed to, a copy of all that is held about them, and their leaving.",
     },
     {"name": "keys", "description": "Who may call this API, and for what."},
+    {"name": "audit", "description": "Who did what as an admin: append-only."},
     {"name": "service", "description": "Is it alive, is it ready, what does it count."},
 ]
 
@@ -158,7 +160,13 @@ _DATABASE_AWAY = (
 _KEYS = (
     Unauthenticated("key_missing", "Send an API key as Authorization: Bearer KEY or X-API-Key: KEY."),
     Unauthenticated("key_invalid", "This API key is malformed, unknown, expired or revoked."),
+    Unauthenticated("token_invalid", "This token is not one that opens this API, or it has expired."),
     Forbidden("publishable_key", "A publishable key may only post touchpoints."),
+    ADDRESS_NOT_ALLOWED,
+    limited(1),
+    Unavailable(
+        "sign_in_unavailable", "The keys of the identity provider cannot be had now.", retry_after_seconds=5
+    ),
 )
 
 
@@ -197,7 +205,7 @@ _TYPICAL: Final[Mapping[int, Problem]] = {
         TooLarge("body_too_large", f"The body is larger than {BODY_BYTES} bytes.", limit_bytes=BODY_BYTES),
         Unsupported("unsupported_media_type", f"Send the body with Content-Type: {JSON}."),
         _NOT_VALID,
-        Limited("rate_limited", "Too many requests with this key.", retry_after_seconds=1),
+        limited(1),
         _DATABASE_AWAY[0],
     )
 }

@@ -110,14 +110,14 @@ async def put_health_override(
 ) -> OverrideOut:
     """Set a score by hand, for a reason and for a time; the computed one stays beside it."""
     override = opinions.override(sent.score, sent.reason, sent.until, caller.source, now)
-    await override_health(await driver(tx), named, override)
+    await override_health(await driver(tx), named, override, by=caller.actor, now=now)
     return override_shown(override)
 
 
 @router.delete("/override", status_code=204, responses=problems(*NAMED_PROBLEMS))
-async def delete_health_override(_caller: Admin, named: Named, tx: Tx) -> None:
+async def delete_health_override(caller: Admin, named: Named, tx: Tx, now: Now) -> None:
     """Take the override away, if there is one."""
-    await override_health(await driver(tx), named, None)
+    await override_health(await driver(tx), named, None, by=caller.actor, now=now)
 
 
 @router.put("/sentiment", responses=problems(*NAMED_PROBLEMS))

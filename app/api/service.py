@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.api import metrics
+from app.api.addresses import ADDRESS_NOT_ALLOWED
 from app.api.deps import PUBLISHABLE_PATHS, Keys, Store, authorise
 from app.api.openapi import SECURITY_SCHEMES, problems
 from app.domain.problems import Forbidden, Unavailable
@@ -90,7 +91,13 @@ def _is_forwarded(request: Request) -> bool:
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-        **problems(401, 503, Forbidden("scope_missing", f"This key lacks the scope {_METRICS_SCOPE}.")),
+        **problems(
+            401,
+            429,
+            503,
+            Forbidden("scope_missing", f"This key lacks the scope {_METRICS_SCOPE}."),
+            ADDRESS_NOT_ALLOWED,
+        ),
     },
     openapi_extra={"security": [{}, *({name: [_METRICS_SCOPE]} for name in SECURITY_SCHEMES)]},
 )

@@ -201,6 +201,14 @@ def create_key(
     expires_in_days: Annotated[
         int | None, typer.Option(min=1, max=3650, help="Days it lives; for ever by default.")
     ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="Network that it may be used from, as 203.0.113.0/24; repeatable."),
+    ] = None,
+    rate_per_minute: Annotated[
+        int | None,
+        typer.Option(min=0, max=key_rules.MOST_PER_MINUTE, help="Its rate; 0: no limit; else the default."),
+    ] = None,
 ) -> None:
     """Create an API key.
 
@@ -208,7 +216,7 @@ def create_key(
     """
     from app.cli import keys as work  # noqa: PLC0415 - loads the database; --help need not
 
-    work.create(preset, source, origin or [], expires_in_days)
+    work.create(preset, source, origin or [], expires_in_days, network or [], rate_per_minute)
 
 
 @keys_app.command("list", epilog=examples("rapport keys list"))

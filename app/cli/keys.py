@@ -17,32 +17,44 @@ from app.settings import Settings
 from app.storage import keys as stored_keys
 from app.storage.keys import StoredKey
 from app.usecases.create_key import create_key
+from app.usecases.revoke_key import revoke_key
 
 # The same name as the caller of RAPPORT_ADMIN_KEY: what one of them wrote, the other may send again.
 ADMIN_SOURCE = "admin"
 PAGE = 200
+# How the audit log names whoever has the command line.
+ACTOR = "cli"
 
 
-def create(preset: str, source: str, origins: list[str], expires_in_days: int | None) -> None:
+def create(
+    preset: str,
+    source: str,
+    origins: list[str],
+    expires_in_days: int | None,
+    networks: list[str],
+    rate_per_minute: int | None,
+) -> None:
     """Create a key and print it: alone on standard output, so that a script can take it from there."""
-    grant = _grant(preset, source, origins, expires_in_days, now := datetime.now(UTC))
+    now = datetime.now(UTC)
+    expires_at = None if expires_in_days is None else now + timedelta(days=expires_in_days)
+    try:
+        grant = rules.grant(
+            preset=preset,
+            source=source,
+            scopes=None,
+            origins=origins,
+            expires_at=expires_at,
+            now=now,
+            networks=networks,
+            rate_per_minute=rate_per_minute,
+        )
+    except Problem as problem:
+        raise Failure(problem.detail) from problem
     with environment.database(environment.load_settings()) as urls:
         stored, key = environment.run(_create(urls.app, grant, now))
     sys.stderr.write(f"{preset} key {stored.id} of {source}, {_end(stored)}. It is shown this once:\n")
     sys.stderr.flush()
     sys.stdout.write(f"{key}\n")
-
-
-def _grant(
-    preset: str, source: str, origins: list[str], expires_in_days: int | None, now: datetime
-) -> rules.Grant:
-    expires_at = None if expires_in_days is None else now + timedelta(days=expires_in_days)
-    try:
-        return rules.grant(
-            preset=preset, source=source, scopes=None, origins=origins, expires_at=expires_at, now=now
-        )
-    except Problem as problem:
-        raise Failure(problem.detail) from problem
 
 
 def create_first_admin_key(settings: Settings) -> str | None:
@@ -89,7 +101,7 @@ def revoke(key_id: str) -> None:
 
 async def _create(url: str, grant: rules.Grant, now: datetime) -> tuple[StoredKey, str]:
     async with environment.opened(url) as database, database.transaction() as session:
-        return await create_key(session, grant, now)
+        return await create_key(session, grant, now, by=ACTOR)
 
 
 async def _create_first(url: str, now: datetime) -> str | None:
@@ -102,7 +114,7 @@ async def _create_first(url: str, now: datetime) -> str | None:
         async for key in _every(session):
             if key.preset == "admin" and rules.is_live(key.expires_at, key.revoked_at, now):
                 return None
-        return (await create_key(session, grant, now))[1]
+        return (await create_key(session, grant, now, by=ACTOR))[1]
 
 
 async def _all(url: str) -> list[StoredKey]:
@@ -120,7 +132,7 @@ async def _every(session: AsyncSession) -> AsyncIterator[StoredKey]:
 
 async def _revoke(url: str, key_id: UUID, now: datetime) -> bool:
     async with environment.opened(url) as database, database.transaction() as session:
-        return await stored_keys.revoke(session, key_id, now)
+        return await revoke_key(session, key_id, now, by=ACTOR)
 
 
 def _end(key: StoredKey) -> str:

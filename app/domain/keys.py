@@ -6,6 +6,7 @@ and so that secret scanners recognise a leaked one.
 """
 
 import hashlib
+import ipaddress
 import re
 import secrets
 import string
@@ -17,7 +18,9 @@ from types import MappingProxyType
 from typing import Final
 
 from app.domain.ids import base62
+from app.domain.networks import Network
 from app.domain.problems import Conflict, Fault, Invalid
+from app.domain.rates import Rate
 
 SECRET_PREFIX: Final = "rap_sk_"  # noqa: S105 - what every secret key begins with, no secret
 PUBLISHABLE_PREFIX: Final = "rap_pk_"
@@ -26,6 +29,9 @@ _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _RANDOM_LENGTH = 32  # 190 bits
 _CHECK_LENGTH = 6  # ceil(32 / log2(62))
 _KEY = re.compile(rf"rap_[sp]k_[0-9A-Za-z]{{{_RANDOM_LENGTH + _CHECK_LENGTH}}}", re.ASCII)
+
+MOST_PER_MINUTE: Final = 6_000_000
+MOST_NETWORKS: Final = 50
 
 SOURCE_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 _SOURCE = re.compile(SOURCE_PATTERN, re.ASCII)
@@ -80,13 +86,25 @@ PRESETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request, as its key says. `source` is stamped on what the caller writes."""
+    """Who sent a request, as its key says. `source` is stamped on what the caller writes.
+
+    `networks`: from where the key may be used, none: from everywhere. `rate` is None for whoever has no limit. `actor`
+    is how the audit log names them; it may name a person, `key_id` never does.
+    """
 
     key_id: str
     source: str
     scopes: frozenset[str]
     publishable: bool = False
     origins: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
+    rate: Rate | None = None
+    actor: str = ""
+
+    def __post_init__(self) -> None:
+        """Whoever is no person signs with the id of the key."""
+        if not self.actor:
+            object.__setattr__(self, "actor", self.key_id)
 
     @property
     def is_admin(self) -> bool:
@@ -103,6 +121,8 @@ class Grant:
     scopes: frozenset[str]
     origins: tuple[str, ...]
     expires_at: datetime | None
+    networks: tuple[str, ...] = ()
+    rate_per_minute: int | None = None
 
     @property
     def publishable(self) -> bool:
@@ -139,11 +159,13 @@ def grant(
     origins: Iterable[str],
     expires_at: datetime | None,
     now: datetime,
+    networks: Iterable[str] = (),
+    rate_per_minute: int | None = None,
 ) -> Grant:
     """What a key with this preset may be.
 
     `scopes` narrows the preset, None takes all of it. Raises Invalid: `unknown_preset`, `invalid_source`,
-    `scope_not_in_preset`, `origins_not_allowed`, `invalid_origin`, `in_the_past`.
+    `scope_not_in_preset`, `origins_not_allowed`, `invalid_origin`, `invalid_network`, `in_the_past`.
     """
     allowed = PRESETS.get(preset)
     if allowed is None:
@@ -162,7 +184,7 @@ def grant(
     _check_origins(listed, allowed=preset == "publishable")
     if expires_at is not None and expires_at <= now:
         raise _invalid("expires_at", "in_the_past", "expires_at must lie in the future.")
-    return Grant(preset, source, chosen, listed, expires_at)
+    return Grant(preset, source, chosen, listed, expires_at, _networks(networks), rate_per_minute)
 
 
 def _check_origins(origins: tuple[str, ...], *, allowed: bool) -> None:
@@ -173,6 +195,17 @@ def _check_origins(origins: tuple[str, ...], *, allowed: bool) -> None:
         if not _ORIGIN.fullmatch(origin):
             detail = "An origin is scheme, host and port, in lower case: https://shop.example."
             raise _invalid(f"origins/{index}", "invalid_origin", detail)
+
+
+def _networks(given: Iterable[str]) -> tuple[str, ...]:
+    found = []
+    for index, text in enumerate(given):
+        try:
+            found.append(str(ipaddress.ip_network(text)))
+        except ValueError:
+            detail = "A network is an address or a prefix without host bits: 203.0.113.0/24, 2001:db8::/32."
+            raise _invalid(f"networks/{index}", "invalid_network", detail) from None
+    return tuple(dict.fromkeys(found))
 
 
 def _invalid(member: str, code: str, detail: str) -> Invalid:

@@ -28,13 +28,16 @@ class StoredKey:
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
     replaces: UUID | None = None
+    networks: tuple[str, ...] = ()
+    rate_per_minute: int | None = None
 
 
 _SHOWN = [column for column in api_keys.c if column.name != "sha256"]
 
 
 def _stored(row: RowMapping) -> StoredKey:
-    return StoredKey(**{**row, "scopes": frozenset(row["scopes"]), "origins": tuple(row["origins"])})
+    sets = {name: tuple(row[name]) for name in ("origins", "networks")}
+    return StoredKey(**{**row, **sets, "scopes": frozenset(row["scopes"])})
 
 
 def _is_live(now: datetime) -> ColumnElement[bool]:
@@ -75,6 +78,8 @@ async def add(session: AsyncSession, key: StoredKey, sha256: bytes) -> None:
             created_at=key.created_at,
             expires_at=key.expires_at,
             replaces=key.replaces,
+            networks=list(key.networks),
+            rate_per_minute=key.rate_per_minute,
         )
     )
 

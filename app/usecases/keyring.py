@@ -14,7 +14,9 @@ from uuid import UUID
 
 from app.domain import keys
 from app.domain.keys import Caller
+from app.domain.networks import networks
 from app.domain.problems import Unavailable
+from app.domain.rates import Rate, per_minute
 from app.storage import keys as stored_keys
 from app.storage.database import Database
 from app.storage.keys import StoredKey
@@ -34,25 +36,38 @@ class _Known:
     fresh_until: float
 
 
-def _caller(key: StoredKey) -> Caller:
+def _caller(key: StoredKey, usual: Rate | None) -> Caller:
     return Caller(
-        str(key.id), key.source, key.scopes, publishable=key.publishable, origins=frozenset(key.origins)
+        str(key.id),
+        key.source,
+        key.scopes,
+        publishable=key.publishable,
+        origins=frozenset(key.origins),
+        networks=networks(key.networks),
+        rate=usual if key.rate_per_minute is None else per_minute(key.rate_per_minute),
     )
 
 
 class Keyring:
     """The live keys, as far as they were asked for lately, and when each was last used.
 
-    `admin_key` opens everything and is in no table: it comes from the settings.
+    `admin_key` opens everything and is in no table: it comes from the settings. `rate` is that of keys without one of
+    their own.
     """
 
     def __init__(
-        self, database: Database, admin_key: str | None, *, ttl_seconds: float = TTL_SECONDS
+        self,
+        database: Database,
+        admin_key: str | None,
+        *,
+        ttl_seconds: float = TTL_SECONDS,
+        rate: Rate | None = None,
     ) -> None:
         self._database = database
         self._ttl_seconds = ttl_seconds
         self._admin_sha256 = None if admin_key is None else keys.sha256(admin_key)
-        self._admin = Caller(ADMIN_ID, source=ADMIN_ID, scopes=frozenset(keys.SCOPES))
+        self._rate = rate
+        self._admin = Caller(ADMIN_ID, source=ADMIN_ID, scopes=frozenset(keys.SCOPES), rate=rate)
         self._known: dict[bytes, _Known] = {}
         self._strangers: dict[bytes, float] = {}
         self._loading: dict[bytes, asyncio.Task[Caller | None]] = {}
@@ -97,7 +112,7 @@ class Keyring:
             self._used[key.id] = now.timestamp()
         if generation == self._generation:  # else it may have been read before what made us forget
             self._remember(sha256, key, now)
-        return None if key is None else _caller(key)
+        return None if key is None else _caller(key, self._rate)
 
     def _remember(self, sha256: bytes, key: StoredKey | None, now: datetime) -> None:
         fresh_until = time.monotonic() + self._ttl_seconds
@@ -108,7 +123,7 @@ class Keyring:
         if key.expires_at is not None:
             fresh_until -= max(0.0, self._ttl_seconds - (key.expires_at - now).total_seconds())
         _make_room(self._known, MOST_KEYS)
-        self._known[sha256] = _Known(sha256, _caller(key), key.id, fresh_until)
+        self._known[sha256] = _Known(sha256, _caller(key, self._rate), key.id, fresh_until)
 
     async def origins(self) -> frozenset[str]:
         """The origins of all live publishable keys, at most a second old: what a preflight is answered from."""

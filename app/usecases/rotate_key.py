@@ -9,12 +9,14 @@ from app.domain import keys
 from app.domain.keys import Grant
 from app.domain.problems import Conflict, NotFound
 from app.storage import keys as stored_keys
+from app.storage.database import driver
 from app.storage.keys import StoredKey
 from app.usecases.create_key import create_key
+from app.usecases.record_audit import record_audit
 
 
 async def rotate_key(
-    session: AsyncSession, key_id: UUID, overlap: timedelta, now: datetime
+    session: AsyncSession, key_id: UUID, overlap: timedelta, now: datetime, *, by: str
 ) -> tuple[StoredKey, str]:
     """The key that takes over, which may do what the old one may, and which lives as long as that was meant to.
 
@@ -32,5 +34,18 @@ async def rotate_key(
     await stored_keys.end_by(session, old.id, keys.overlap_end(old.expires_at, overlap, now))
     if old.replaces is not None:
         await stored_keys.end_by(session, old.replaces, now)
-    grant = Grant(old.preset, old.source, old.scopes, old.origins, expires_at)
-    return await create_key(session, grant, now, replaces=old.id)
+    grant = Grant(
+        old.preset, old.source, old.scopes, old.origins, expires_at, old.networks, old.rate_per_minute
+    )
+    made = await create_key(session, grant, now, by=by, replaces=old.id)
+    ends = keys.overlap_end(old.expires_at, overlap, now)
+    await record_audit(
+        await driver(session),
+        by,
+        "key_rotated",
+        f"key:{old.id}",
+        {"expires_at": old.expires_at},
+        {"expires_at": ends, "replaced_by": made[0].id},
+        now,
+    )
+    return made

@@ -47,14 +47,23 @@ class Service:
         origins: Iterable[str] = (),
         source: str = "shop-test",
         expires_at: datetime | None = None,
+        networks: Iterable[str] = (),
+        rate_per_minute: int | None = None,
     ) -> str:
         """A new key in the database."""
         now = datetime.now(UTC)
         grant = keys.grant(
-            preset=preset, source=source, scopes=scopes, origins=origins, expires_at=expires_at, now=now
+            preset=preset,
+            source=source,
+            scopes=scopes,
+            origins=origins,
+            expires_at=expires_at,
+            now=now,
+            networks=networks,
+            rate_per_minute=rate_per_minute,
         )
         async with self.app.state.database.transaction() as session:
-            return (await create_key(session, grant, now))[1]
+            return (await create_key(session, grant, now, by="test"))[1]
 
 
 @pytest.fixture

@@ -63,6 +63,21 @@ def test_a_created_key_opens_the_service_until_it_is_revoked(
     assert serving.end(signal.SIGTERM) == 0
 
 
+async def test_a_key_of_the_command_line_has_its_networks_and_rate_and_is_in_the_audit_log(
+    rapport: Any, on_database: dict[str, str], owner_url: str
+) -> None:
+    said = ("--network", "203.0.113.0/24", "--network", "2001:db8::1", "--rate-per-minute", "60")
+    arguments = ("keys", "create", "--preset", "support", "--source", "desk", *said)
+    created = await asyncio.to_thread(rapport, *arguments, env=on_database)
+    assert created.returncode == 0, created.stderr
+    connection = await asyncpg.connect(**connect_arguments(owner_url))
+    row = await connection.fetchrow("SELECT networks, rate_per_minute FROM api_keys WHERE source = 'desk'")
+    assert dict(row) == {"networks": ["203.0.113.0/24", "2001:db8::1/128"], "rate_per_minute": 60}
+    told = await connection.fetch("SELECT actor, action FROM audit_log")
+    assert [tuple(each) for each in told] == [("cli", "key_created")]
+    await connection.close()
+
+
 @pytest.mark.parametrize(
     "arguments, says",
     [
@@ -73,6 +88,7 @@ def test_a_created_key_opens_the_service_until_it_is_revoked(
             ("create", "--preset", "admin", "--source", "x", "--origin", "https://a.example"),
             "Only publishable",
         ),
+        (("create", "--preset", "admin", "--source", "x", "--network", "10.0.0.1/8"), "A network is"),
         (("revoke", "nonsense"), "'nonsense' is not a key's id"),
         (("revoke", "01934b2e-0000-7000-8000-000000000000"), "there is no key 01934b2e"),
     ],

@@ -26,7 +26,7 @@ def settings_table() -> str:
 
 
 def _default(value: object) -> str:
-    if value is None:
+    if value in (None, ""):
         return "-"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 

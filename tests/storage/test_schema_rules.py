@@ -13,6 +13,8 @@ from app.storage.tables import metadata
 ALL = list(metadata.tables.values())
 REFERENCE = {
     "api_keys",
+    "audit_log",
+    "rate_usage",
     "calendars",
     "scoring_models",
     "scoring_model_publications",
@@ -115,7 +117,7 @@ def test_many_rows_are_inserted_with_an_on_conflict_clause() -> None:
 
 def test_the_log_is_append_only() -> None:
     log = {"touchpoints", "touchpoint_voids", "complaint_log", "compensations", "loyalty_entries"}
-    log |= {"consent_log", "erasures"}
+    log |= {"consent_log", "erasures", "audit_log"}
     assert log <= set(tables.APPEND_ONLY)
 
 

@@ -51,6 +51,7 @@ from app.usecases.models.publish_model import (
     state_schema_differs,
 )
 from app.usecases.models.simulate_health import simulate_health
+from app.usecases.record_audit import record_audit
 
 router = APIRouter(tags=["models"])
 one = APIRouter(prefix="/v1/scoring-models/{version}")
@@ -111,7 +112,12 @@ async def post_scoring_model(
         backtest=sent.backtest,
         gate=None if sent.gate is None else Gate(sent.gate.passed, sent.gate.reasons),
     )
-    written, is_new = await propose_model(await driver(tx), proposal, model, caller.source, now)
+    connection = await driver(tx)
+    written, is_new = await propose_model(connection, proposal, model, caller.source, now)
+    if is_new:
+        told = {"base": sent.base, "status": sent.status, "parameters": sent.parameters}
+        target = f"model:{sent.version}"
+        await record_audit(connection, caller.actor, "model_proposed", target, None, told, now)
     response.status_code = 201 if is_new else 200
     return shown(written)
 
@@ -166,9 +172,15 @@ async def publish_scoring_model(
     now: Now,
 ) -> ModelOut:
     """Let this version score from now on, within a second everywhere. Stored states stay as they are."""
+    connection = await driver(tx)
+    was = active.current.version
     published = await publish_model(
-        await driver(tx), version, caller.source, now, force=sent.force, reason=sent.reason
+        connection, version, caller.source, now, force=sent.force, reason=sent.reason
     )
+    if published.published_at == now:  # else it scored already, and this changed nothing
+        told = {"active": version, "forced": published.forced_reason is not None}
+        target = f"model:{version}"
+        await record_audit(connection, caller.actor, "model_published", target, {"active": was}, told, now)
     model = read(published.parameters)
     after_commit(tx, lambda: active.adopt(model))
     return shown(published)
@@ -176,7 +188,7 @@ async def publish_scoring_model(
 
 @one.post("/backtest", responses=problems(model_not_found(), _DIFFERS, fitting_not_installed()))
 async def backtest_scoring_model(
-    _caller: Admin,
+    caller: Admin,
     version: Version,
     sent: Annotated[
         BacktestIn, body(BacktestIn, examples={"a quarter": {"horizon_days": 91}}, optional=True)
@@ -194,6 +206,7 @@ async def backtest_scoring_model(
         now,
         minor_per_major=minor_per_major(config.shop_currency),
         horizon_days=sent.horizon_days,
+        by=caller.actor,
     )
     return shown(tried)
 

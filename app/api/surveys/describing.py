@@ -19,6 +19,7 @@ from app.domain.problems import refused
 from app.storage import surveys
 from app.storage.database import driver
 from app.storage.surveys import StoredSurvey
+from app.usecases.record_audit import record_audit
 from app.usecases.surveys.define_survey import (
     change_survey,
     define_survey,
@@ -217,6 +218,18 @@ _INVALID: Final = (
 _INVALID_SCALE: Final = refused("#/scale", "invalid_scale", "must have 3 to 101 points")
 
 
+def _told(stored: StoredSurvey) -> dict[str, Any]:
+    """For the audit log."""
+    survey = stored.survey
+    return {
+        "question": survey.question,
+        "channel": survey.channel,
+        "trigger": stored.trigger,
+        "limits": stored.limits,
+        "active": stored.active,
+    }
+
+
 def _etag(stored: StoredSurvey) -> str:
     return f'"{stored.revision}"'
 
@@ -265,7 +278,7 @@ async def get_survey(
     },
 )
 async def post_survey(
-    _caller: Annotated[Caller, requires("admin")],
+    caller: Annotated[Caller, requires("admin")],
     sent: Annotated[SurveyIn, body(SurveyIn, examples={"after_delivery": _AFTER_DELIVERY, "nps": _NPS})],
     tx: Tx,
     now: Now,
@@ -273,7 +286,11 @@ async def post_survey(
 ) -> SurveyOut:
     """Describe a survey. With a trigger it is asked about what arrives from now on."""
     said = {"channel": sent.channel} | _said(sent)
-    stored, is_new = await define_survey(await driver(tx), said, now)
+    connection = await driver(tx)
+    stored, is_new = await define_survey(connection, said, now)
+    if is_new:
+        target = f"survey:{stored.survey.code}"
+        await record_audit(connection, caller.actor, "survey_defined", target, None, _told(stored), now)
     response.status_code = 201 if is_new else 200
     response.headers["ETag"] = _etag(stored)
     return _shown(stored)
@@ -281,7 +298,7 @@ async def post_survey(
 
 @router.patch("", responses=problems(*_INVALID, survey_not_found(), stale_survey()))
 async def patch_named_survey(
-    _caller: Annotated[Caller, requires("admin")],
+    caller: Annotated[Caller, requires("admin")],
     sent: Annotated[
         NamedSurveyChange,
         body(
@@ -296,12 +313,12 @@ async def patch_named_survey(
     if_match: Annotated[str | None, Header(alias="If-Match", description="An ETag of the survey.")] = None,
 ) -> SurveyOut:
     """Change a survey; trigger and limits are replaced as a whole. An ended survey invites nobody any more."""
-    return await _change(sent.code, sent, tx, now, response, if_match)
+    return await _change(caller, sent.code, sent, tx, now, response, if_match)
 
 
 @router.patch("/{code}", responses=problems(*_INVALID, survey_not_found(), stale_survey()))
 async def patch_survey(
-    _caller: Annotated[Caller, requires("admin")],
+    caller: Annotated[Caller, requires("admin")],
     code: Annotated[str, Path(examples=["after_delivery"])],
     sent: Annotated[
         SurveyChange,
@@ -317,13 +334,24 @@ async def patch_survey(
     if_match: Annotated[str | None, Header(alias="If-Match", description="An ETag of the survey.")] = None,
 ) -> SurveyOut:
     """The same, with the code in the path."""
-    return await _change(code, sent, tx, now, response, if_match)
+    return await _change(caller, code, sent, tx, now, response, if_match)
 
 
 async def _change(
-    code: str, sent: SurveyChange, tx: Tx, now: Now, response: Response, if_match: str | None
+    caller: Caller,
+    code: str,
+    sent: SurveyChange,
+    tx: Tx,
+    now: Now,
+    response: Response,
+    if_match: str | None,
 ) -> SurveyOut:
     said = {name: value for name, value in _said(sent).items() if name != "code"}
-    stored = await change_survey(await driver(tx), code, said, now, expected_revision=_expected(if_match))
+    connection = await driver(tx)
+    was = await surveys.find(connection, code)
+    stored = await change_survey(connection, code, said, now, expected_revision=_expected(if_match))
+    if was is not None and stored.revision != was.revision:
+        target = f"survey:{code}"
+        await record_audit(connection, caller.actor, "survey_changed", target, _told(was), _told(stored), now)
     response.headers["ETag"] = _etag(stored)
     return _shown(stored)

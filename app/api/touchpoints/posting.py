@@ -15,6 +15,7 @@ from app.api.lean import LeanResponse, LeanRoute
 from app.api.openapi import problems
 from app.api.problem_document import document as problem_document
 from app.api.problems import status_of
+from app.api.rates import charge_items
 from app.api.times import wire_time
 from app.api.touchpoints.documents import (
     BATCH_BYTES,
@@ -139,6 +140,7 @@ async def post_touchpoints_batch(
         raise TooLarge(
             "too_many_items", f"A batch holds at most {BATCH_ITEMS} items.", limit_items=BATCH_ITEMS
         )
+    charge_items(request, caller, len(documents))
     posts = posts_of(iter(documents), Sender(caller, now, config.shop_currency, own_kinds))
     for document, post in zip(documents, posts, strict=True):
         if not isinstance(post, Post):

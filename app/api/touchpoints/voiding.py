@@ -14,6 +14,7 @@ from app.domain.keys import Caller
 from app.domain.kinds import reserved_kind
 from app.domain.touchpoints import touchpoint_not_found
 from app.storage.database import driver
+from app.usecases.record_audit import record_audit
 from app.usecases.void_touchpoint import Voided, void_touchpoint
 
 router = APIRouter(tags=["touchpoints"])
@@ -54,7 +55,25 @@ async def void_one_touchpoint(
     back; to correct a touchpoint, void it and post the right one under another id. Voiding again changes nothing.
     """
     reference = parse_reference(customer, "#/query/customer")
+    connection = await driver(tx)
     voided = await void_touchpoint(
-        await driver(tx), reference, id, source, by=caller.source, reason=reason, model=model, now=now
+        connection, reference, id, source, by=caller.source, reason=reason, model=model, now=now
     )
+    if voided.void.at == now:  # else it was voided before, and this changed nothing
+        # Not its id: the shop chose that, and it may name somebody. The marker of this time and customer has it.
+        target = f"customer:{voided.row.customer_id}"
+        told = {
+            "kind": voided.row.kind,
+            "source": voided.row.source,
+            "delta": voided.void.outcome.get("delta"),
+        }
+        await record_audit(
+            connection,
+            caller.actor,
+            "touchpoint_voided",
+            target,
+            {"voided_at": None},
+            {**told, "voided_at": now},
+            now,
+        )
     return shown(voided)

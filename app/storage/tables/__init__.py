@@ -9,12 +9,14 @@ from app.storage.tables.feedback import feedback
 from app.storage.tables.merges import merges
 from app.storage.tables.privacy import erasures
 from app.storage.tables.surveys import survey_invitations
+from app.storage.tables.trust import audit_log
 
 __all__ = [
     "APPEND_ONLY",
     "APP_ROLE",
     "PRIVACY_ROLE",
     "api_keys",
+    "audit_log",
     "complaints",
     "erasures",
     "feedback",
@@ -34,6 +36,7 @@ APPEND_ONLY = (
     "loyalty_entries",
     "consent_log",
     "erasures",
+    "audit_log",
 )
 """Tables that the service's role may only read and add to."""
 

@@ -266,6 +266,10 @@ api_keys = Table(
     Column("last_used_at", TIME),
     # A rotated key stays alive until its own expires_at beside the one that replaces it.
     Column("replaces", UUID),
+    # From where it may be used, as networks; none: from everywhere.
+    Column("networks", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    # NULL: the default of the settings; 0: no limit.
+    Column("rate_per_minute", Integer),
 )
 
 # Scoring models. Their numbers never change once written: another number is another version.

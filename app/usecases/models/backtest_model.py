@@ -23,6 +23,7 @@ from app.storage.models import StoredModel
 from app.usecases.models.propose_model import existing
 from app.usecases.models.publish_model import check_readable
 from app.usecases.models.read_shop_log import ShopLog, read_shop_log
+from app.usecases.record_audit import record_audit
 
 FITTING: Final = "app.fitting.trial"
 """Imported only where it is needed: nothing that answers a request may load it."""
@@ -38,6 +39,7 @@ async def backtest_model(
     *,
     minor_per_major: int,
     horizon_days: int | None = None,
+    by: str,
 ) -> StoredModel:
     """The model with its back-test on the shop's log; `horizon_days` is the model's own unless given.
 
@@ -62,6 +64,9 @@ async def backtest_model(
     async with database.transaction() as session:
         connection = await driver(session)
         await models.save_backtest(connection, version, report, gate)
+        before = {"gate": None if model.gate is None else model.gate.passed}
+        after = {"gate": None if gate is None else gate.passed}
+        await record_audit(connection, by, "model_tried", f"model:{version}", before, after, now)
         return await existing(connection, version)
 
 
