@@ -72,7 +72,9 @@ async def test_more_clients_than_sessions_lose_and_mix_up_nothing(
     await asyncio.gather(*(live(admin, customer) for customer in range(CUSTOMERS)))
     results = await verify.verify(service.app.state.database)
     assert [(result.check.name, result.differences) for result in results if result.differences] == []
-    connection = await asyncpg.connect(**connect_arguments(settings.database_url or ""), statement_cache_size=0)
+    connection = await asyncpg.connect(
+        **connect_arguments(settings.database_url or ""), statement_cache_size=0
+    )
     sessions = await connection.fetchval(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
     )
@@ -84,10 +86,14 @@ async def test_nothing_is_left_in_the_sessions_of_the_pooler(
     admin: httpx.AsyncClient, settings: Settings
 ) -> None:
     await live(admin, 1)
-    connection = await asyncpg.connect(**connect_arguments(settings.database_url or ""), statement_cache_size=0)
+    connection = await asyncpg.connect(
+        **connect_arguments(settings.database_url or ""), statement_cache_size=0
+    )
     for _ in range(SESSIONS):
         async with connection.transaction():
-            assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == 0
+            assert (
+                await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == 0
+            )
             assert await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
     await connection.close()
 

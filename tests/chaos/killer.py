@@ -32,7 +32,8 @@ KINDS: Mapping[str, str] = {
 class Killer:
     """`recoveries`: by kind, the seconds until every client had been served by a request that began after the kill.
 
-    `others`: faults that are no kills, by kind. `unserved`: where that took longer than anybody may wait. `twos`: (begin, end) of what two kills at once came to.
+    `others`: faults that are no kills, by kind. `unserved`: where that took longer than anybody may wait. `twos`:
+    (begin, end) of what two kills at once came to.
     """
 
     postgres: Postgres

@@ -28,8 +28,8 @@ OLDEST_DAYS = 400
 class Event:
     """One touchpoint, or one deed (deeds.py), and what became of it.
 
-    `answers` are what single posts of it were told (what must be remembered of it, as JSON); `acknowledged`: some answer, also of a
-    batch, said that it is stored; `refused`: it is poison, and was told so alone; `failed`: refused for good without
+    `answers` are what single posts of it were told (what must be remembered of it, as JSON); `acknowledged`: some
+    answer, also of a batch, said that it is stored; `refused`: it is poison, and was told so alone; `failed`: refused for good without
     being poison.
     """
 
@@ -57,7 +57,9 @@ class Event:
 
     def remembered(self, answer: Mapping[str, Any]) -> str:
         """What a single post was told, as far as it must be told again."""
-        return json.dumps({name: answer[name] for name in (self.deed.remembered if self.deed else REMEMBERED)})
+        return json.dumps(
+            {name: answer[name] for name in (self.deed.remembered if self.deed else REMEMBERED)}
+        )
 
     @property
     def external_id(self) -> str:

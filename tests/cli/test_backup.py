@@ -81,7 +81,12 @@ async def trade(client: httpx.AsyncClient, *numbers: int) -> None:
         money = {"amount_minor": 1000 + number, "currency": "EUR"}
         bought = {"id": f"p{number}", "customer": who, "kind": "purchase", "order_id": f"o{number}", **money}
         told = {"customer": who, "subject": "Late", "severity": "high", "source_id": f"k{number}"}
-        answered = {"customer": f"external_id:c{number % 3}", "kind": "nps", "rating": 3, "source_id": f"a{number}"}
+        answered = {
+            "customer": f"external_id:c{number % 3}",
+            "kind": "nps",
+            "rating": 3,
+            "source_id": f"a{number}",
+        }
         for path, body in (("touchpoints", bought), ("complaints", told), ("feedback", answered)):
             posted = await client.post(f"/v1/{path}", json=body)
             assert posted.status_code == 201, posted.text
@@ -110,7 +115,9 @@ async def test_a_dump_is_restored_on_another_server_and_proves_itself(folder: Pa
         tool(second, "createdb", "restored")
         tool(second, "pg_restore", "--no-owner", "--no-privileges", "--dbname=restored", str(dump))
         owner_url, app_url = second.url(database="restored"), second.url(APP_ROLE, "restored")
-        migrated = rapport("migrate", env={"RAPPORT_MIGRATION_URL": owner_url, "RAPPORT_DATABASE_URL": app_url})
+        migrated = rapport(
+            "migrate", env={"RAPPORT_MIGRATION_URL": owner_url, "RAPPORT_DATABASE_URL": app_url}
+        )
         assert migrated.returncode == 0, migrated.stderr
         assert await contents(owner_url) == before
         prove(rapport, owner_url, app_url)
