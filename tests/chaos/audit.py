@@ -27,8 +27,8 @@ class Findings:
     """What must not be, each as a sentence.
 
     `lost`: acknowledged and not stored. `doubled`: an event or a customer that stands more than once. `invented`:
-    stored and never sent like that. `halved`: a row without what is written beside it. `wrong`: an answer that is not the
-    first one, or that nobody should be given. `unproven`: what `rapport verify` says of the database.
+    stored and never sent like that. `halved`: a row without what is written beside it. `wrong`: an answer that is not
+    the first one, or that nobody should be given. `unproven`: what `rapport verify` says of the database.
     """
 
     lost: list[str] = field(default_factory=list)

@@ -29,8 +29,8 @@ class Event:
     """One touchpoint, or one deed (deeds.py), and what became of it.
 
     `answers` are what single posts of it were told (what must be remembered of it, as JSON); `acknowledged`: some
-    answer, also of a batch, said that it is stored; `refused`: it is poison, and was told so alone; `failed`: refused for good without
-    being poison.
+    answer, also of a batch, said that it is stored; `refused`: it is poison, and was told so alone;
+    `failed`: refused for good without being poison.
     """
 
     body: dict[str, Any]
