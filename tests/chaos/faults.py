@@ -92,15 +92,15 @@ class Surroundings:
 @asynccontextmanager
 async def _patient(url: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection to a server that may be recovering from the fault before."""
-    deadline = time.monotonic() + START_SECONDS
     async with AsyncExitStack() as stack:
-        while True:
-            try:
-                connected = await stack.enter_async_context(connection(url))
-            except (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError):
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.05)
-            else:
-                break
-        yield connected
+        yield await _entered(stack, url, time.monotonic() + START_SECONDS)
+
+
+async def _entered(stack: AsyncExitStack, url: str, deadline: float) -> asyncpg.Connection:
+    while True:
+        try:
+            return await stack.enter_async_context(connection(url))
+        except (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)

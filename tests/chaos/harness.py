@@ -187,7 +187,7 @@ async def storm_of_kills(
 
     async def trouble(service: Service, crowd: Sequence[Client]) -> None:
         chance = random.Random(f"kills {seed}")
-        killer = Killer(postgres, service, target, crowd, chance, kinds, patience_seconds)
+        killer = Killer(postgres, service, target, crowd, chance, kinds, patience_seconds=patience_seconds)
         killers.append(killer)
         await killer.run(kills, seconds, watch)
 
