@@ -220,9 +220,10 @@ async def storm_of_faults(
     seed: int,
     faults: int | None = None,
     seconds: float | None = None,
+    least: int = 0,
     watch: Callable[[int], None] = lambda _faults: None,
 ) -> Report:
-    """Everything that can go wrong, in random order, until there was so much of it, or for so long.
+    """Everything that can go wrong, in random order, until there was so much of it, or for so long and at least `least` times.
 
     The service has a pool of two connections in each worker and waits a second for one, so that it runs dry.
     """
@@ -234,7 +235,7 @@ async def storm_of_faults(
 
     async def trouble(service: Service, crowd: Sequence[Client]) -> None:
         killers.append(Killer(postgres, service, target, crowd, chance, others=others))
-        await killers[0].run(faults, seconds, watch)
+        await killers[0].run(faults, seconds, watch, least=least)
 
     async with _through(proxy, target) as through, _busy(postgres.keep_running()):
         settings = {"RAPPORT_POOL_SIZE": "2", "RAPPORT_POOL_WAIT_SECONDS": "1"}

@@ -50,14 +50,18 @@ class Killer:
     recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _deck: list[str] = field(default_factory=list)
 
-    async def run(self, kills: int | None, seconds: float | None, watch: Callable[[int], None]) -> None:
-        """Kill until there were so many, or until so long has passed."""
+    async def run(
+        self, kills: int | None, seconds: float | None, watch: Callable[[int], None], *, least: int = 0
+    ) -> None:
+        """Kill until there were so many, or until so long has passed and there were at least `least`."""
         ends = None if seconds is None else time.monotonic() + seconds
         await self._served_since(time.monotonic())
         if not self.kinds and not self.others:
             await asyncio.sleep(seconds or 0)
             return
-        while (kills is None or self.kills.total() < kills) and (ends is None or time.monotonic() < ends):
+        while (kills is None or self.kills.total() < kills) and (
+            ends is None or time.monotonic() < ends or self.kills.total() < least
+        ):
             blow = [self._next_kind()]
             if self.chance.random() < TWO_SHARE:
                 blow.append(self._next_kind())
