@@ -223,7 +223,7 @@ async def storm_of_faults(
     least: int = 0,
     watch: Callable[[int], None] = lambda _faults: None,
 ) -> Report:
-    """Everything that can go wrong, in random order, until there was so much of it, or for so long and at least `least` times.
+    """Everything that can go wrong, in random order, so many times, or for so long and at least `least` times.
 
     The service has a pool of two connections in each worker and waits a second for one, so that it runs dry.
     """
