@@ -64,7 +64,12 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, EOFError):
-            upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._upstream)
+            try:
+                upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._upstream)
+            except OSError:
+                # Nobody is there: the client is to hear of it now, and not when it has waited long enough.
+                writer.transport.abort()
+                raise
             link = _Link(upstream_reader, writer, self.wait)
             ends = {upstream_writer.transport, writer.transport}
             self._transports |= ends
