@@ -67,9 +67,42 @@ check: ## All of the above and the tests: exactly what CI runs
 	$(MAKE) --no-print-directory test
 
 .PHONY: prove
-prove: install ## Run the tests with many more random examples, then 200 kills and 1,000 cuts (long)
-	HYPOTHESIS_PROFILE=prove $(BIN)/pytest $(ARGS)
-	$(BIN)/python -m tests.chaos --kills 200 --cuts 1000 --mutants --output build/reliability.md
+prove: install ## Run the tests with many more random examples, then 200 faults, 200 kills and 1,000 cuts (long)
+	HYPOTHESIS_PROFILE=prove SCHEMATHESIS_SECONDS=600 $(BIN)/pytest $(ARGS)
+	$(BIN)/python -m tests.chaos --faults 200 --kills 200 --cuts 1000 --mutants --output build/reliability.md
+
+# Its own servers, on loopback and free ports; ends by itself.
+.PHONY: chaos
+chaos: install ## Kill, cut, slow and fill everything 200 times under load (ARGS="--seed 8"; some 20 minutes)
+	$(BIN)/python -m tests.chaos --faults 200 --output build/chaos.md $(ARGS)
+
+.tools/.installed: tools/requirements.txt
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt
+	@touch $@
+
+# What the image holds: the project's own dependencies, chosen from the lock as the Dockerfile chooses them.
+build/service/.installed: requirements.lock pyproject.toml
+	rm -rf build/service build/wheels
+	$(PYTHON) -m venv build/service
+	build/service/bin/python -m pip download --quiet --disable-pip-version-check --require-hashes --no-deps \
+		--requirement requirements.lock --dest build/wheels
+	PYTHONWARNINGS=ignore build/service/bin/python -m pip install --quiet --disable-pip-version-check --no-index \
+		--find-links build/wheels --editable .
+	build/service/bin/python -m pip uninstall --quiet --yes pip setuptools
+	@touch $@
+
+.PHONY: sbom
+sbom: .tools/.installed build/service/.installed ## Write build/sbom.cdx.json (CycloneDX) and build/licences.md of what is shipped
+	.tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file build/sbom.cdx.json build/service/bin/python
+	.tools/bin/pip-licenses --python build/service/bin/python --from mixed --with-urls --format markdown \
+		--partial-match --fail-on "GPL;General Public License;UNKNOWN" --output-file build/licences.md
+
+.PHONY: audit
+audit: .tools/.installed ## Look for known vulnerabilities in all that is locked (2: the advisory service has not answered)
+	.tools/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off \
+		--format json 2>/dev/null | .tools/bin/python -m tools.audit
 
 .PHONY: bench
 bench: install ## Measure speed on this machine
@@ -84,5 +117,5 @@ lock: ## Resolve requirements.lock again (LOCK_ARGS="--upgrade")
 
 .PHONY: clean
 clean: ## Remove .venv and all caches (never .rapport, which holds data)
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis .coverage htmlcov
-	find app tests bench migrations -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .venv .tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis .coverage htmlcov
+	find app tests bench tools migrations -name __pycache__ -type d -prune -exec rm -rf {} +

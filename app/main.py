@@ -200,6 +200,7 @@ def _open(settings: Settings) -> Database:
         hot_size=settings.pool_size,
         wait_seconds=settings.pool_wait_seconds,
         statement_timeout_seconds=settings.statement_timeout_seconds,
+        pgbouncer=settings.pgbouncer,
     )
 
 

@@ -109,6 +109,11 @@ class Settings(BaseSettings):
     statement_timeout_seconds: float = Field(
         10.0, gt=0, description="Longest single SQL statement; the client gives up one second later."
     )
+    pgbouncer: bool = Field(
+        False,  # noqa: FBT003 - a field's default
+        description="`1` where `database_url` leads to PgBouncer in transaction mode: nothing is kept between "
+        "transactions. Migrations then need `migration_url`, past it.",
+    )
     lanes: int = Field(
         2,
         ge=1,

@@ -75,6 +75,13 @@ def database(settings: Settings) -> Iterator[Urls]:
             stop_embedded(server)
 
 
+def leads_to_pooler(settings: Settings) -> bool:
+    """Whether nobody has said how to reach PostgreSQL itself. A pooler that gives each transaction another session
+    would leave a migration's lock with whoever comes next.
+    """
+    return settings.pgbouncer and settings.database_url is not None and settings.migration_url is None
+
+
 def _check_url(variable: str, url: str) -> None:
     try:
         known = make_url(url).get_backend_name() in {"postgresql", "postgres"}
@@ -149,7 +156,14 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
     """A few connections, for a command that says a few statements."""
-    database = Database(url, pool_size=2, hot_size=1, wait_seconds=10, statement_timeout_seconds=30)
+    database = Database(
+        url,
+        pool_size=2,
+        hot_size=1,
+        wait_seconds=10,
+        statement_timeout_seconds=30,
+        pgbouncer=load_settings().pgbouncer,
+    )
     try:
         yield database
     finally:

@@ -1,6 +1,7 @@
 """`rapport migrate`, and the same at the start of `rapport serve`."""
 
 from app.cli import environment
+from app.cli.failure import Failure
 from app.storage import migrate as storage
 
 
@@ -12,7 +13,10 @@ def bring_up_to_date(owner_url: str) -> bool:
 
 def migrate() -> str:
     """Upgrade the database of the settings, and say in one line what stands."""
-    with environment.database(environment.load_settings()) as urls:
+    settings = environment.load_settings()
+    if environment.leads_to_pooler(settings):
+        raise Failure("RAPPORT_PGBOUNCER: migrations need RAPPORT_MIGRATION_URL, which leads past the pooler")
+    with environment.database(settings) as urls:
         roles = bring_up_to_date(urls.owner)
     if roles:
         return f"The database is at revision {storage.head()}; the roles stand."

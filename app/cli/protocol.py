@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+HEAD_LIMIT_BYTES = 64 * 1024
+"""Request line and headers, with trailers: the parser would collect them for as long as they come."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -90,6 +93,38 @@ class BoundedProtocol(HttpToolsProtocol):
             raise TypeError("BoundedProtocol needs a BoundedConfig")
         self._bounds = config.bounds
         self._deadline: asyncio.TimerHandle | None = None
+        self._head_bytes: int | None = 0
+        """Of the head that is being read; None while it is a body."""
+        self._trailer_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        """More of a request."""
+        in_head = self._head_bytes is not None
+        super().data_received(data)
+        if in_head and self._head_bytes is not None:
+            self._count_head(len(data))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._head_bytes = None
+        super().on_headers_complete()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header; behind the head it is a trailer, which nobody here reads."""
+        if self._head_bytes is None:
+            self._trailer_bytes += len(name) + len(value)
+            if self._trailer_bytes > HEAD_LIMIT_BYTES:
+                self._refuse_head()
+            return
+        super().on_header(name, value)
+
+    def _count_head(self, more: int) -> None:
+        self._head_bytes = (self._head_bytes or 0) + more
+        if self._head_bytes > HEAD_LIMIT_BYTES:
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        self._refuse(431, "headers_too_large", f"Headers may have {HEAD_LIMIT_BYTES} bytes together.")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A client connected."""
@@ -107,11 +142,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
+        self._head_bytes, self._trailer_bytes = 0, 0
         super().on_message_begin()
         self._expect_request()
 
     def on_message_complete(self) -> None:
         """Its last byte."""
+        self._head_bytes = 0
         self._stop_waiting()
         super().on_message_complete()
 

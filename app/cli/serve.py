@@ -54,7 +54,8 @@ def serve(host: str, port: int, workers: int) -> None:
     settings = environment.load_settings()
     # The port comes first: when it is taken, nothing has been started yet.
     with _bound(host, port) as listener, environment.database(settings) as urls:
-        _when_it_recovered(urls.owner)
+        if not environment.leads_to_pooler(settings):
+            _when_it_recovered(urls.owner)
         settings = settings.model_copy(update={"database_url": urls.app})
         key = create_first_admin_key(settings)
         _listen(listener, host)

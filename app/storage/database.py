@@ -6,10 +6,10 @@ asyncpg) serves the write path and the context read, where SQLAlchemy's 0.1 ms a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import event, make_url
@@ -98,6 +98,13 @@ def connect_arguments(url: str) -> dict[str, Any]:
     return arguments
 
 
+# SQLAlchemy's dialect would name each statement, and the session that knows the name may be another's by then.
+_UNNAMED: Final[Mapping[str, Any]] = {
+    "prepared_statement_cache_size": 0,
+    "prepared_statement_name_func": lambda: "",
+}
+
+
 async def _keep_session(_connection: asyncpg.Connection) -> None:
     """Nothing to reset: no statement of ours changes a session, and RESET ALL would cost a round trip a request."""
 
@@ -136,8 +143,40 @@ class Seat:
             self._connection = None
 
 
+def _session_arguments(statement_timeout_seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What asyncpg is told for single transactions and for the hot path, where a connection is a session of ours."""
+    settings = {
+        "application_name": "rapport",
+        "timezone": "UTC",
+        "statement_timeout": str(int(statement_timeout_seconds * 1000)),
+    }
+    # The server stops a statement first and says why; the client's own limit catches a silent server.
+    bounds = {"command_timeout": statement_timeout_seconds + 1}
+    # Every statement of the hot path is a look-up by key whose plan never depends on its arguments, and planning
+    # one of them anew costs several times its execution.
+    hot = settings | {"plan_cache_mode": "force_generic_plan"}
+    return bounds | {"server_settings": settings}, bounds | {"server_settings": hot}
+
+
+def _pgbouncer_arguments(statement_timeout_seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same behind a pooler, where each transaction may meet another session.
+
+    Nothing may be kept there: asyncpg then uses the unnamed statement, and parses it again with every execution, in one
+    go. The pooler refuses settings that it does not track, so the client alone stops a statement (by a cancel request).
+    """
+    arguments = {
+        "command_timeout": statement_timeout_seconds,
+        "statement_cache_size": 0,
+        "server_settings": {"application_name": "rapport", "timezone": "UTC"},
+    }
+    return arguments, arguments
+
+
 class Database:
-    """One PostgreSQL. Opening it connects to nothing: a service may start while its database is still away."""
+    """One PostgreSQL. Opening it connects to nothing: a service may start while its database is still away.
+
+    `pgbouncer`: between here and there is a pooler that gives each transaction another session.
+    """
 
     def __init__(
         self,
@@ -147,35 +186,27 @@ class Database:
         hot_size: int,
         wait_seconds: float,
         statement_timeout_seconds: float,
+        pgbouncer: bool = False,
     ) -> None:
-        self._arguments = connect_arguments(url) | {
-            "timeout": CONNECT_TIMEOUT_SECONDS,
-            # The server stops a statement first and says why; the client's own limit catches a silent server.
-            "command_timeout": statement_timeout_seconds + 1,
-            "server_settings": {
-                "application_name": "rapport",
-                "timezone": "UTC",
-                "statement_timeout": str(int(statement_timeout_seconds * 1000)),
-            },
-        }
+        address = connect_arguments(url) | {"timeout": CONNECT_TIMEOUT_SECONDS}
+        kind = _pgbouncer_arguments if pgbouncer else _session_arguments
+        single, hot = kind(statement_timeout_seconds)
+        self._arguments = address | single
+        self._hot_arguments = address | hot
         self._wait_seconds = wait_seconds
         self._hot_size = hot_size
         self._hot: asyncpg.Pool | None = None
         self._seats: list[Seat] = []
-        # Every statement of the hot path is a look-up by key whose plan never depends on its arguments, and planning
-        # one of them anew costs several times its execution.
-        settings = self._arguments["server_settings"] | {"plan_cache_mode": "force_generic_plan"}
-        self._hot_arguments = self._arguments | {"server_settings": settings}
         self.engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=self._connect,
+            connect_args={"async_creator_fn": self._connect, **(_UNNAMED if pgbouncer else {})},
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=wait_seconds,
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
 
-    async def _connect(self) -> asyncpg.Connection:
+    async def _connect(self, **_of_the_dialect: Any) -> asyncpg.Connection:
         return await asyncpg.connect(**self._arguments)
 
     async def hot(self) -> asyncpg.Pool:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.chaos import harness, postgres, report
+from tests.chaos.disk import tiny_disk
 from tests.chaos.harness import Report
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.postgres import Postgres
@@ -26,6 +27,7 @@ MUTANT_KILLS = 3
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
+    parser.add_argument("--faults", type=int, default=0, help="everything that can go wrong, so many times")
     parser.add_argument("--kills", type=int, default=0, help="processes to kill")
     parser.add_argument("--cuts", type=int, default=0, help="connections to cut around COMMIT")
     parser.add_argument("--mutants", action="store_true", help="show that broken services are caught")
@@ -71,6 +73,18 @@ async def _prove(chosen: argparse.Namespace) -> Proof:
     seed: int = chosen.seed
     proof = Proof([_heading(seed)])
     # Short, because a socket lives in it.
+    if chosen.faults:
+        with tiny_disk() as disk:
+            async with postgres.running(disk.folder) as server:
+                storm = await harness.storm_of_faults(
+                    server, disk, seed=seed, faults=chosen.faults, watch=_watch("faults", chosen.faults)
+                )
+        table = f"{report.kills_table(storm)}\n\n{report.facts_table(storm)}"
+        proof.add("## Faults", table, storm)
+        if disk.missing:
+            proof.parts.append(f"The disk was not filled: {disk.missing}.")
+    if not (chosen.kills or chosen.cuts or chosen.mutants):
+        return proof
     with tempfile.TemporaryDirectory(prefix="chaos-") as home:
         async with postgres.running(Path(home)) as server:
             if kills := chosen.kills:

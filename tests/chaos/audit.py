@@ -12,7 +12,8 @@ from typing import Any
 
 import asyncpg
 
-from tests.chaos.client import PATIENCE_SECONDS, SINGLE, Client, Connection, remembered
+from tests.chaos.client import PATIENCE_SECONDS, Client, Connection
+from tests.chaos.deeds import DEEDS, SOURCE, Deed
 from tests.chaos.postgres import Target, connection
 from tests.chaos.script import Event
 from tests.chaos.service import ROOT, Service
@@ -26,18 +27,19 @@ class Findings:
     """What must not be, each as a sentence.
 
     `lost`: acknowledged and not stored. `doubled`: an event or a customer that stands more than once. `invented`:
-    stored and never sent like that. `wrong`: an answer that is not the first one, or that nobody should be given.
-    `unproven`: what `rapport verify` says of the database.
+    stored and never sent like that. `halved`: a row without what is written beside it. `wrong`: an answer that is not
+    the first one, or that nobody should be given. `unproven`: what `rapport verify` says of the database.
     """
 
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     invented: list[str] = field(default_factory=list)
+    halved: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return any((self.lost, self.doubled, self.invented, self.wrong, self.unproven))
+        return any((self.lost, self.doubled, self.invented, self.halved, self.wrong, self.unproven))
 
     def first(self, most: int = 3) -> list[str]:
         kinds = {name: getattr(self, name) for name in self.__slots__}
@@ -49,7 +51,10 @@ async def audit(target: Target, service: Service, clients: Sequence[Client]) -> 
     findings = Findings()
     events = {event.id: event for client in clients for event in client.events}
     before = await _log(target)
-    _compare(events, before, findings)
+    _compare({id_: event for id_, event in events.items() if not event.deed}, before, findings)
+    for kind, deed in DEEDS.items():
+        told = {event.id: event for event in events.values() if event.kind == kind}
+        await _compare_deeds(target, deed, told, before, findings)
     findings.wrong += (surprise for client in clients for surprise in client.surprises)
     await _compare_customers(target, events.values(), before, findings)
     acknowledged = [event for event in events.values() if event.acknowledged]
@@ -63,21 +68,53 @@ async def audit(target: Target, service: Service, clients: Sequence[Client]) -> 
 async def _log(target: Target) -> list[asyncpg.Record]:
     async with connection(target.owner_url) as connected:
         rows: list[asyncpg.Record] = await connected.fetch(
-            "SELECT id, customer_id, kind, amount_minor, thread FROM touchpoints"
+            "SELECT source, id, customer_id, kind, amount_minor, thread FROM touchpoints"
         )
     return rows
 
 
 def _compare(events: Mapping[str, Event], log: Sequence[asyncpg.Record], findings: Findings) -> None:
-    stored = Counter(row["id"] for row in log)
+    ours = [row for row in log if row["source"] != SOURCE]
+    stored = Counter(row["id"] for row in ours)
     findings.doubled += (f"{id_} is stored {count} times" for id_, count in stored.items() if count > 1)
     findings.lost += (id_ for id_, event in events.items() if event.acknowledged and not stored[id_])
-    for row in log:
+    for row in ours:
         event = events.get(row["id"])
         if event is None or event.is_poison:
             findings.invented.append(f"{row['id']} was never sent, or refused")
         elif _said(row) != _meant(event):
             findings.invented.append(f"{row['id']} was sent with another body")
+
+
+async def _compare_deeds(
+    target: Target,
+    deed: Deed,
+    events: Mapping[str, Event],
+    log: Sequence[asyncpg.Record],
+    findings: Findings,
+) -> None:
+    """One row for each deed, of the customer it names, and one touchpoint for each row."""
+    async with connection(target.owner_url) as connected:
+        rows = await connected.fetch(
+            f"SELECT r.source_id, r.customer_id, c.value_key FROM {deed.table} r "  # noqa: S608 - a name of DEEDS
+            "LEFT JOIN identifier_claims c ON c.customer_id = r.customer_id AND c.type = 'external_id'"
+        )
+    stored = Counter(row["source_id"] for row in rows)
+    findings.doubled += (f"{id_} is stored {count} times" for id_, count in stored.items() if count > 1)
+    findings.lost += (id_ for id_, event in events.items() if event.acknowledged and not stored[id_])
+    for row in rows:
+        event = events.get(row["source_id"])
+        if event is None or event.external_id != row["value_key"]:
+            findings.invented.append(f"{row['source_id']} of {deed.table} was never sent for this customer")
+    written = Counter(
+        row["customer_id"] for row in log if row["source"] == SOURCE and row["kind"] in deed.kinds
+    )
+    due = Counter(row["customer_id"] for row in rows)
+    for customer_id in due.keys() | written.keys():
+        if due[customer_id] != written[customer_id]:
+            findings.halved.append(
+                f"{customer_id} has {due[customer_id]} rows of {deed.table} and {written[customer_id]} touchpoints"
+            )
 
 
 def _said(row: asyncpg.Record) -> tuple[object, ...]:
@@ -101,7 +138,7 @@ async def _compare_customers(
     if customers != len(claims):
         findings.doubled.append(f"{customers} customers for {len(claims)} external ids")
     holders = {row["value_key"]: row["customer_id"] for row in claims}
-    owners = {row["id"]: row["customer_id"] for row in log}
+    owners = {row["id"]: row["customer_id"] for row in log if row["source"] != SOURCE}
     for event in events:
         holder = holders.get(event.external_id)
         told = {json.loads(answer)["customer_id"] for answer in event.answers}
@@ -128,16 +165,16 @@ async def _repeat(connected: Connection, event: Event) -> str | None:
     """What is wrong with the answer to one more post of a stored event, if anything."""
     body = json.dumps(event.body).encode()
     for _ in range(REPOST_TRIES):
-        answer = await connected.post(SINGLE, body, PATIENCE_SECONDS)
+        answer = await connected.post(event.path, body, PATIENCE_SECONDS)
         if answer is not None and answer[0] != 503:
             break
         await asyncio.sleep(0.1)
     else:
         return f"{event.id} could not be posted again"
     status, told = answer
-    if status != 200 or told["duplicate"] is not True:
+    if status != 200 or told.get("duplicate", True) is not True:
         return f"{event.id} was acknowledged, and posted again answered {status}"
-    again = remembered(told)
+    again = event.remembered(told)
     if any(first != again for first in event.answers):
         return f"{event.id} was answered {event.answers[0]}, and posted again {again}"
     return None

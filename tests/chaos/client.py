@@ -9,26 +9,19 @@ from typing import Any
 
 from tests.chaos.script import Event, Script
 
-SINGLE, BATCH = "/v1/touchpoints", "/v1/touchpoints/batch"
-# What a retry must be told again; `duplicate` and `pending_match` may change.
-REMEMBERED = ("id", "customer_id", "kind", "occurred_at", "received_at", "source", "health", "loyalty")
+BATCH = "/v1/touchpoints/batch"
 
 PATIENCE_SECONDS = 12.0
 # Some leave before the answer can be there and come again at once, while their first request is still being written.
 IMPATIENT_SHARE, IMPATIENT_SECONDS = 0.06, (0.001, 0.03)
 BATCH_SHARE, BATCH_ITEMS = 0.2, (2, 6)
-TWICE_SHARE, TOGETHER_SHARE = 0.1, 0.1
+TWICE_SHARE, TOGETHER_SHARE, DEED_SHARE = 0.1, 0.1, 0.15
 THINK_SECONDS = 0.04
 # Shorter than Retry-After asks for: a client that waits politely would miss the moments that matter.
 PAUSE_SECONDS = (0.02, 0.25)
 GIVE_UP_SECONDS = 60.0
 # Shorter waits are not worth noting.
 GAP_SECONDS = 0.2
-
-
-def remembered(answer: Mapping[str, Any]) -> str:
-    """What a single post was told, as far as it must be told again."""
-    return json.dumps({name: answer[name] for name in REMEMBERED})
 
 
 class Connection:
@@ -116,6 +109,12 @@ class Client:
             order, refund = self._script.order_and_refund()
             self.events += order, refund
             await asyncio.gather(self._deliver(first, order), self._deliver(second, refund))
+        elif way < BATCH_SHARE + TWICE_SHARE + TOGETHER_SHARE + DEED_SHARE:
+            deed = self._script.deed()
+            self.events.append(deed)
+            # Half of them twice at once, over two connections.
+            both = self._connections if self._chance.random() < 0.5 else (first,)
+            await asyncio.gather(*(self._deliver(connection, deed) for connection in both))
         else:
             await self._deliver(first, self._new())
 
@@ -129,7 +128,7 @@ class Client:
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while time.monotonic() < deadline:
             event.attempts += 1
-            answer = await self._ask(connection, SINGLE, body)
+            answer = await self._ask(connection, event.path, body)
             if answer is not None and self._settle(event, *answer):
                 return
             await self._pause()
@@ -174,8 +173,8 @@ class Client:
         """Whether a single post is done with."""
         if status in (200, 201):
             event.acknowledged = True
-            event.answers.append(remembered(answer))
-            if event.is_poison or answer["duplicate"] is not (status == 200):
+            event.answers.append(event.remembered(answer))
+            if event.is_poison or answer.get("duplicate", status == 200) is not (status == 200):
                 self.surprises.append(f"{event.id}: {status}, duplicate {answer['duplicate']}")
             return True
         self._settle_refusal(event, status, answer.get("code"))

@@ -5,15 +5,19 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from sqlalchemy import make_url
 
 from tests.chaos.audit import Findings, audit
 from tests.chaos.client import Client
+from tests.chaos.deeds import DEEDS
+from tests.chaos.disk import Disk
+from tests.chaos.faults import Surroundings
 from tests.chaos.killer import KINDS, RECOVERY_SECONDS, Killer
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.postgres import Postgres, Target
@@ -25,6 +29,16 @@ CLIENTS = 12
 WORKERS = 2
 FINISH_SECONDS = 90.0
 MUTANT_PATIENCE_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Fact:
+    """What became of the events of one kind."""
+
+    sent: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    doubled: int = 0
 
 
 @dataclass(slots=True)
@@ -45,6 +59,7 @@ class Report:
     statuses: Counter[int | None] = field(default_factory=Counter)
     findings: Findings = field(default_factory=Findings)
     log: str = ""
+    facts: Mapping[str, Fact] = field(default_factory=dict)
 
     @property
     def retried(self) -> int:
@@ -95,12 +110,15 @@ async def storm(
     mutant: str | None = None,
     workers: int = WORKERS,
     service_target: Target | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Report:
     """Post while `trouble` lasts, wait for what was begun, and audit. `service_target`: the way past a proxy."""
     report = Report(seed)
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         log = Path(folder) / "service.log"
-        async with serving(service_target or target, log, workers=workers, mutant=mutant) as service:
+        async with serving(
+            service_target or target, log, workers=workers, mutant=mutant, settings=settings
+        ) as service:
             crowd = [Client(Script(seed, number), service.port, service.key) for number in range(CLIENTS)]
             begun = time.monotonic()
             async with _busy(service.keep_running()):
@@ -118,6 +136,7 @@ async def storm(
                 report.seconds = time.monotonic() - begun
                 _count(report, crowd)
                 report.findings = await audit(target, service, crowd)
+                report.facts = _by_kind(report.findings, crowd)
         report.log = log.read_text(errors="replace")
     report.findings.wrong += (f"the service's log says {what}" for what in PERSONAL if what in report.log)
     return report
@@ -132,6 +151,21 @@ def _count(report: Report, crowd: Sequence[Client]) -> None:
     report.given_up = sum(client.given_up for client in crowd)
     report.gaps = [gap for client in crowd for gap in client.gaps]
     report.statuses = sum((client.statuses for client in crowd), Counter())
+
+
+def _by_kind(findings: Findings, crowd: Sequence[Client]) -> Mapping[str, Fact]:
+    """Touchpoints, and each kind of deed. A finding begins with the id of what it is about."""
+    facts = {kind: Fact() for kind in ("touchpoint", *DEEDS)}
+    lost, doubled = (
+        Counter(said.partition(" ")[0] for said in found) for found in (findings.lost, findings.doubled)
+    )
+    for event in (event for client in crowd for event in client.events):
+        fact = facts[event.kind if event.deed else "touchpoint"]
+        fact.sent += 1
+        fact.acknowledged += event.acknowledged
+        fact.lost += lost[event.id]
+        fact.doubled += doubled[event.id]
+    return facts
 
 
 async def storm_of_kills(
@@ -153,15 +187,13 @@ async def storm_of_kills(
 
     async def trouble(service: Service, crowd: Sequence[Client]) -> None:
         chance = random.Random(f"kills {seed}")
-        killer = Killer(postgres, service, target, crowd, chance, kinds, patience_seconds)
+        killer = Killer(postgres, service, target, crowd, chance, kinds, patience_seconds=patience_seconds)
         killers.append(killer)
         await killer.run(kills, seconds, watch)
 
     async with _busy(postgres.keep_running()):
         report = await storm(target, trouble, seed=seed, mutant=mutant)
-    for killer in killers:
-        report.kills, report.recoveries, report.twos = killer.kills, killer.recoveries, killer.twos
-        report.findings.wrong += killer.unserved
+    _take_over(report, killers)
     return report
 
 
@@ -179,6 +211,52 @@ async def storm_on_mutant(
         mutant=mutant,
         patience_seconds=MUTANT_PATIENCE_SECONDS,
     )
+
+
+async def storm_of_faults(
+    postgres: Postgres,
+    disk: Disk,
+    *,
+    seed: int,
+    faults: int | None = None,
+    seconds: float | None = None,
+    least: int = 0,
+    watch: Callable[[int], None] = lambda _faults: None,
+) -> Report:
+    """Everything that can go wrong, in random order, so many times, or for so long and at least `least` times.
+
+    The service has a pool of two connections in each worker and waits a second for one, so that it runs dry.
+    """
+    target = await postgres.database()
+    chance = random.Random(f"faults {seed}")
+    proxy = Proxy(target.directory, chance, cuts=0)
+    others = Surroundings(target, proxy, disk, chance).ways()
+    killers: list[Killer] = []
+
+    async def trouble(service: Service, crowd: Sequence[Client]) -> None:
+        killers.append(Killer(postgres, service, target, crowd, chance, others=others))
+        await killers[0].run(faults, seconds, watch, least=least)
+
+    async with _through(proxy, target) as through, _busy(postgres.keep_running()):
+        settings = {"RAPPORT_POOL_SIZE": "2", "RAPPORT_POOL_WAIT_SECONDS": "1"}
+        report = await storm(target, trouble, seed=seed, service_target=through, settings=settings)
+    _take_over(report, killers)
+    return report
+
+
+def _take_over(report: Report, killers: Sequence[Killer]) -> None:
+    for killer in killers:
+        report.kills, report.recoveries, report.twos = killer.kills, killer.recoveries, killer.twos
+        report.findings.wrong += killer.unserved
+
+
+@asynccontextmanager
+async def _through(proxy: Proxy, target: Target) -> AsyncIterator[Target]:
+    """The same database by way of the proxy."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        async with proxy.listening(Path(folder)):
+            url = make_url(target.app_url).update_query_dict({"host": folder})
+            yield replace(target, app_url=url.render_as_string(hide_password=False))
 
 
 async def storm_of_cuts(
@@ -199,11 +277,7 @@ async def storm_of_cuts(
             with suppress(TimeoutError):
                 await asyncio.wait_for(proxy.finished.wait(), 0.2)
 
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        directory = Path(folder)
-        async with proxy.listening(directory):
-            url = make_url(target.app_url).update_query_dict({"host": str(directory)})
-            through = replace(target, app_url=url.render_as_string(hide_password=False))
-            report = await storm(target, trouble, seed=seed, workers=workers, service_target=through)
+    async with _through(proxy, target) as through:
+        report = await storm(target, trouble, seed=seed, workers=workers, service_target=through)
     report.kills = proxy.made
     return report

@@ -32,7 +32,8 @@ KINDS: Mapping[str, str] = {
 class Killer:
     """`recoveries`: by kind, the seconds until every client had been served by a request that began after the kill.
 
-    `unserved`: where that took longer than anybody may wait. `twos`: (begin, end) of what two kills at once came to.
+    `others`: faults that are no kills, by kind. `unserved`: where that took longer than anybody may wait. `twos`:
+    (begin, end) of what two kills at once came to.
     """
 
     postgres: Postgres
@@ -41,6 +42,7 @@ class Killer:
     clients: Sequence[Client]
     chance: random.Random
     kinds: Sequence[str] = tuple(KINDS)
+    others: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     patience_seconds: float = RECOVERY_SECONDS
     unserved: list[str] = field(default_factory=list)
     twos: list[tuple[float, float]] = field(default_factory=list)
@@ -48,14 +50,18 @@ class Killer:
     recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     _deck: list[str] = field(default_factory=list)
 
-    async def run(self, kills: int | None, seconds: float | None, watch: Callable[[int], None]) -> None:
-        """Kill until there were so many, or until so long has passed."""
+    async def run(
+        self, kills: int | None, seconds: float | None, watch: Callable[[int], None], *, least: int = 0
+    ) -> None:
+        """Kill until there were so many, or until so long has passed and there were at least `least`."""
         ends = None if seconds is None else time.monotonic() + seconds
         await self._served_since(time.monotonic())
-        if not self.kinds:
+        if not self.kinds and not self.others:
             await asyncio.sleep(seconds or 0)
             return
-        while (kills is None or self.kills.total() < kills) and (ends is None or time.monotonic() < ends):
+        while (kills is None or self.kills.total() < kills) and (
+            ends is None or time.monotonic() < ends or self.kills.total() < least
+        ):
             blow = [self._next_kind()]
             if self.chance.random() < TWO_SHARE:
                 blow.append(self._next_kind())
@@ -80,7 +86,7 @@ class Killer:
     def _next_kind(self) -> str:
         """As from a shuffled deck: in random order, and none is left out for long."""
         if not self._deck:
-            self._deck = list(self.kinds)
+            self._deck = [*self.kinds, *self.others]
             self.chance.shuffle(self._deck)
         return self._deck.pop()
 
@@ -92,6 +98,7 @@ class Killer:
             "terminated": lambda: self.postgres.kill_backend(self.target, self.chance, signal.SIGTERM),
             "backend": lambda: self.postgres.kill_backend(self.target, self.chance, signal.SIGKILL),
             "postmaster": self.postgres.kill_postmaster,
+            **self.others,
         }
         await ways[kind]()
 

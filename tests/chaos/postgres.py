@@ -33,6 +33,8 @@ _REFUSE_POISON = (
 # A commit that does not wait for its WAL is written out by the WAL writer. At its slowest, what it owes is plain to
 # see after a crash; commits that do wait are no different for it.
 _SLOW_WAL_WRITER = "ALTER SYSTEM SET wal_writer_delay = '10s'"
+# So that WAL does not fill a small disk by itself.
+_SMALL_WAL = ("ALTER SYSTEM SET max_wal_size = '96MB'", "ALTER SYSTEM SET min_wal_size = '32MB'")
 _TEMPLATE = "chaos_template"
 
 
@@ -85,7 +87,8 @@ class Postgres:
 
     async def prepare(self) -> None:
         """The template of all databases: the schema, and a rule that refuses poison."""
-        await self.execute(self.server.url(), _SLOW_WAL_WRITER, "SELECT pg_reload_conf()")
+        settings = (_SLOW_WAL_WRITER, *_SMALL_WAL)
+        await self.execute(self.server.url(), *settings, "SELECT pg_reload_conf()")
         await self.execute(self.server.url(), f"CREATE DATABASE {_TEMPLATE}")
         url = self.server.url(database=_TEMPLATE)
         await migrate_in_thread(url)

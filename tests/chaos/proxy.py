@@ -1,4 +1,5 @@
-"""Between the service and PostgreSQL, on a socket of its own: cuts a connection around COMMIT, and nothing else.
+"""Between the service and PostgreSQL, on a socket of its own: cuts connections, around COMMIT or all of them, or slows
+them down.
 
 Understands of the protocol (PostgreSQL documentation, "Message Formats") where a message ends and which one commits: a
 simple query that begins with COMMIT, or, outside BEGIN, the Sync behind a statement that writes to the log. Everything
@@ -8,7 +9,7 @@ passes through unchanged.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -37,6 +38,19 @@ class Proxy:
         self._share = share
         self.made: Counter[str] = Counter()
         self.finished = asyncio.Event()
+        # How long each message waits, in seconds; None: not at all.
+        self.delay: Callable[[], float] | None = None
+        self._transports: set[asyncio.WriteTransport] = set()
+
+    def cut_all(self) -> None:
+        """Cut every connection at once, whatever is under way; new ones may come."""
+        for transport in list(self._transports):
+            transport.abort()
+
+    async def wait(self) -> None:
+        """As long as the way is slow now."""
+        if self.delay is not None:
+            await asyncio.sleep(self.delay())
 
     @asynccontextmanager
     async def listening(self, directory: Path) -> AsyncIterator[None]:
@@ -50,13 +64,21 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, EOFError):
-            upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._upstream)
-            link = _Link(upstream_reader, writer)
+            try:
+                upstream_reader, upstream_writer = await asyncio.open_unix_connection(self._upstream)
+            except OSError:
+                # Nobody is there: the client is to hear of it now, and not when it has waited long enough.
+                writer.transport.abort()
+                raise
+            link = _Link(upstream_reader, writer, self.wait)
+            ends = {upstream_writer.transport, writer.transport}
+            self._transports |= ends
             answers = asyncio.ensure_future(link.pump())
             try:
                 await self._requests(reader, upstream_writer, link)
             finally:
                 answers.cancel()
+                self._transports -= ends
                 # At once: what has not been passed on never will be.
                 upstream_writer.transport.abort()
                 writer.transport.abort()
@@ -70,6 +92,7 @@ class Proxy:
         while True:
             head = await reader.readexactly(5)
             body = await reader.readexactly(int.from_bytes(head[1:]) - 4)
+            await self.wait()
             kind = self._cut() if said.commits(head[:1], body) else None
             if kind is not None:
                 link.withhold = True
@@ -119,9 +142,15 @@ class _Said:
 class _Link:
     """The way back, from the server to the client. `withhold`: swallow what comes, and tell when it is a COMMIT."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        wait: Callable[[], Awaitable[None]],
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._wait = wait
         self.withhold = False
         self.committed = asyncio.Event()
 
@@ -134,6 +163,7 @@ class _Link:
                     if _COMMITTED in swallowed:
                         self.committed.set()
                 else:
+                    await self._wait()
                     self._writer.write(chunk)
                     await self._writer.drain()
         # The server has gone: nobody need wait for it, and the client is to notice.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
+from tests.chaos import faults
 from tests.chaos.harness import Report
 from tests.chaos.killer import KINDS, TWO_SECONDS
 from tests.chaos.mutants import MUTANTS
@@ -16,14 +17,25 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def kills_table(report: Report) -> str:
-    """How often what was killed, and how long it took until every client was served again."""
+    """How often what was killed, or went wrong, and how long it took until every client was served again."""
     rows: list[Sequence[object]] = [
-        (says, report.kills[kind], *_spread(report.recoveries.get(kind, []))) for kind, says in KINDS.items()
+        (says, report.kills[kind], *_spread(report.recoveries.get(kind, [])))
+        for kind, says in ({**KINDS, **faults.KINDS}).items()
+        if kind in KINDS or report.kills[kind]
     ]
     twos = [end - begin for begin, end in report.twos]
     rows.append((f"(two of these within {TWO_SECONDS[1]} s)", f"({len(twos)})", *_spread(twos)))
     rows.append(("**all**", f"**{report.kills.total()}**", "", ""))
-    return _table(("killed", "times", "served again after, median s", "longest s"), rows)
+    return _table(("fault", "times", "served again after, median s", "longest s"), rows)
+
+
+def facts_table(report: Report) -> str:
+    """What became of what was told, by its kind."""
+    rows = [
+        (kind, f"{fact.sent:,}", f"{fact.acknowledged:,}", fact.lost, fact.doubled)
+        for kind, fact in report.facts.items()
+    ]
+    return _table(("fact", "sent", "acknowledged", "lost", "doubled"), rows)
 
 
 def _spread(seconds: Sequence[float]) -> tuple[str, str]:
@@ -45,6 +57,7 @@ def outcome_table(report: Report) -> str:
         ("**lost**", f"**{len(findings.lost)}**"),
         ("**doubled**", f"**{len(findings.doubled)}**"),
         ("**stored, but never sent**", f"**{len(findings.invented)}**"),
+        ("**half written**", f"**{len(findings.halved)}**"),
         ("**wrong answers**", f"**{len(findings.wrong)}**"),
         ("**differences of `rapport verify`**", f"**{len(findings.unproven)}**"),
         (f"longest gap of a client, s (goal {GAP_GOAL_SECONDS:.0f})", f"{report.longest_gap:.2f}"),

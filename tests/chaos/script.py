@@ -1,31 +1,40 @@
 """What the clients send: by seed, colliding on a few customers, each event with an id of its own."""
 
+import json
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.chaos.deeds import DEEDS, Deed
 from tests.chaos.postgres import POISON
 
 SHARED_CUSTOMERS = 6
 SHARES = {"shared": 0.85, "hot": 0.4, "poison": 0.01, "order_first": 0.8}
 # What a log must not repeat, whatever happens: parts of the clients' identifiers, and of rows.
 PERSONAL = ("@example.com", "-shared-", "Failing row")
-KINDS = {"purchase": 45, "visit": 35, "refund": 20}
+KINDS = {"purchase": 45, "visit": 30, "refund": 20}
+# Slower than touchpoints, each in a transaction of its own: enough to keep the pool busy.
+DEED_KINDS = {"answer": 10, "complaint": 3}
+SINGLE = "/v1/touchpoints"
+# What a retry of a touchpoint must be told again; `duplicate` and `pending_match` may change.
+REMEMBERED = ("id", "customer_id", "kind", "occurred_at", "received_at", "source", "health", "loyalty")
 EVENTS_PER_NEW_CUSTOMER = 10
 OLDEST_DAYS = 400
 
 
 @dataclass(slots=True)
 class Event:
-    """One touchpoint, and what became of it.
+    """One touchpoint, or one deed (deeds.py), and what became of it.
 
-    `answers` are what single posts of it were told (client.REMEMBERED, as JSON); `acknowledged`: some answer, also of a
-    batch, said that it is stored; `refused`: it is poison, and was told so alone; `failed`: refused for good without
-    being poison.
+    `answers` are what single posts of it were told (what must be remembered of it, as JSON); `acknowledged`: some
+    answer, also of a batch, said that it is stored; `refused`: it is poison, and was told so alone;
+    `failed`: refused for good without being poison.
     """
 
     body: dict[str, Any]
+    kind: str
     attempts: int = 0
     acknowledged: bool = False
     refused: bool = False
@@ -34,8 +43,23 @@ class Event:
 
     @property
     def id(self) -> str:
-        found: str = self.body["id"]
+        found: str = self.body["source_id" if self.deed else "id"]
         return found
+
+    @property
+    def deed(self) -> Deed | None:
+        """What it is when it is no touchpoint of the storefront's own."""
+        return DEEDS.get(self.kind)
+
+    @property
+    def path(self) -> str:
+        return self.deed.path if self.deed else SINGLE
+
+    def remembered(self, answer: Mapping[str, Any]) -> str:
+        """What a single post was told, as far as it must be told again."""
+        return json.dumps(
+            {name: answer[name] for name in (self.deed.remembered if self.deed else REMEMBERED)}
+        )
 
     @property
     def external_id(self) -> str:
@@ -74,6 +98,13 @@ class Script:
         order = self._event("purchase", self._customer())
         return order, self._event("refund", order.body["customer"], order.body["order_id"])
 
+    def deed(self) -> Event:
+        """For one of the customers that everybody writes for."""
+        self._count += 1
+        (kind,) = self.chance.choices(list(DEED_KINDS), list(DEED_KINDS.values()))
+        body = DEEDS[kind].body(self.chance)
+        return Event(body | {"customer": self._shared(), "source_id": f"{self._prefix}-{self._count}"}, kind)
+
     def _event(self, kind: str, customer: dict[str, str], *order_id: str) -> Event:
         self._count += 1
         body: dict[str, Any] = {"id": f"{self._prefix}-{self._count}"}
@@ -83,18 +114,21 @@ class Script:
         if self.chance.random() < 0.5:
             ago = timedelta(seconds=self.chance.randrange(OLDEST_DAYS * 86400))
             body["occurred_at"] = (datetime.now(UTC) - ago).isoformat()
-        return Event(body)
+        return Event(body, kind)
 
     def _customer(self) -> dict[str, str]:
         """One of a few that everybody writes for, or one that the clients create together."""
         if self.chance.random() < SHARES["shared"]:
-            hot = self.chance.random() < SHARES["hot"]
-            number = 0 if hot else self.chance.randrange(SHARED_CUSTOMERS)
-            return {"external_id": f"{self._seed}-shared-{number}"}
+            return self._shared()
         name = f"{self._seed}-new-{self._count // EVENTS_PER_NEW_CUSTOMER}"
         # Some know more of the customer than others, so identifiers are also added while the customer is being made.
         more = {"email": f"{name}@example.com"} if self.chance.random() < 0.5 else {}
         return {"external_id": name} | more
+
+    def _shared(self) -> dict[str, str]:
+        hot = self.chance.random() < SHARES["hot"]
+        number = 0 if hot else self.chance.randrange(SHARED_CUSTOMERS)
+        return {"external_id": f"{self._seed}-shared-{number}"}
 
     def _purchase(self, customer: dict[str, str], order_id: str | None = None) -> dict[str, Any]:
         order_id = order_id or f"order-{self._prefix}-{self._count}"

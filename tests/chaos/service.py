@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil  # type: ignore[import-untyped]  # comes with the embedded server, without types
 
@@ -20,18 +21,28 @@ from tests.chaos.postgres import Target
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+_NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 class Service:
     """`rapport serve` on a port of its own; with a `mutant`, the same workers with one safety taken out."""
 
-    def __init__(self, target: Target, log: Path, *, workers: int, mutant: str | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        log: Path,
+        *,
+        workers: int,
+        mutant: str | None = None,
+        settings: Mapping[str, str] = _NO_SETTINGS,
+    ) -> None:
         self.port = _free_port()
         self.key = keys.new_key(publishable=False)
         self.log = log
         self._workers = workers
         self._target = target
         self._mutant = mutant
+        self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -64,6 +75,7 @@ class Service:
             "RAPPORT_ADMIN_KEY": self.key,
             "RAPPORT_LOG_LEVEL": "ERROR",
             "RAPPORT_CHAOS_MUTANT": self._mutant or "",
+            **self._settings,
         }
 
     async def ready(self) -> None:
@@ -143,10 +155,15 @@ class Service:
 
 @asynccontextmanager
 async def serving(
-    target: Target, log: Path, *, workers: int = 2, mutant: str | None = None
+    target: Target,
+    log: Path,
+    *,
+    workers: int = 2,
+    mutant: str | None = None,
+    settings: Mapping[str, str] = _NO_SETTINGS,
 ) -> AsyncIterator[Service]:
-    """A service that answers, while the block lasts."""
-    service = Service(target, log, workers=workers, mutant=mutant)
+    """A service that answers, while the block lasts. `settings`: variables of its own."""
+    service = Service(target, log, workers=workers, mutant=mutant, settings=settings)
     service.start()
     try:
         await service.ready()

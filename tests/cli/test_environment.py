@@ -99,3 +99,23 @@ def test_the_url_may_say_how_to_encrypt(rapport: Any, owner_url: str) -> None:
     for command in (("migrate",), ("keys", "list")):
         done = rapport(*command, env={"RAPPORT_DATABASE_URL": url})
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_migrations_never_go_through_a_pooler(rapport: Any, database_url: str, owner_url: str) -> None:
+    pooled = {"RAPPORT_PGBOUNCER": "1", "RAPPORT_DATABASE_URL": database_url}
+    refused = rapport("migrate", env=pooled)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines() == [
+        "rapport: RAPPORT_PGBOUNCER: migrations need RAPPORT_MIGRATION_URL, which leads past the pooler"
+    ]
+    assert rapport("migrate", env=pooled | {"RAPPORT_MIGRATION_URL": owner_url}).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "pgbouncer, migration_url, pooler", [(True, None, True), (True, "owner", False), (False, None, False)]
+)
+def test_a_start_does_not_migrate_through_a_pooler(
+    pgbouncer: bool, migration_url: str | None, pooler: bool
+) -> None:
+    settings = Settings(database_url="app", migration_url=migration_url, pgbouncer=pgbouncer)
+    assert environment.leads_to_pooler(settings) is pooler

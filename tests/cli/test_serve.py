@@ -203,6 +203,28 @@ def test_bytes_that_are_no_http_are_told_so_in_a_problem_document(
     assert (status, problem["code"]) == (b"HTTP/1.1 400 Bad Request", "malformed_http")
 
 
+def test_a_head_without_end_is_cut_off(serve: Any, on_database: dict[str, str]) -> None:
+    serving = serve("--port", "0", env=on_database)
+    line = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+    many = b"".join(b"X-%d: 1\r\n" % number for number in range(20_000))
+    chunked = b"POST /v1/touchpoints HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n"
+    endless = (b"GET /" + b"a" * 200_000, line + b"X: " + b"a" * 200_000, line + many, chunked + many)
+    for sent in endless:
+        with socket.create_connection(("127.0.0.1", serving.port), timeout=START_SECONDS) as connection:
+            # In pieces: the service may close before all of it was taken.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                for begin in range(0, len(sent), 8192):
+                    connection.sendall(sent[begin : begin + 8192])
+                    time.sleep(0.001)
+            with suppress(ConnectionResetError):
+                answer = connection.recv(65536)
+                assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 401 ")), answer
+    large = {"X-Large": "a" * 30_000}
+    with httpx.Client(base_url=serving.url, timeout=START_SECONDS) as client:
+        # What fits is read, also when more requests follow on the same connection.
+        assert [client.get("/healthz", headers=large).status_code for _ in range(5)] == [200] * 5
+
+
 def test_connections_beyond_the_limit_are_refused_until_others_end(
     serve: Any, on_database: dict[str, str]
 ) -> None:
