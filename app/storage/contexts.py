@@ -100,7 +100,7 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
     SELECT json_agg(json_build_array({COLUMNS}) ORDER BY purpose, channel)
     FROM consents n
     WHERE n.customer_id = c.id
-  )) AS parts, {unsubscribed("c.id")} AS unsubscribed
+  ), array_to_json(nullif({unsubscribed("c.id")}, ARRAY[]::timestamptz[]))) AS parts
 FROM unnest($1::uuid[], $2::bigint[]) AS asked (customer_id, recent)
 CROSS JOIN LATERAL (SELECT * FROM customers c WHERE c.id = asked.customer_id OFFSET 0) c
 CROSS JOIN LATERAL (SELECT * FROM customer_states s WHERE s.customer_id = asked.customer_id OFFSET 0) s
@@ -159,9 +159,9 @@ async def load(
 
 def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
     customer_id, parts = row["customer_id"], row["parts"]
-    identifiers, notes, recent, complaints, cases, answers, override, sentiment, follow_ups, consents = (
-        from_json(parts)
-    )
+    said = from_json(parts)
+    identifiers, notes, recent, complaints, cases, answers, override, sentiment, follow_ups = said[:9]
+    consents, unsubscribed_at = said[9:]
     return Known(
         customer_id=customer_id,
         identity_revision=row["identity_revision"],
@@ -189,7 +189,7 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
         notes=[_remark(*note) for note in notes] if notes else [],
         override=_override(*override) if override else None,
         sentiment=_sentiment(*sentiment) if sentiment else None,
-        unsubscribed=row["unsubscribed"],
+        unsubscribed=[_utc(at) for at in unsubscribed_at] if unsubscribed_at else [],
         consents=[_consent(*one) for one in consents] if consents else [],
         follow_ups=[_follow_up(*one) for one in follow_ups] if follow_ups else [],
         seal=_seal(row),
@@ -198,7 +198,7 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
 
 def _seal(row: asyncpg.Record) -> bytes:
     """A digest of the row: of its state, its revision (which stands for the profile), and the parts as they came."""
-    said = f"{row['revision']} {row['unsubscribed']} {row['parts']}"
+    said = f"{row['revision']} {row['parts']}"
     return hashlib.blake2b(row["state"] + said.encode(), digest_size=16).digest()
 
 

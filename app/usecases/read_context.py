@@ -164,7 +164,8 @@ def _holds(known: Known, kind: str, key: str) -> bool:
 def _context(known: Known, model: Model, now: datetime, currency: str) -> Context:
     state, at = known.state, seconds(now)
     health = score(state, at, model)
-    opted_out_at = withdrawn_since(known.consents, known.unsubscribed, SURVEYS, ANY)
+    said = known.consents or known.unsubscribed
+    opted_out_at = withdrawn_since(known.consents, known.unsubscribed, SURVEYS, ANY) if said else None
     flags = red_flags(state, at, model, opted_out=opted_out_at is not None)
     customer = Customer(
         id=known.customer_id,

@@ -21,14 +21,18 @@ def red_flags(
     overdue = state.t_last is not None and now - state.t_last > _OVERDUE_GAPS * DAY_SECONDS * usual_gap_days(
         state, model
     )
-    raised = {
-        "complaint_open": state.open_sev > 0,
-        "complaint_repeated": complaint_repeated(state, now),
-        "overdue": overdue,
-        "opted_out": opted_out,
-        "tier_at_risk": tier_at_risk,
-    }
-    return tuple(name for name, up in raised.items() if up)
+    raised = []
+    if state.open_sev > 0:
+        raised.append("complaint_open")
+    if complaint_repeated(state, now):
+        raised.append("complaint_repeated")
+    if overdue:
+        raised.append("overdue")
+    if opted_out:
+        raised.append("opted_out")
+    if tier_at_risk:
+        raised.append("tier_at_risk")
+    return tuple(raised)
 
 
 def complaint_repeated(state: State, now: int) -> bool:
