@@ -19,7 +19,6 @@ from app.domain.identifiers import parse_body_reference
 from app.domain.ids import opaque_id
 from app.domain.keys import Caller
 from app.domain.loyalty.approvals import LONGEST_NOTE, ReasonCode, proposal_of
-from app.domain.loyalty.public_ids import entry_id
 from app.domain.problems import Conflict, Forbidden, refused
 from app.storage.customers import LAST_ID
 from app.storage.database import driver
@@ -96,8 +95,8 @@ def _members(one: Adjustment) -> dict[str, Any]:
 def _answered(done: Answered) -> AdjustmentAnswer:
     one = done.adjustment
     return AdjustmentAnswer(
-        **_members(one),
-        entry_id=None if one.entry is None else entry_id(one.customer_id, done.account_id, one.entry),
+        **_members(one) | {"customer_id": done.customer_id},
+        entry_id=done.entry_id,
         balance=BalanceOut(**balance_members(done.balance, done.account_seq)),
     )
 

@@ -52,7 +52,8 @@ async def change_consent(
         elif not says_nothing_new(
             said, current.held, current.unsubscribed_at
         ) and not await consents.is_known(connection, locked.customer_id, said):
-            await consents.add(connection, locked.customer_id, uuid7(int(now.timestamp() * 1000)), said, now)
+            own_id = uuid7(int(now.timestamp() * 1000))
+            await consents.add(connection, locked.customer_id, locked.origin, own_id, said, now)
     after = await consent_of(connection, locked.customer_id)
     if len(after.held) > MOST_SUBJECTS:
         raise too_many_consents()
