@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from app.settings import Settings
 from app.storage.database import driver
-from app.storage.privacy.holdings import HOLDINGS, Keep
+from app.storage.privacy.holdings import HOLDINGS
+from app.storage.privacy.ways import Keep
 from app.usecases.fresh import refresh_all
 from app.usecases.privacy import erase_customer as module
 from app.usecases.verify import verify
