@@ -65,11 +65,11 @@ async def change_consent(
     waiting = await invitations.of_customer(connection, locked.customer_id, ["queued"])
     await withdraw(connection, [row for row in waiting if row.channel in refused], now)
     if by_admin is not None and after.version != before.version:
-        said = [
+        told = [
             {"purpose": one.purpose, "channel": one.channel, "state": one.state} for one in change.statements
         ]
         target = f"customer:{locked.customer_id}"
-        await record_audit(connection, by_admin, "consent_changed", target, None, {"said": said}, now)
+        await record_audit(connection, by_admin, "consent_changed", target, None, {"said": told}, now)
     return after
 
 
