@@ -26,6 +26,7 @@ COLUMNS: Final = (
     "invitation_id",
     "created_at",
     "updated_at",
+    "origin_customer_id",
 )
 _KEPT: Final = (
     "customer_id",
