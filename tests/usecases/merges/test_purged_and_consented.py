@@ -23,15 +23,23 @@ RETENTION = parse("visit:60,purchase:60,refund:60")
 
 def history(pair: int) -> list[Post]:
     """Orders of each, some refunded, and visits."""
+
+    def members(kind: str, who: str, number: int) -> dict[str, Any]:
+        if kind == "visit":
+            return {}
+        return {"order_id": f"{who}{number if kind == 'purchase' else number // 2}"}
+
     return [
-        post(f"{kind}{number}", f"external_id:{who}{pair}", kind, days_ago=10 + 30 * number, **members)
+        post(
+            f"{kind}{number}",
+            f"external_id:{who}{pair}",
+            kind,
+            days_ago=10 + 30 * number,
+            **members(kind, who, number),
+        )
         for who in "ab"
         for number in range(6)
-        for kind, members in (
-            ("purchase", {"order_id": f"{who}{number}"}),
-            ("refund", {"order_id": f"{who}{number // 2}"}),
-            ("visit", {}),
-        )
+        for kind in ("purchase", "refund", "visit")
     ]
 
 
