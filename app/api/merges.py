@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
+import asyncpg
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,6 +37,7 @@ from app.usecases.answer_once import Answer
 from app.usecases.merges.find_merge import find_merge, merges_of
 from app.usecases.merges.merge_customers import Wanted, merge_customers
 from app.usecases.merges.undo_merge import undo_merge
+from app.usecases.record_audit import record_audit
 
 router = APIRouter(prefix="/v1/customers/{customer}", tags=["customers"])
 by_id = APIRouter(prefix="/v1/merges/{merge_id}", tags=["customers"])
@@ -130,6 +132,8 @@ async def merge_customer(
         merged = await merge_customers(
             connection, wanted, rules=settings.identifier_rules(), model=model, now=now
         )
+        if merged.is_new:
+            await _audit(connection, caller, merged.merge, "customers_merged", None, now)
         return Answer(201 if merged.is_new else 200, shown(merged.merge).model_dump(mode="json"), {})
 
     return await once.answer(connection, caller, sent, now, merge)
@@ -165,4 +169,25 @@ async def undo_customer_merge(
     model: Scoring,
 ) -> MergeOut:
     """Part them again: each gets back what is theirs, and what came in their name since. Again: the same answer."""
-    return shown(await undo_merge(await driver(tx), merge_id, by=caller.source, model=model, now=now))
+    connection = await driver(tx)
+    undone = await undo_merge(connection, merge_id, by=caller.source, model=model, now=now)
+    if undone.undone_at == now:  # else it was undone before
+        await _audit(connection, caller, undone, "merge_undone", {"undone_at": None}, now)
+    return shown(undone)
+
+
+async def _audit(
+    connection: asyncpg.Connection,
+    caller: Caller,
+    merge: Merge,
+    action: str,
+    before: dict[str, Any] | None,
+    now: datetime,
+) -> None:
+    told = {
+        "merge_id": merge.public_id,
+        "from_customer_id": merge.from_customer_id,
+        "moved": merge.moved,
+        "undone_at": merge.undone_at,
+    }
+    await record_audit(connection, caller.actor, action, f"customer:{merge.customer_id}", before, told, now)

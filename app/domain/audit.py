@@ -21,8 +21,9 @@ _SECRET_NAME = re.compile(
 _PERSONAL_NAME = re.compile(
     r"^(name|e?_?mail|phone|address|birthday|traits|identifiers|text|note|comment|value)$"
 )
+# An address is looked for from the beginning of its word: from each letter of it a long word would take its square.
 _TELLING = re.compile(
-    r"rap_[sp]k_[0-9A-Za-z]{8}|eyJ[\w-]{8,}\.|-----BEGIN|[^\s@]+@[^\s@]+\.[a-z]{2,}|\+[1-9][0-9]{6,14}(?![0-9:])",
+    r"rap_[sp]k_[0-9A-Za-z]{8}|eyJ[\w-]{8,}\.|-----BEGIN|(?<![^\s@])[^\s@]+@[^\s@]+\.[a-z]{2,}|\+[1-9][0-9]{6,14}(?![0-9:])",
     re.IGNORECASE,
 )
 

@@ -94,6 +94,22 @@ class OpeningState(NamedTuple):
     known_until: datetime
     touchpoints: int
 
+    def plus(self, other: "OpeningState") -> "OpeningState":
+        """Both together: what was purged before and now, or of two customers who are one."""
+        return OpeningState(
+            self.state.plus(other.state),
+            max(self.until, other.until),
+            max(self.known_until, other.known_until),
+            self.touchpoints + other.touchpoints,
+        )
+
+
+def opened_by(rows: Sequence[Old]) -> OpeningState:
+    """What is kept of these rows, at least one, once they are gone."""
+    return OpeningState(
+        sum_of(rows), max(row.occurred_at for row in rows), max(row.received_at for row in rows), len(rows)
+    )
+
 
 def beyond_retention(
     opening: OpeningState | None, pointer: str, until: datetime, known_until: datetime

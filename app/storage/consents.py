@@ -1,5 +1,6 @@
 """What customers agreed to: what they said last, all that they ever said, and what follows for surveys in SQL."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -135,15 +136,24 @@ async def opted_out_since(
 
 
 async def add(
-    connection: asyncpg.Connection, customer_id: UUID, own_id: UUID, said: Statement, now: datetime
+    connection: asyncpg.Connection,
+    customer_id: UUID,
+    origin: UUID,
+    own_id: UUID,
+    said: Statement,
+    now: datetime,
 ) -> None:
-    """Write a statement of a locked customer down; it counts unless something later was said of the same."""
+    """Write a statement of a locked customer down; it counts unless something later was said of the same.
+
+    `origin`: the alias by whose name the customer was meant, else the customer.
+    """
     await connection.execute(
         f"""
-        INSERT INTO consent_log (customer_id, id, written_at, {COLUMNS})
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+        INSERT INTO consent_log (customer_id, origin_customer_id, id, written_at, {COLUMNS})
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
         """,  # noqa: S608 - a constant
         customer_id,
+        origin,
         own_id,
         now,
         *said,
@@ -198,3 +208,22 @@ async def refused_channels(connection: asyncpg.Connection, customer_id: UUID, at
         at,
     )
     return frozenset(row[0] for row in rows)
+
+
+async def draw_anew(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> None:
+    """Let what these locked customers said last be what their logs say: after logs went over to others.
+
+    Of two statements of one instant the later written counts; of those of one moment the no.
+    """
+    await connection.execute("DELETE FROM consents WHERE customer_id = ANY ($1::uuid[])", customer_ids)
+    await connection.execute(
+        f"""
+        INSERT INTO consents (customer_id, {COLUMNS})
+        SELECT DISTINCT ON (customer_id, purpose, channel) customer_id, {COLUMNS}
+        FROM consent_log
+        WHERE customer_id = ANY ($1::uuid[])
+        ORDER BY customer_id, purpose, channel, stated_at DESC, written_at DESC, state = 'withdrawn' DESC, id DESC
+        ON CONFLICT DO NOTHING
+        """,  # noqa: S608 - a constant
+        customer_ids,
+    )

@@ -28,6 +28,9 @@ BY_ORIGIN: Final = (
     "feedback",
     "follow_ups",
     "complaints",
+    "consent_log",
+    "opening_states",
+    "orders",
 )
 """Tables whose rows say whom they were first written for."""
 
@@ -51,7 +54,20 @@ PARTS: Final[Mapping[str, Whole]] = MappingProxyType(
 ONE_EACH: Final = ("health_overrides", "health_sentiments", "survey_periods")
 """Tables of which a customer has one row, or one for each survey: the survivor's stands, else the other's comes."""
 
-BY_RULE: Final[frozenset[str]] = frozenset()
+BY_RULE: Final[frozenset[str]] = frozenset(
+    (
+        # What was said last, drawn anew from the log of consents (storage/consents.py).
+        "consents",
+        # A ledger is never moved: points are, by entries on both sides (usecases/merges/merge_accounts.py).
+        "loyalty_accounts",
+        "loyalty_entries",
+        "loyalty_lots",
+        "loyalty_holds",
+        "loyalty_spends",
+        "loyalty_earns",
+        "loyalty_rule_points",
+    )
+)
 """Tables that a use case moves by rules of its own, such as a ledger; its undo may raise `undo_blocked`."""
 
 STAYING: Final[Mapping[str, str]] = MappingProxyType(
@@ -60,6 +76,13 @@ STAYING: Final[Mapping[str, str]] = MappingProxyType(
         "identifier_claims": "an alias keeps its claims and leads on to the survivor",
         "complaint_references": "names who told the complaint first, and leads on from there",
         "merges": "what happened to a customer who survived stays written there",
+        "loyalty_merges": "the same",
+        "loyalty_adjustments": "each stays with whom it was told of; the survivor's are looked for there too",
+        "loyalty_referrals": "each stays with whom it was told of; points go where that name leads",
+        "referral_codes": "an alias keeps its codes and leads on to the survivor",
+        "referred_customers": "who was brought is brought once, under whatever name",
+        "erasures": "nobody is merged who was erased",
+        "erased_identifiers": "the same",
     }
 )
 """Tables whose rows stay, and why."""

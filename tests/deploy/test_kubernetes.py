@@ -10,7 +10,14 @@ from app.main import ROUTERS
 from app.settings import Settings
 from tests.deploy.manifests import FOLDER, container, dockerfile, documents, named, of_kind, pods, variables
 
-SECRETS = {"database_url", "migration_url", "admin_key", "link_secrets", "household_pepper"}
+SECRETS = {
+    "database_url",
+    "migration_url",
+    "admin_key",
+    "link_secrets",
+    "household_pepper",
+    "erasure_secrets",
+}
 API_VERSIONS = {
     "ConfigMap": "v1",
     "Service": "v1",
@@ -62,6 +69,8 @@ def test_a_pod_says_what_it_takes(name: str) -> None:
 @pytest.mark.parametrize("name", PODS)
 def test_variables_are_settings_and_secrets_come_by_reference(name: str) -> None:
     known = {f"RAPPORT_{field.upper()}" for field in Settings.model_fields}
+    hidden = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+    assert hidden <= SECRETS
     assert set(variables(pods()[name])) <= known
     secret = {f"RAPPORT_{field.upper()}" for field in SECRETS}
     for document in of_kind("ConfigMap"):

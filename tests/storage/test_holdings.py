@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.storage.privacy.holdings import HOLDINGS, NOT_ABOUT_CUSTOMERS, Blank, ByHand, Holding
+from app.storage.privacy.holdings import HOLDINGS, NOT_ABOUT_CUSTOMERS
+from app.storage.privacy.ways import Blank, ByHand, Holding
 from app.storage.tables import metadata
 
 each_holding = pytest.mark.parametrize("holding", HOLDINGS, ids=lambda one: one.table)

@@ -50,7 +50,7 @@ async def test_the_database_and_the_rule_agree(store: Database, lanes: Lanes, id
         held = [statement(chance, *pair) for pair in chance.sample(pairs, chance.randint(0, 5))]
         async with store.hot_transaction() as connection:
             for one in held:
-                await consents.add(connection, customer_id, uuid7(number + 1), one, NOW)
+                await consents.add(connection, customer_id, customer_id, uuid7(number + 1), one, NOW)
         async with store.hot_reading() as connection:
             unsubscribed = await consents.unsubscriptions(connection, customer_id, 10)
             assert all(isinstance(one, Unsubscription) for one in unsubscribed)

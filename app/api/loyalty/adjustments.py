@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
+import asyncpg
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,7 +20,6 @@ from app.domain.identifiers import parse_body_reference
 from app.domain.ids import opaque_id
 from app.domain.keys import Caller
 from app.domain.loyalty.approvals import LONGEST_NOTE, ReasonCode, proposal_of
-from app.domain.loyalty.public_ids import entry_id
 from app.domain.problems import Conflict, Forbidden, refused
 from app.storage.customers import LAST_ID
 from app.storage.database import driver
@@ -29,6 +29,7 @@ from app.usecases.answer_once import Answer
 from app.usecases.loyalty import adjust as adjusting
 from app.usecases.loyalty.adjust import Answered
 from app.usecases.loyalty.change_account import busy
+from app.usecases.record_audit import record_audit
 
 router = APIRouter(prefix="/v1/loyalty/adjustments", tags=["loyalty"])
 
@@ -96,8 +97,8 @@ def _members(one: Adjustment) -> dict[str, Any]:
 def _answered(done: Answered) -> AdjustmentAnswer:
     one = done.adjustment
     return AdjustmentAnswer(
-        **_members(one),
-        entry_id=None if one.entry is None else entry_id(one.customer_id, done.account_id, one.entry),
+        **_members(one) | {"customer_id": done.customer_id},
+        entry_id=done.entry_id,
         balance=BalanceOut(**balance_members(done.balance, done.account_seq)),
     )
 
@@ -182,6 +183,8 @@ async def post_adjustment(
             remembered.current,
             now,
         )
+        booked = done.adjustment.state == "booked"
+        await _audit(connection, caller, done, "points_adjusted" if booked else "adjustment_proposed", now)
         status = 200 if not done.is_new else 201 if done.adjustment.state == "booked" else 202
         return Answer(status, _answered(done).model_dump(mode="json"), {})
 
@@ -215,9 +218,11 @@ async def approve_adjustment(
     caller: Agent, adjustment_id: Id, tx: Tx, remembered: Programs, now: Now
 ) -> AdjustmentAnswer:
     """Be the second person: the points are booked now. Nobody approves their own."""
+    connection = await driver(tx)
     done = await adjusting.approve_adjustment(
-        await driver(tx), adjustment_id, caller.source, remembered.current, now
+        connection, adjustment_id, caller.source, remembered.current, now
     )
+    await _audit(connection, caller, done, "adjustment_approved", now)
     return _answered(done)
 
 
@@ -229,7 +234,28 @@ async def decline_adjustment(
     caller: Agent, adjustment_id: Id, tx: Tx, remembered: Programs, now: Now
 ) -> AdjustmentAnswer:
     """Say no to a proposal; whoever made it may take it back."""
+    connection = await driver(tx)
     done = await adjusting.decline_adjustment(
-        await driver(tx), adjustment_id, caller.source, remembered.current, now
+        connection, adjustment_id, caller.source, remembered.current, now
     )
+    await _audit(connection, caller, done, "adjustment_declined", now)
     return _answered(done)
+
+
+async def _audit(
+    connection: asyncpg.Connection, caller: Caller, done: Answered, action: str, now: datetime
+) -> None:
+    """Without notes and what it is about: what people write freely may name somebody."""
+    if not done.is_new:
+        return
+    one = done.adjustment
+    told = {
+        "adjustment": opaque_id("adjustment", one.customer_id, one.id),
+        "program": one.program,
+        "points": one.points,
+        "reason_code": one.reason_code,
+        "state": one.state,
+        "proposed_by": one.actor,
+    }
+    target = f"customer:{done.customer_id}"
+    await record_audit(connection, caller.actor, action, target, None, told, now)

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Final
 
+import asyncpg
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
@@ -18,6 +19,7 @@ from app.storage.loyalty import programs
 from app.storage.loyalty.programs import Program, StoredVersion
 from app.usecases.loyalty import keep_programs
 from app.usecases.loyalty.remembered_programs import program_not_found
+from app.usecases.record_audit import record_audit
 
 router = APIRouter(prefix="/v1/loyalty/programs", tags=["loyalty"])
 
@@ -177,6 +179,9 @@ async def post_program(
     """Write a programme down. Nothing earns until a version of its rules is published."""
     connection = await driver(tx)
     made, is_new = await keep_programs.create_program(connection, sent.model_dump(), caller.source, now)
+    if is_new:
+        told = {"currency": made.currency, "time_zone": made.time_zone}
+        await _audit(connection, caller, "program_created", made.code, None, told, now)
     response.status_code = 201 if is_new else 200
     rules = await programs.all_rules(connection)
     after_commit(tx, lambda: remembered.adopt(rules))
@@ -212,7 +217,7 @@ async def get_program(
     ),
 )
 async def close_program(
-    _caller: Admin,
+    caller: Admin,
     code: Code,
     sent: Annotated[
         ClosingIn, body(ClosingIn, examples={"at the end of 2027": {"ends_at": "2027-12-31T23:00:00Z"}})
@@ -223,7 +228,11 @@ async def close_program(
 ) -> ProgramOut:
     """Let a programme end: from one time on nothing earns, at another all that is left expires."""
     connection = await driver(tx)
+    was = await keep_programs.existing_program(connection, code)
     closed = await keep_programs.close_program(connection, code, sent.closed_at, sent.ends_at, now)
+    if was.closed_at is None:
+        told = {"closed_at": closed.closed_at, "ends_at": closed.ends_at}
+        await _audit(connection, caller, "program_closed", code, {"closed_at": None}, told, now)
     rules = await programs.all_rules(connection)
     after_commit(tx, lambda: remembered.adopt(rules))
     return _shown(closed)
@@ -242,9 +251,11 @@ async def post_program_version(
     now: Now,
 ) -> VersionOut:
     """Draft the next version of a programme's rules. A draft decides nothing until it is published."""
-    return _version_shown(
-        await keep_programs.draft_version(await driver(tx), code, sent.root, caller.source, now)
-    )
+    connection = await driver(tx)
+    drafted = await keep_programs.draft_version(connection, code, sent.root, caller.source, now)
+    told = {"version": drafted.number, "digest": drafted.sha256.hex()}
+    await _audit(connection, caller, "program_version_drafted", code, None, told, now)
+    return _version_shown(drafted)
 
 
 @router.get("/{code}/versions", responses=problems(program_not_found(), INVALID_CURSOR))
@@ -302,6 +313,21 @@ async def publish_program_version(
     done = await keep_programs.publish_version(
         connection, code, version, sent.effective_from, caller.source, now
     )
+    if done.published_at == now:  # else it was published before
+        told = {"version": done.number, "effective_from": done.effective_from, "digest": done.sha256.hex()}
+        await _audit(connection, caller, "program_version_published", code, None, told, now)
     rules = await programs.all_rules(connection)
     after_commit(tx, lambda: remembered.adopt(rules))
     return _version_shown(done)
+
+
+async def _audit(
+    connection: asyncpg.Connection,
+    caller: Caller,
+    action: str,
+    code: str,
+    before: dict[str, Any] | None,
+    told: dict[str, Any],
+    now: datetime,
+) -> None:
+    await record_audit(connection, caller.actor, action, f"program:{code}", before, told, now)

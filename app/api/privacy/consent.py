@@ -110,7 +110,15 @@ async def put_consent(
     """Say what a customer agrees to; the same again changes nothing. A no to surveys cancels those that wait."""
     connection = await driver(tx)
     change = Change([one.statement(caller.source, now) for one in sent.consents], _versions(if_match))
-    consent = await change_consent(connection, named, change, model, now, shop_currency=config.shop_currency)
+    consent = await change_consent(
+        connection,
+        named,
+        change,
+        model,
+        now,
+        shop_currency=config.shop_currency,
+        by_admin=caller.actor if caller.is_admin else None,
+    )
     return await _shown(connection, consent, 50, now, response)
 
 

@@ -20,6 +20,7 @@ from app.storage.privacy.erasing import Receipt
 from app.usecases.identities import Identities
 from app.usecases.privacy.erase_customer import erase_customer
 from app.usecases.privacy.export_customer import export_customer, find_subject
+from app.usecases.record_audit import record_audit
 
 router = APIRouter(prefix="/v1/customers/{customer}", tags=["privacy"])
 
@@ -75,7 +76,18 @@ async def erase_customer_for_good(
     ] = "erase",
 ) -> ReceiptOut:
     """Erase a person for good. Doing it again, in whatever mode, is answered with the first receipt."""
-    done = await erase_customer(await driver(tx), named, mode, guard=guard, by=caller.source, now=now)
+    connection = await driver(tx)
+    done = await erase_customer(connection, named, mode, guard=guard, by=caller.source, now=now)
+    if done.is_new:
+        receipt = done.receipt
+        told = {
+            "mode": receipt.mode,
+            "aliases": receipt.aliases,
+            "rows": receipt.rows,
+            "tombstones": receipt.tombstones,
+        }
+        target = f"customer:{receipt.customer_id}"
+        await record_audit(connection, caller.actor, "customer_erased", target, None, told, now)
     identities: Identities = request.app.state.identities
     gone = [done.receipt.customer_id, *done.receipt.aliases]
     after_commit(tx, lambda: identities.forget_customers(gone))
@@ -105,10 +117,15 @@ _EXPORT: Final[dict[int | str, dict[str, Any]]] = {
 
 @router.get("/export", response_model=None, responses=_EXPORT | problems(*NAMED_PROBLEMS))
 async def export_a_customer(
-    _caller: Annotated[Caller, requires("admin")], named: Named, store: Store, now: Now
+    caller: Annotated[Caller, requires("admin")], named: Named, store: Store, now: Now
 ) -> StreamingResponse:
     """Everything that is held about a person, whoever they were merged from included: for them to have."""
     subject = await find_subject(store, named)
+    # Before the first piece: who got it is known even when the rest breaks off.
+    async with store.hot_transaction() as connection:
+        told = {"customer_ids": subject.customer_ids}
+        target = f"customer:{subject.customer_id}"
+        await record_audit(connection, caller.actor, "customer_exported", target, None, told, now)
     return StreamingResponse(
         export_customer(store, subject, now),
         media_type=JSON,

@@ -56,6 +56,24 @@ def lot_of(row: Row) -> Lot:
     return Lot(row[0], time_of(row[1]), _time(row[2]), *row[3:])
 
 
+def lot_list(lot: Lot) -> Row:
+    """A lot as `lot_of` reads it."""
+    return [
+        lot.id,
+        _micros_of(lot.activates_at),
+        _micros_of(lot.expires_at),
+        lot.earn_key,
+        lot.granted,
+        lot.drawn,
+        lot.restored,
+        lot.revoked,
+        lot.expired,
+        lot.absorbed,
+        lot.moved,
+        lot.held,
+    ]
+
+
 def lot_row(lot: Lot) -> dict[str, Any]:
     """A lot for the INSERT."""
     return {

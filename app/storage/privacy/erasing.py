@@ -12,8 +12,10 @@ import asyncpg
 
 from app.domain.health.facts import THREADED
 from app.domain.identifiers import Identifier
+from app.domain.loyalty.rewards import coupon_key
 from app.storage import invitations
-from app.storage.privacy.holdings import HOLDINGS, Blank, Delete, Holding
+from app.storage.privacy.holdings import HOLDINGS
+from app.storage.privacy.ways import Blank, Delete, Holding
 from app.storage.touchpoints import standing
 
 
@@ -73,6 +75,7 @@ async def erase_rows(connection: asyncpg.Connection, erasure: Erasure) -> dict[s
         "identifier_claims": await _claims(connection, erasure.customer_ids),
         "complaint_references": await _references(connection, erasure.customer_ids),
         "survey_scopes": await _scopes(connection, erasure.customer_ids),
+        "loyalty_coupons": await _coupons(connection, erasure.customer_ids),
         "idempotency_keys": await _kept_answers(connection, erasure.customer_ids),
     }
     if erasure.mode == "anonymise":
@@ -165,6 +168,26 @@ async def _scopes(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) 
             await connection.execute("DELETE FROM survey_scopes WHERE scope_key = $1", scope_key)
         changed += left != household or not left
     return changed
+
+
+async def _coupons(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> int:
+    """What they were taken for may name an order. They stay taken: nobody else may use a code that somebody has."""
+    rows = await connection.fetch(
+        "SELECT program, coupon FROM loyalty_spends WHERE customer_id = ANY ($1::uuid[]) AND coupon IS NOT NULL",
+        customer_ids,
+    )
+    return _count(
+        await connection.execute(
+            """
+            UPDATE loyalty_coupons c SET taken_for = 'erased'
+            FROM unnest($1::text[], $2::text[]) AS gone (program, key)
+            WHERE c.program = gone.program AND c.key = gone.key AND c.taken_by = ANY ($3::uuid[])
+            """,
+            [row[0] for row in rows],
+            [coupon_key(row[1]) for row in rows],
+            customer_ids,
+        )
+    )
 
 
 async def _kept_answers(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> int:

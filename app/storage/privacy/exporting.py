@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.storage.privacy.holdings import Holding
+from app.storage.privacy.ways import Holding
 from app.storage.tables import metadata
 
 PAGE: Final = 200

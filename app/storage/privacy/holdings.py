@@ -4,60 +4,12 @@ tests/storage/test_holdings.py: whoever adds one decides it here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
 from app.domain.health.state import EMPTY
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """The rows go."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blank:
-    """The rows stay: `cleared` says with which SQL each of these columns is overwritten, `kept` names all others.
-
-    The SQL may use `given.now` (the time of the erasure) and `given.mark` (random letters and digits).
-    """
-
-    cleared: Mapping[str, str]
-    kept: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """The rows stay as they are, because they hold nothing of the person."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class ByHand:
-    """A table without the customer in its key, or rows that hang together: a function of erasing.py does it."""
-
-    how: str
-
-
-Way = Delete | Blank | Keep | ByHand
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """One table. `$1` in `whose` are the ids of a customer and of whom were merged into them.
-
-    `withheld`: columns that an export leaves out, and why. An export that is None says why none of it is shown.
-    """
-
-    table: str
-    erase: Way
-    anonymise: Way
-    whose: str = "customer_id = ANY ($1::uuid[])"
-    withheld: Mapping[str, str] = field(default_factory=dict)
-    not_exported: str | None = None
-
+from app.storage.privacy.loyalty_holdings import LOYALTY
+from app.storage.privacy.ways import Blank, ByHand, Delete, Holding, Keep
 
 _HASH: Final = "a hash of what was sent, which is shown itself"
 _DERIVED: Final = "the sums behind the score; the log they were made of is shown"
@@ -79,6 +31,25 @@ _NOT_DRAWN: Final = _nulls("score", "scored_at", "scored_by", "band_until") | {
     "identity_revision": "identity_revision + 1",
     "erased_at": "given.now",
 }
+
+_MERGE: Final = Blank(
+    # What somebody wrote, and rows and a profile as they were.
+    {"reason": "''", "kept": "'{}'"},
+    frozenset(
+        (
+            "customer_id",
+            "id",
+            "from_customer_id",
+            "origins",
+            "merged_by",
+            "merged_at",
+            "moved",
+            "undone",
+            "undone_by",
+            "undone_at",
+        )
+    ),
+)
 
 HOLDINGS: Final[tuple[Holding, ...]] = (
     Holding(
@@ -177,8 +148,8 @@ HOLDINGS: Final[tuple[Holding, ...]] = (
         "follow_ups",
         erase=_DELETE,
         anonymise=Blank(
-            # Nobody can be called any more.
-            _nulls("owner", "note", "ask_again_at")
+            # Nobody can be called any more, nor asked again.
+            _nulls("owner", "note", "ask_again_at", "ask_due_at", "invitation_id")
             | {
                 "state": "'closed'",
                 "closed_at": "coalesce(closed_at, given.now)",
@@ -194,6 +165,7 @@ HOLDINGS: Final[tuple[Holding, ...]] = (
                     "created_at",
                     "updated_at",
                     "version",
+                    "origin_customer_id",
                 )
             ),
         ),
@@ -296,6 +268,7 @@ HOLDINGS: Final[tuple[Holding, ...]] = (
                     "created_by",
                     "created_at",
                     "updated_at",
+                    "origin_customer_id",
                 )
             ),
         ),
@@ -314,6 +287,8 @@ HOLDINGS: Final[tuple[Holding, ...]] = (
         whose="about && $1::uuid[]",
         withheld={"body_sha256": _HASH, "about": "ids that the answer holds"},
     ),
+    Holding("merges", erase=_MERGE, anonymise=_MERGE),
+    *LOYALTY,
     Holding(
         "erasures",
         erase=Keep("the receipt itself: numbers"),
@@ -331,8 +306,13 @@ HOLDINGS: Final[tuple[Holding, ...]] = (
 NOT_ABOUT_CUSTOMERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "api_keys": "programs that call",
+        "audit_log": "what admins did; customers by their UUID alone, without secrets and what names somebody",
         "calendars": "when the shop works",
         "kept_secrets": "secrets of the service",
+        "loyalty_programs": "what the shop promises",
+        "loyalty_rewards": "what the shop gives for points",
+        "loyalty_versions": "rules of the shop",
+        "rate_usage": "how much of its rate each key has used",
         "retention_runs": "progress",
         "scoring_models": "numbers fitted to many; no customer can be read off them",
         "scoring_model_publications": "which model scored when",

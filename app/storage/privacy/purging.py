@@ -1,6 +1,6 @@
 """What a purge reads and writes: old rows of the log, the sums that stay of them, and how far it has come."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -192,15 +192,33 @@ def cutoffs_json(retention: Retention, now: datetime) -> str:
 
 async def openings(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> dict[UUID, OpeningState]:
     """The sums of what was purged of these customers' logs; of whom nothing was, there is none."""
-    rows = await connection.fetch(
+    found: dict[UUID, OpeningState] = {}
+    for row in await _openings(connection, customer_ids):
+        one, known = _opening(row), found.get(row["customer_id"])
+        found[row["customer_id"]] = one if known is None else known.plus(one)
+    return found
+
+
+async def openings_by_origin(connection: asyncpg.Connection, customer_id: UUID) -> dict[UUID, OpeningState]:
+    """Those of one customer, apart by whose touchpoints they were first."""
+    rows = await _openings(connection, [customer_id])
+    return {row["origin_customer_id"]: _opening(row) for row in rows}
+
+
+async def _openings(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> Sequence[asyncpg.Record]:
+    rows: Sequence[asyncpg.Record] = await connection.fetch(
         """
-        SELECT customer_id, state, until, known_until, touchpoints
+        SELECT customer_id, origin_customer_id, state, until, known_until, touchpoints
         FROM opening_states
         WHERE customer_id = ANY ($1::uuid[])
         """,
         customer_ids,
     )
-    return {row[0]: OpeningState(State.decode(row[1]), *tuple(row)[2:]) for row in rows}
+    return rows
+
+
+def _opening(row: asyncpg.Record) -> OpeningState:
+    return OpeningState(State.decode(row["state"]), row["until"], row["known_until"], row["touchpoints"])
 
 
 async def opening(connection: asyncpg.Connection, customer_id: UUID) -> OpeningState | None:
@@ -248,21 +266,25 @@ async def hollow(
 
 
 async def keep_sum(
-    connection: asyncpg.Connection, customer_id: UUID, opening: OpeningState, now: datetime
+    connection: asyncpg.Connection, customer_id: UUID, sums: Mapping[UUID, OpeningState], now: datetime
 ) -> None:
-    """Write what the purged part of a locked customer's log comes to."""
-    await connection.execute(
-        """
-        INSERT INTO opening_states (customer_id, state, until, known_until, touchpoints, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6)
-        ON CONFLICT (customer_id) DO UPDATE
-        SET state = excluded.state, until = excluded.until, known_until = excluded.known_until,
-          touchpoints = excluded.touchpoints, updated_at = excluded.updated_at
-        """,
-        customer_id,
-        opening.state.encode(),
-        *opening[1:],
-        now,
-    )
+    """Write what the purged part of a locked customer's log comes to, by whose touchpoints they were first."""
+    for origin, opening in sums.items():
+        await connection.execute(
+            """
+            INSERT INTO opening_states (
+              customer_id, origin_customer_id, state, until, known_until, touchpoints, updated_at
+            )
+            VALUES ($1, $2, $3, $4, $5, $6, $7)
+            ON CONFLICT (customer_id, origin_customer_id) DO UPDATE
+            SET state = excluded.state, until = excluded.until, known_until = excluded.known_until,
+              touchpoints = excluded.touchpoints, updated_at = excluded.updated_at
+            """,
+            customer_id,
+            origin,
+            opening.state.encode(),
+            *opening[1:],
+            now,
+        )
     # Every writer of a log rewrites the state row: who read it before looks again (storage/recording.py).
     await connection.execute("UPDATE customer_states SET state = state WHERE customer_id = $1", customer_id)

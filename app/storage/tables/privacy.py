@@ -45,6 +45,8 @@ consent_log = Table(
     metadata,
     Column("customer_id", UUID, nullable=False),
     Column("id", UUID, nullable=False),
+    # The customer of whom it was said: a merge that is undone gives it back to them.
+    Column("origin_customer_id", UUID, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("state", Text, nullable=False),
@@ -91,18 +93,20 @@ erased_identifiers = Table(
     CheckConstraint("octet_length(digest) = 32", name="digest"),
 )
 
-# What the purged part of a log comes to: a state is this plus the fold of what is left.
+# What the purged part of a log comes to: a state is this plus the fold of what is left. One row for each customer whose
+# touchpoints these were first, so that a merge can be undone.
 opening_states = Table(
     "opening_states",
     metadata,
     Column("customer_id", UUID, nullable=False),
+    Column("origin_customer_id", UUID, nullable=False),
     Column("state", LargeBinary, nullable=False),
     # The last thing that was purged: when it happened, and when the last one arrived. Before them nothing is known.
     Column("until", TIME, nullable=False),
     Column("known_until", TIME, nullable=False),
     Column("touchpoints", BigInteger, nullable=False),
     Column("updated_at", TIME, nullable=False),
-    PrimaryKeyConstraint("customer_id"),
+    PrimaryKeyConstraint("customer_id", "origin_customer_id"),
     ForeignKeyConstraint(["customer_id"], ["customers.id"]),
 )
 

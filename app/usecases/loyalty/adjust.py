@@ -21,21 +21,26 @@ from app.domain.loyalty.approvals import (
 from app.domain.loyalty.balances import Balance, balance
 from app.domain.loyalty.crediting import adjusted
 from app.domain.loyalty.periods import local_year, start_of_year
-from app.domain.loyalty.public_ids import own_id
+from app.domain.loyalty.public_ids import entry_id, own_id
 from app.domain.problems import Conflict, NotFound
-from app.storage import complaints
+from app.storage import complaints, merges
 from app.storage.loyalty import adjustments
-from app.storage.loyalty.adjustments import Adjustment
+from app.storage.loyalty.adjustments import Adjustment, ledger_key
 from app.storage.loyalty.programs import Rules
 from app.usecases.loyalty.change_account import Opened, open_account, save_account
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The adjustment as it stands, its account's balance, and whether it is new with this call."""
+    """The adjustment as it stands, its account's balance, and whether it is new with this call.
+
+    `customer_id` is who has the account. `entry_id` is None until it is booked, and after an undo when the entry stayed
+    with the survivor.
+    """
 
     adjustment: Adjustment
-    account_id: UUID
+    customer_id: UUID
+    entry_id: str | None
     account_seq: int
     balance: Balance
     is_new: bool
@@ -57,15 +62,15 @@ async def adjust(
     """
     key = natural_key(proposal)
     held = await open_account(connection, reference, program, known, now, adjustments=[key])
-    customer_id, code = held.customer.customer_id, held.rules.program.code
-    standing = await adjustments.find(connection, customer_id, code, key)
+    code, origin = held.rules.program.code, held.customer.origin
+    standing = await adjustments.find(connection, await _owners(connection, held), code, key, origin)
     if standing is not None:
         _check_same(standing, proposal, expires_at)
-        return _answered(held, standing, now, is_new=False)
+        return await _answered(connection, held, standing, now, is_new=False)
     if proposal.reason_code == "goodwill":
         await _check_complaint(connection, held, proposal)
     asked = Adjustment(
-        customer_id=customer_id,
+        customer_id=origin,
         program=code,
         key=key,
         id=own_id(held.loaded.account.id, "adjustment", key, now),
@@ -85,7 +90,7 @@ async def adjust(
     decision = await _decided(connection, held, asked, now)
     if needs_approval(proposal, held.version_at(now).limits):
         await adjustments.write(connection, asked, None)
-        return _answered(held, asked, now, is_new=True)
+        return await _answered(connection, held, asked, now, is_new=True)
     return await _booked(connection, held, asked, decision, now)
 
 
@@ -98,7 +103,7 @@ async def approve_adjustment(
     """
     found, held = await _opened(connection, public_id, known, now)
     if found.state == "booked":
-        return _answered(held, found, now, is_new=False)
+        return await _answered(connection, held, found, now, is_new=False)
     if found.state == "declined":
         raise declined()
     check_approver(_proposal(found), held.version_at(now).limits, approver)
@@ -118,7 +123,8 @@ async def decline_adjustment(
     if found.state == "proposed":
         found = found._replace(state="declined", approver=None if by == found.actor else by)
         await adjustments.write(connection, found, None)
-    return _answered(held, found, now, is_new=False)
+        return await _answered(connection, held, found, now, is_new=True)
+    return await _answered(connection, held, found, now, is_new=False)
 
 
 async def _opened(
@@ -132,7 +138,7 @@ async def _opened(
         connection, Reference(found.customer_id, ()), found.program, known, now, adjustments=[found.key]
     )
     # As it is under the lock: two people may answer at once.
-    locked = await adjustments.find(connection, found.customer_id, found.program, found.key)
+    locked = await adjustments.find_by_id(connection, found.customer_id, found.id)
     if locked is None:
         raise adjustment_not_found()
     return locked, held
@@ -145,7 +151,7 @@ async def _decided(
     year = local_year(now, zone)
     given = await adjustments.given_between(
         connection,
-        asked.customer_id,
+        await _owners(connection, held),
         asked.program,
         asked.reason_code,
         start_of_year(year, zone),
@@ -154,7 +160,7 @@ async def _decided(
     check_yearly_cap(_proposal(asked), limits, given)
     return adjusted(
         held.loaded.account,
-        id=asked.key,
+        id=ledger_key(asked, held.customer.customer_id),
         points=asked.points,
         reason_code=asked.reason_code,
         allow_debt=asked.allow_debt,
@@ -174,14 +180,25 @@ async def _booked(
     booked = asked._replace(state="booked", booked_at=now, debt=done.debt, entry=done.entry)
     await save_account(connection, held, decision, now)
     await adjustments.write(connection, booked, done)
-    return Answered(
-        booked, decision.account.id, decision.account.seq, balance(decision.account, now), is_new=True
-    )
+    account, who = decision.account, held.customer.customer_id
+    line = entry_id(who, account.id, done.entry)
+    return Answered(booked, who, line, account.seq, balance(account, now), is_new=True)
 
 
-def _answered(held: Opened, one: Adjustment, now: datetime, *, is_new: bool) -> Answered:
-    account = held.loaded.account
-    return Answered(one, account.id, account.seq, balance(account, now), is_new)
+async def _answered(
+    connection: asyncpg.Connection, held: Opened, one: Adjustment, now: datetime, *, is_new: bool
+) -> Answered:
+    account, line = held.loaded.account, None
+    if one.entry is not None:
+        ledger = await adjustments.ledger_of(connection, await _owners(connection, held), one)
+        line = None if ledger is None else entry_id(ledger.customer_id, ledger.account_id, one.entry)
+    return Answered(one, held.customer.customer_id, line, account.seq, balance(account, now), is_new)
+
+
+async def _owners(connection: asyncpg.Connection, held: Opened) -> list[UUID]:
+    """The customer, and all whose adjustments are theirs since a merge."""
+    customer_id = held.customer.customer_id
+    return [customer_id, *await merges.aliases(connection, customer_id)]
 
 
 def _proposal(one: Adjustment) -> Proposal:

@@ -24,11 +24,13 @@ from app.domain.problems import Problem
 from app.domain.recording import Recorded
 from app.domain.silence import Drawn, draw
 from app.domain.touchpoints import seconds
-from app.storage import customers, identifiers, merges, merging, states
+from app.storage import consents, customers, identifiers, merges, merging, states
 from app.storage.customers import Identity
 from app.storage.merges import Merge
 from app.storage.states import SavedState, StateRow
 from app.usecases.find_customer import find_customer
+from app.usecases.merges.merge_accounts import TABLE as ACCOUNTS
+from app.usecases.merges.merge_accounts import merge_accounts
 from app.usecases.record_touchpoints import Entry, LostRace, record_touchpoints
 from app.usecases.resolve_customers import Raced, until_settled
 from app.usecases.tell_silence import tell_silence
@@ -79,19 +81,22 @@ async def merge_customers(
     rules.check_room(held)
     await tell_silence(connection, [found.into, found.source], model, now)
     shared = await merging.shared_threads(connection, into, source)
+    merge_id = uuid7(int(now.timestamp() * 1000))
+    brought = await merge_accounts(connection, into, source, merge_id, now)
     async with merging.privileged(connection):
         moved = await merging.move(connection, source, into)
         singles = await merging.move_singles(connection, source, into)
+    await consents.draw_anew(connection, [into, source])
     merge = Merge(
         customer_id=into,
-        id=uuid7(int(now.timestamp() * 1000)),
+        id=merge_id,
         from_customer_id=source,
         origins=tuple(found.origins),
         reason=wanted.reason,
         merged_by=wanted.by,
         merged_at=now,
         kept={"singles": singles, "profile": await _fill_gaps(connection, into, source, now)},
-        moved=moved,
+        moved=moved | ({ACCOUNTS: brought} if brought else {}),
     )
     await merges.add(connection, merge)
     state = merged_state(found.into.state, found.source.state, shared)

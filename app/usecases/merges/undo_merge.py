@@ -14,17 +14,19 @@ from app.domain.customers import erased
 from app.domain.health.history import fold
 from app.domain.health.model import Model
 from app.domain.health.score import score
-from app.domain.health.state import EMPTY, State
+from app.domain.health.state import State
 from app.domain.merging import ids_in, merge_not_found, touchpoint_id, undo_blocked, without_gaps
 from app.domain.recording import outcome_json
 from app.domain.silence import SOURCE
 from app.domain.touchpoints import seconds
-from app.storage import customers, merges, merging, states, timeline, verification, voids
+from app.storage import consents, customers, merges, merging, states, timeline, verification, voids
 from app.storage.merges import Merge
 from app.storage.merging import Single
+from app.storage.privacy import purging
 from app.storage.states import StateRow
 from app.storage.touchpoints import fact_of_row
 from app.usecases.merges.find_merge import find_merge
+from app.usecases.merges.merge_accounts import part_accounts
 from app.usecases.merges.merge_customers import drawn_anew
 from app.usecases.tell_silence import tell_silence
 
@@ -46,9 +48,11 @@ async def undo_merge(
         return merge
     await _check_free(connection, survivor)
     await tell_silence(connection, [survivor], model, now)
+    await part_accounts(connection, merge, now)
     async with merging.privileged(connection):
         await merging.move(connection, merge.customer_id, merge.from_customer_id, merge.origins)
         await merging.return_singles(connection, merge.customer_id, merge.from_customer_id, _singles(merge))
+    await consents.draw_anew(connection, [merge.customer_id, merge.from_customer_id])
     await _empty_gaps(connection, merge, now)
     folded = await _folded(connection, [merge.customer_id, merge.from_customer_id])
     await states.save(connection, [drawn_anew(who, state, model, now) for who, state in folded.items()])
@@ -103,11 +107,12 @@ async def _empty_gaps(connection: asyncpg.Connection, merge: Merge, now: datetim
 
 async def _folded(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> dict[UUID, State]:
     """The states of these logs. A sum cannot be parted: what stood in one thread meanwhile may have met since."""
-    found = dict.fromkeys(customer_ids, EMPTY)
+    opened = await purging.openings(connection, customer_ids)
+    found = {one: purging.opening_state(opened.get(one)) for one in customer_ids}
     async for customer_id, rows in verification.logs_of(connection, customer_ids):
         facts = [fact_of_row(row) for row in rows]
         # In a thread: a log of a hundred thousand facts takes a second, in which others want answers.
-        found[customer_id] = await asyncio.to_thread(fold, facts)
+        found[customer_id] = found[customer_id].plus(await asyncio.to_thread(fold, facts))
     return found
 
 

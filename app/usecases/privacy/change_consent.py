@@ -15,6 +15,7 @@ from app.storage import consents, invitations
 from app.storage.states import StateRow
 from app.usecases.lock_customer import lock_customer
 from app.usecases.privacy.read_consent import Consent, check_unchanged, consent_of
+from app.usecases.record_audit import record_audit
 from app.usecases.surveys.invite import withdraw
 from app.usecases.surveys.unsubscribe import KIND, log_unsubscription
 
@@ -34,8 +35,11 @@ async def change_consent(
     now: datetime,
     *,
     shop_currency: str,
+    by_admin: str | None = None,
 ) -> Consent:
     """What stands once all of it is written. Saying the same again writes nothing.
+
+    `by_admin`: who answers for it in the audit log; None for the many who pass on what a form said.
 
     That no message at all is wanted becomes an `unsubscribed` touchpoint, as from a link in a mail. Raises what
     `find_customer` and `check` raise, Stale `stale`, Conflict `too_many_consents`.
@@ -52,13 +56,20 @@ async def change_consent(
         elif not says_nothing_new(
             said, current.held, current.unsubscribed_at
         ) and not await consents.is_known(connection, locked.customer_id, said):
-            await consents.add(connection, locked.customer_id, uuid7(int(now.timestamp() * 1000)), said, now)
+            own_id = uuid7(int(now.timestamp() * 1000))
+            await consents.add(connection, locked.customer_id, locked.origin, own_id, said, now)
     after = await consent_of(connection, locked.customer_id)
     if len(after.held) > MOST_SUBJECTS:
         raise too_many_consents()
     refused = await consents.refused_channels(connection, locked.customer_id, now)
     waiting = await invitations.of_customer(connection, locked.customer_id, ["queued"])
     await withdraw(connection, [row for row in waiting if row.channel in refused], now)
+    if by_admin is not None and after.version != before.version:
+        told = [
+            {"purpose": one.purpose, "channel": one.channel, "state": one.state} for one in change.statements
+        ]
+        target = f"customer:{locked.customer_id}"
+        await record_audit(connection, by_admin, "consent_changed", target, None, {"said": told}, now)
     return after
 
 

@@ -1,6 +1,7 @@
 """A person leaves: everything that is held about them goes in one transaction, and a receipt of numbers stays."""
 
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ from app.storage.privacy import erasing, tombstones
 from app.storage.privacy.erasing import Erasure, Receipt
 from app.storage.privacy.role import as_privacy_role
 from app.usecases.find_customer import find_customer
+from app.usecases.privacy.release_points import release_points
 from app.usecases.resolve_customers import Raced, until_settled
 
 MARK_BYTES: Final = 4
@@ -24,8 +26,8 @@ MARK_BYTES: Final = 4
 Release = Callable[[asyncpg.Connection, Sequence[UUID], datetime], Awaitable[dict[str, int]]]
 """Lets go of what locked customers still have open (a hold of points); returns rows by table for the receipt."""
 
-RELEASES: Final[tuple[Release, ...]] = ()
-"""Done before anything goes. A ledger joins here: its rows are pseudonymous and stay (holdings.Keep)."""
+RELEASES: Final[tuple[Release, ...]] = (release_points,)
+"""Done before anything goes."""
 
 
 class Erased(NamedTuple):
@@ -59,11 +61,11 @@ async def erase_customer(
     erasure = Erasure(customer_ids, mode, now, secrets.token_hex(MARK_BYTES))
     names = await erasing.identifiers_of(connection, customer_ids)
     digests = {digest: customer_id for one in sorted(names) if (digest := guard.tombstone(one)) is not None}
-    released: dict[str, int] = {}
+    rows: Counter[str] = Counter()
     async with as_privacy_role(connection):
         for release in RELEASES:
-            released |= await release(connection, customer_ids, now)
-        rows = released | await erasing.erase_rows(connection, erasure)
+            rows.update(await release(connection, customer_ids, now))
+        rows.update(await erasing.erase_rows(connection, erasure))
         receipt = Receipt(
             customer_id=customer_id,
             id=uuid7(int(now.timestamp() * 1000)),

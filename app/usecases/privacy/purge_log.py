@@ -6,7 +6,8 @@ never be used again; what it added to the score stays in opening_states.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -15,7 +16,7 @@ from uuid import UUID
 import structlog
 
 from app.domain.problems import Unavailable
-from app.domain.retention import OpeningState, Retention, purgeable, sum_of
+from app.domain.retention import Old, OpeningState, Retention, opened_by, purgeable
 from app.storage import states
 from app.storage.database import Database, is_canceled, is_retryable
 from app.storage.privacy import purging
@@ -108,27 +109,34 @@ async def _purge_some(
         going = set(map(id, purgeable([one.row for one in found], retention, now)))
         gone = [one for one in found if id(one.row) in going]
         if gone:
-            before = await purging.opening(connection, customer_id)
+            before = await purging.openings_by_origin(connection, customer_id)
             async with as_privacy_role(connection):
                 await purging.hollow(connection, customer_id, gone, now)
-            await purging.keep_sum(connection, customer_id, _sum(before, gone), now)
+            await purging.keep_sum(connection, customer_id, _sums(customer_id, before, gone), now)
         return len(gone), following
 
 
-def _sum(before: OpeningState | None, gone: Sequence[OldRow]) -> OpeningState:
-    """What was purged before and what goes now, together."""
-    rows = [one.row for one in gone]
-    state = purging.opening_state(before).plus(sum_of(rows))
-    until = max(row.occurred_at for row in rows)
-    known_until = max(row.received_at for row in rows)
-    if before is None:
-        return OpeningState(state, until, known_until, len(rows))
-    return OpeningState(
-        state,
-        max(until, before.until),
-        max(known_until, before.known_until),
-        before.touchpoints + len(rows),
-    )
+def _sums(
+    customer_id: UUID, before: Mapping[UUID, OpeningState], gone: Sequence[OldRow]
+) -> dict[UUID, OpeningState]:
+    """What was purged before and what goes now, together, of those who have a part in what goes.
+
+    A thread in which facts of several merged customers met counts as one and cannot be parted any more: it stays with
+    the survivor.
+    """
+    met: dict[str, set[UUID]] = defaultdict(set)
+    for origin, row in gone:
+        if row.fact.thread is not None:
+            met[row.fact.thread].add(origin)
+    parts: dict[UUID, list[Old]] = defaultdict(list)
+    for origin, row in gone:
+        is_shared = row.fact.thread is not None and len(met[row.fact.thread]) > 1
+        parts[customer_id if is_shared else origin].append(row)
+    sums = {}
+    for origin, rows in parts.items():
+        now_gone, known = opened_by(rows), before.get(origin)
+        sums[origin] = now_gone if known is None else known.plus(now_gone)
+    return sums
 
 
 async def keep_purging(

@@ -18,6 +18,7 @@ CALENDAR = {"time_zone": "UTC", "hours": {"monday": [["09:00", "17:00"]]}, "holi
 SURVEY = {"code": "nps", "kind": "nps", "question": "How likely are you to recommend us?"}
 KIND = {"kind": "showroom_visit", "component": "engagement", "weight": 2, "label": "Showroom visit"}
 OVERRIDE = {"score": 35, "reason": "Ada told us that she leaves.", "until": "2027-06-01T00:00:00Z"}
+CLUB = {"code": "main", "name": "Club", "currency": "EUR", "time_zone": "Europe/Berlin"}
 KEY = {"preset": "storefront", "source": "shop-eu"}
 TOUCHPOINT = {"id": "evt-1", "customer": CUSTOMER, "kind": "visit"}
 
@@ -64,6 +65,17 @@ DEEDS: dict[str, Deed] = {
     "POST /v1/scoring-models/{version}/publish": Deed(
         "/v1/scoring-models/2/publish", {"force": True, "reason": "Try it."}, "model_published"
     ),
+    "POST /v1/loyalty/programs": Deed("/v1/loyalty/programs", CLUB, "program_created"),
+    "POST /v1/loyalty/programs/{code}/versions": Deed(
+        "/v1/loyalty/programs/main/versions", {}, "program_version_drafted"
+    ),
+    "POST /v1/loyalty/programs/{code}/versions/{version}/publish": Deed(
+        "/v1/loyalty/programs/main/versions/1/publish", {}, "program_version_published"
+    ),
+    "POST /v1/loyalty/programs/{code}/close": Deed(
+        "/v1/loyalty/programs/main/close", {"ends_at": "2031-01-01T00:00:00Z"}, "program_closed"
+    ),
+    "DELETE /v1/customers/{customer}": Deed(f"/v1/customers/{CUSTOMER}", None, "customer_erased"),
 }
 
 READS = {"POST /v1/scoring-models/{version}/preview", "POST /v1/health/simulate"}
@@ -106,9 +118,82 @@ async def test_no_route_of_admins_writes_without_the_audit_log(
             for telling in (CUSTOMER, "Ada", "external_id", "evt-1"):
                 assert telling not in str(each), route
     mine = await deeds(admin, target=f"customer:{posted['customer_id']}")
-    told = ["touchpoint_voided", "health_override_lifted", "health_override_set"]
+    told = ["customer_erased", "touchpoint_voided", "health_override_lifted", "health_override_set"]
     assert [each["action"] for each in mine] == told
-    assert mine[1]["before"]["score"] == 35
+    assert mine[2]["before"]["score"] == 35
+
+
+async def test_what_others_do_to_people_and_points_is_told_too(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    """Routes that admins share with other keys: who merged, parted, gave points, spoke for somebody, took a copy."""
+    two = await service.client(await service.key("admin", source="back-office"))
+    made = [
+        await admin.post("/v1/customers", json={"identifiers": {"external_id": name}, "name": "Ada"})
+        for name in ("42", "43")
+    ]
+    customer = made[0].json()["id"]
+    for path, body in (
+        ("", CLUB),
+        ("/main/versions", {"limits": {"approval_over": 10}}),
+        ("/main/versions/1/publish", {}),
+    ):
+        assert (await admin.post(f"/v1/loyalty/programs{path}", json=body)).is_success
+    before = len(await deeds(admin))
+    points = {"customer": CUSTOMER, "reason_code": "other", "note": "Ada, of the fair", "id": "evt-1"}
+    said = {"consents": [{"purpose": "surveys", "state": "withdrawn", "source": "Ada called"}]}
+    merged = await admin.post(
+        f"/v1/customers/{CUSTOMER}/merge", json={"from": "external_id:43", "reason": "Ada"}
+    )
+    undo = f"/v1/merges/{merged.json()['merge_id']}/undo"
+    proposed = await admin.post("/v1/loyalty/adjustments", json=points | {"points": 11})
+    other = await admin.post("/v1/loyalty/adjustments", json=points | {"points": 12, "id": "evt-2"})
+    adjustments = "/v1/loyalty/adjustments"
+    for answer in (
+        merged,
+        await admin.post(undo),
+        proposed,
+        await two.post(f"{adjustments}/{proposed.json()['id']}/approve"),
+        other,
+        await two.post(f"{adjustments}/{other.json()['id']}/decline"),
+        await admin.post(adjustments, json=points | {"points": 5, "id": "evt-3"}),
+        await admin.put(f"/v1/customers/{CUSTOMER}/consent", json=said),
+        await admin.get(f"/v1/customers/{CUSTOMER}/export"),
+    ):
+        assert answer.is_success, answer.text
+    # Again: nothing happens, so nothing is told.
+    await admin.post(undo)
+    await two.post(f"{adjustments}/{proposed.json()['id']}/approve")
+    await admin.post(adjustments, json=points | {"points": 5, "id": "evt-3"})
+    await admin.put(f"/v1/customers/{CUSTOMER}/consent", json=said)
+    new = await deeds(admin)
+    new = new[: len(new) - before]
+    assert sorted(each["action"] for each in new) == [
+        "adjustment_approved",
+        "adjustment_declined",
+        "adjustment_proposed",
+        "adjustment_proposed",
+        "consent_changed",
+        "customer_exported",
+        "customers_merged",
+        "merge_undone",
+        "points_adjusted",
+    ]
+    for each in new:
+        assert each["target"] == f"customer:{customer}"
+        for telling in (CUSTOMER, "Ada", "external_id", "evt-"):
+            assert telling not in str(each), each
+
+
+async def test_what_a_form_said_of_consent_fills_no_audit_log(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    await admin.post("/v1/customers", json={"identifiers": {"external_id": "42"}})
+    shop = await service.client(await service.key("storefront"))
+    before = len(await deeds(admin))
+    said = {"consents": [{"purpose": "surveys", "state": "granted", "source": "form"}]}
+    assert (await shop.put(f"/v1/customers/{CUSTOMER}/consent", json=said)).is_success
+    assert len(await deeds(admin)) == before
 
 
 async def test_what_changes_nothing_is_not_told(admin: httpx.AsyncClient) -> None:
