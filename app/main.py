@@ -143,6 +143,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     state.lanes = Lanes(
         state.database,
         state.model,
+        state.programs,
+        shop_currency=settings.shop_currency,
         lanes=settings.lanes,
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,

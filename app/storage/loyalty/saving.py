@@ -1,6 +1,6 @@
 """Saving accounts: what became of many of them in one statement, each only if nobody wrote it since it was read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from app.domain.loyalty.account import Account, Entry
 from app.domain.loyalty.public_ids import own_id
 from app.domain.loyalty.tiers import Standing
+from app.storage.loyalty import orders
 from app.storage.loyalty.accounts import Loaded
 from app.storage.loyalty.rows import earn_row, entry_row, hold_row, lot_row, spend_row
 
@@ -42,11 +43,15 @@ async def save(connection: asyncpg.Connection, changes: Sequence[Change], now: d
     False when one was written by somebody else since it was read, when its programme's rules changed, or when an entry
     stood there already: then the transaction must not commit.
     """
-    rows = _rows(changes, now)
-    sent = {name: part for name, part in rows.items() if part}
+    sent = changed_parts(changes, now)
     customers = list({change.before.customer_id for change in changes})
     counts = await connection.fetchrow(_statement(frozenset(sent)), customers, to_json(sent).decode())
     return all(counts[name] == len(part) for name, part in sent.items())
+
+
+def changed_parts(changes: Sequence[Change], now: datetime) -> dict[str, Rows]:
+    """The rows that changes write, by the part of the statement that writes them; parts without rows are left out."""
+    return {name: part for name, part in _rows(changes, now).items() if part}
 
 
 def _rows(changes: Sequence[Change], now: datetime) -> dict[str, Rows]:
@@ -252,6 +257,7 @@ FROM {_sent("rule_points", "customer_id uuid, program text, rule text, day date,
 ON CONFLICT (customer_id, program, rule, day)
   DO UPDATE SET points = loyalty_rule_points.points + excluded.points
 RETURNING true""",  # noqa: S608 - this module's constants
+    "orders": orders.SAVE,
     "spends_gone": _deleted("loyalty_spends", "spend_id", "spends_gone"),
     "earns_gone": _deleted("loyalty_earns", "key", "earns_gone"),
     "holds_gone": _deleted("loyalty_holds", "hold_id", "holds_gone"),
@@ -261,7 +267,18 @@ RETURNING true""",  # noqa: S608 - this module's constants
 @lru_cache(maxsize=128)
 def _statement(parts: frozenset[str]) -> str:
     """All parts run to their end whatever the outer query reads; those without rows are left out."""
+    writes, counts = writing(parts, customers=1, sent=2)
+    return f"WITH {', '.join(writes)} SELECT {', '.join(counts)}"
+
+
+def writing(parts: Collection[str], *, customers: int, sent: int) -> tuple[list[str], list[str]]:
+    """The CTEs that write these parts, and what counts the rows of each, for a statement with these arguments.
+
+    `customers`: the number of the argument with the customers' ids, `sent`: of that with `changed_parts` as JSON.
+    """
     named = [part for part in _PARTS if part in parts]
-    writes = ", ".join(f"{part}_ AS ({_PARTS[part]})" for part in named)
-    counts = ", ".join(f"(SELECT count(*) FROM {part}_) AS {part}" for part in named)  # noqa: S608 - this module's constants
-    return f"WITH {writes} SELECT {counts}"
+    writes = [
+        f"{part}_ AS ({_PARTS[part]})".replace("$1::", f"${customers}::").replace("$2::", f"${sent}::")
+        for part in named
+    ]
+    return writes, [f"(SELECT count(*) FROM {part}_) AS {part}" for part in named]  # noqa: S608 - this module's constants

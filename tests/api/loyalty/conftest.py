@@ -30,6 +30,15 @@ async def club(admin: httpx.AsyncClient) -> dict[str, Any]:
     return answer
 
 
+async def publish(client: httpx.AsyncClient, program: str = "main", **rules: Any) -> None:
+    """Let another version of the rules be in force from now on."""
+    drafted = await client.post(f"/v1/loyalty/programs/{program}/versions", json=RULES | rules)
+    assert drafted.status_code == 201, drafted.text
+    number = drafted.json()["version"]
+    published = await client.post(f"/v1/loyalty/programs/{program}/versions/{number}/publish")
+    assert published.status_code == 200, published.text
+
+
 @pytest.fixture
 async def ada(admin: httpx.AsyncClient) -> dict[str, Any]:
     answer = await admin.post("/v1/customers", json={"identifiers": {"external_id": "42"}})

@@ -1,0 +1,35 @@
+"""Points in the write path: what a touchpoint's caller was told of them, orders found by their id alone
+
+Revision ID: 20261122_earning
+Revises: 20261122_loyalty
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "20261122_earning"
+down_revision = "20261122_loyalty"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    # Without a default, so nothing is rewritten and the log is locked for an instant.
+    op.add_column("touchpoints", sa.Column("loyalty", postgresql.JSON(), nullable=True))
+    op.add_column("orders", sa.Column("currency", sa.Text(), nullable=True))
+    op.add_column("orders", sa.Column("answer", postgresql.JSON(), nullable=True))
+    op.drop_constraint(op.f("pk_orders"), "orders", type_="primary")
+    op.create_primary_key(
+        op.f("pk_orders"), "orders", ["customer_id", "order_id", "source", "origin_customer_id"]
+    )
+
+
+def downgrade() -> None:
+    op.drop_constraint(op.f("pk_orders"), "orders", type_="primary")
+    op.create_primary_key(
+        op.f("pk_orders"), "orders", ["customer_id", "source", "order_id", "origin_customer_id"]
+    )
+    op.drop_column("orders", "answer")
+    op.drop_column("orders", "currency")
+    op.drop_column("touchpoints", "loyalty")
