@@ -31,7 +31,7 @@ from app.api.complaints import status as complaint_status
 from app.api.feedback import answers, figures, follow_ups
 from app.api.lean import stops
 from app.api.loyalty import accounts as loyalty
-from app.api.loyalty import adjustments, entries, programs
+from app.api.loyalty import adjustments, entries, orders, programs
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
@@ -58,6 +58,7 @@ from app.usecases.sweep_bands import keep_sweeping
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     posting.router,
     context.router,
+    orders.router,
     reading.router,
     customers.router,
     identifiers.router,

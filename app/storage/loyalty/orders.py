@@ -13,6 +13,7 @@ from pydantic_core import from_json, to_json
 from app.domain.loyalty.orders import Chunk, Order, OrderLine, OrderState, Parked
 from app.domain.loyalty.passbook import KnownOrder
 from app.storage.loyalty.rows import micros_of, time_of
+from app.storage.touchpoints import standing
 
 _PARTS: Final = (
     "o.source, o.order_id, o.origin_customer_id, o.state, o.cycle, o.is_paid, o.chunks, o.adopted, o.parked,"
@@ -46,19 +47,15 @@ ON CONFLICT (customer_id, order_id, source, origin_customer_id) DO UPDATE SET ve
 WHERE o.revision = excluded.revision - 1
 RETURNING true"""
 
-_SAVE_ALONE: Final = SAVE
+_SAVE_ALONE: Final = SAVE.replace("$2::text", "$1::text")
 
-_MONEY: Final = """
+_MONEY: Final = f"""
 SELECT t.source, t.id, t.kind, t.occurred_at, t.amount_minor, t.currency
 FROM touchpoints t
 WHERE t.customer_id = $1 AND t.thread = 'order:' || $2 AND t.kind IN ('purchase', 'refund', 'order_cancelled')
-  AND NOT EXISTS (
-    SELECT FROM touchpoint_voids v
-    WHERE v.customer_id = t.customer_id AND v.source = t.source AND v.id = t.id
-      AND v.origin_customer_id = t.origin_customer_id
-  )
+  AND {standing("t")}
 ORDER BY t.received_at, t.occurred_at, t.id
-"""
+"""  # noqa: S608 - a condition of this package
 
 
 class Money(NamedTuple):
@@ -184,9 +181,7 @@ async def save(
 ) -> bool:
     """Write orders of a locked customer; False when one was written by somebody else since it was read."""
     rows = [order_row(customer_id, known, now) for known in orders]
-    taken = await connection.fetch(
-        _SAVE_ALONE.replace("$2::text", "$1::text"), to_json({"orders": rows}).decode()
-    )
+    taken = await connection.fetch(_SAVE_ALONE, to_json({"orders": rows}).decode())
     return len(taken) == len(rows)
 
 

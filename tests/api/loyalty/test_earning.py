@@ -314,7 +314,12 @@ async def test_segments_first_purchases_and_caps_decide(admin: httpx.AsyncClient
     await publish(
         admin,
         earning_rules=[
-            {"code": "base", "points": 1, "per_amount_minor": 100, "caps": {"per_period": 150, "period_days": 7}},
+            {
+                "code": "base",
+                "points": 1,
+                "per_amount_minor": 100,
+                "caps": {"per_period": 150, "period_days": 7},
+            },
             {"code": "welcome", "points": 500, "when": {"first_purchase": True}},
             {"code": "gold", "points": 7, "when": {"segment": ["gold"]}},
         ],
