@@ -405,3 +405,60 @@ async def test_a_tier_change_of_a_batch_is_told_once(admin: httpx.AsyncClient, s
         await admin.post(f"{POSTS}/batch", json=batch)
     assert [move["to"] for move in await moves(admin)] == ["gold", "silver"]
     assert await sound(service)
+
+
+# --- taken back -------------------------------------------------------------------------------------------------------
+
+
+async def voided(client: httpx.AsyncClient, name: str) -> None:
+    answer = await client.delete(f"{POSTS}/{name}?customer=external_id:42")
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.usefixtures("club")
+@pytest.mark.parametrize("order", [{}, {"order_id": "A-1"}])
+async def test_a_purchase_that_is_taken_back_loses_what_it_earned_once(
+    admin: httpx.AsyncClient, service: Service, order: dict[str, Any]
+) -> None:
+    await posted(admin, bought("p", 10_000, **order))
+    for _ in range(2):
+        await voided(admin, "p")
+    assert await entries(admin) == [("earn", 100), ("clawback", -100)]
+    right = (await posted(admin, bought("right", 7_000, **order)))["loyalty"]
+    assert (right["points_earned"], right["pending"]) == (70, 70)
+    assert await sound(service)
+
+
+@pytest.mark.usefixtures("club")
+async def test_taking_back_a_purchase_takes_what_its_refunds_have_left(
+    admin: httpx.AsyncClient, service: Service
+) -> None:
+    await posted(admin, bought("p", 10_000, order_id="A-1"))
+    await posted(admin, refunded("r", 2_500))
+    await voided(admin, "p")
+    assert await entries(admin) == [("earn", 100), ("clawback", -25), ("clawback", -75)]
+    assert await sound(service)
+
+
+@pytest.mark.usefixtures("club")
+async def test_a_purchase_of_a_whole_order_that_is_taken_back_is_paid_anew_by_its_next_state(
+    admin: httpx.AsyncClient, service: Service
+) -> None:
+    state = {
+        "customer": "external_id:42",
+        "status": "paid",
+        "version": 1,
+        "placed_at": "2026-11-20T10:15:00Z",
+        "currency": "EUR",
+        "lines": [{"line_id": "1", "net_minor": 1_000}],
+    }
+    assert (await admin.put("/v1/orders/A-1", json=state)).status_code == 200
+    more = state | {"version": 2, "lines": [{"line_id": "1", "net_minor": 1_500}]}
+    assert (await admin.put("/v1/orders/A-1", json=more)).status_code == 200
+    await voided(admin, "order:A-1:2:addition")
+    assert await entries(admin) == [("earn", 10), ("earn", 5), ("clawback", -5)]
+    await voided(admin, "order:A-1:1:purchase")
+    told = (await admin.put("/v1/orders/A-1", json=more | {"version": 3})).json()
+    assert [effect["what"] for effect in told["effects"]] == ["repayment"]
+    assert (await admin.get(LOYALTY)).json()["pending"] == 15
+    assert await sound(service)
