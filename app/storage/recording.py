@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from app.domain.loyalty.passbook import KnownOrder
 from app.storage import states, touchpoints
@@ -112,20 +112,21 @@ _COUNTS = "(SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved)
 
 @lru_cache(maxsize=256)
 def _writing(log: str, parts: tuple[str, ...], *, at_once: bool) -> str:
-    """A writing statement with the parts of loyalty that there are: their rows are $4.
+    """A writing statement with the parts of loyalty that there are: their rows are $4 and on.
 
     `at_once`: outside a transaction, where nothing may stand when anything does not fit. The parts of the log see to
     that by themselves. Writers of accounts lock the state row and need not rewrite it, so accounts and orders have
-    numbers of their own to compare: if the rows taken are not the $5 expected, a division by zero undoes it all.
+    numbers of their own to compare: if the rows taken are not as many as the last argument says, a division by zero
+    undoes it all.
     """
     if not parts:
         return f"WITH {log} SELECT {_COUNTS}"
-    writes, counts = saving.writing(parts, customers=3, sent=4)
+    writes, counts = saving.writing(parts, customers=3, first=4)
     taken = " + ".join(
         f"(SELECT count(*) FROM {part})"  # noqa: S608 - this package's constants
         for part in ("logged", "saved", *map("{}_".format, parts))
     )
-    check = f", 1 / (({taken}) = $5::bigint)::integer AS whole" if at_once else ""
+    check = f", 1 / (({taken}) = ${4 + len(parts)}::bigint)::integer AS whole" if at_once else ""
     return f"WITH {log}, {', '.join(writes)} SELECT {', '.join((_COUNTS, *counts))}{check}"
 
 
@@ -155,13 +156,13 @@ class Written:
 
     rows: Sequence[NewRow]
     states: Sequence[SavedState]
-    points: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    points: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def arguments(self, versions: Mapping[UUID, str] = _NO_VERSIONS) -> tuple[object, ...]:
         """The arguments of each writing statement but for the number of rows."""
         customer_ids = [saved.customer_id for saved in self.states]
         log = (touchpoints.rows_json(self.rows), states.states_json(self.states, versions), customer_ids)
-        return (*log, to_json(self.points).decode()) if self.points else log
+        return (*log, *saving.sent(self.points))
 
     def sizes(self) -> dict[str, int]:
         """How many rows of each part there are to take."""

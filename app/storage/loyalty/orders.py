@@ -47,7 +47,7 @@ ON CONFLICT (customer_id, order_id, source, origin_customer_id) DO UPDATE SET ve
 WHERE o.revision = excluded.revision - 1
 RETURNING true"""
 
-_SAVE_ALONE: Final = SAVE.replace("$2::text", "$1::text")
+_SAVE_ALONE: Final = SAVE.replace("$2::text::json -> 'orders'", "$1::text::json")
 
 _MONEY: Final = f"""
 SELECT t.source, t.id, t.kind, t.occurred_at, t.amount_minor, t.currency
@@ -181,7 +181,7 @@ async def save(
 ) -> bool:
     """Write orders of a locked customer; False when one was written by somebody else since it was read."""
     rows = [order_row(customer_id, known, now) for known in orders]
-    taken = await connection.fetch(_SAVE_ALONE, to_json({"orders": rows}).decode())
+    taken = await connection.fetch(_SAVE_ALONE, to_json(rows).decode())
     return len(taken) == len(rows)
 
 

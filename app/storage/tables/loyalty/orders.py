@@ -5,7 +5,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    ForeignKeyConstraint,
     Integer,
     PrimaryKeyConstraint,
     Table,
@@ -45,7 +44,7 @@ orders = Table(
     Column("updated_at", TIME, nullable=False),
     # The order's id comes first: a refund finds its order whoever sends it.
     PrimaryKeyConstraint("customer_id", "order_id", "source", "origin_customer_id"),
-    ForeignKeyConstraint(["customer_id"], ["customers.id"]),
+    # No foreign key, as touchpoints: it is written with each purchase, under the lock of its state row.
     CheckConstraint("(version IS NULL) = (state IS NULL)", name="version"),
     CheckConstraint("cycle >= 0", name="cycle"),
 )
