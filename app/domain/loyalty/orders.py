@@ -181,7 +181,7 @@ def refund_arrived(order: Order, refund: Parked) -> tuple[Order, tuple[tuple[int
 
     What exceeds the payment is left out. `unparked` gives the parked ones once the order is paid.
     """
-    if order.cycle and not order.is_paid:
+    if order.chunks and not order.is_paid:
         # It is over: nothing is left of it, and nothing waits for a payment that would be another purchase.
         return order, ()
     if not order.is_paid:

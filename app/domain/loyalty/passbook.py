@@ -172,7 +172,8 @@ class Passbook:
         known.currency = touchpoint.currency
         key = order_key(known.source, order_id, order.cycle)
         self._earn(key, self._posted(touchpoint, key), done, is_first=is_first_purchase)
-        order, applied = unparked(self._gathered(order, known))
+        order = gathered(order, known, self.orders[order_id])
+        order, applied = unparked(order) if order.parked else (order, ())
         known.take(order, touchpoint)
         self._apply(known, order.cycle, applied, done)
 
@@ -257,10 +258,6 @@ class Passbook:
         known = KnownOrder(source, order_id)
         orders.append(known)
         return known
-
-    def _gathered(self, order: Order, known: KnownOrder) -> Order:
-        """The order with the refunds that wait for it under the names of other sources."""
-        return gathered(order, known, self.orders.get(known.order_id, ()))
 
     # --- points -------------------------------------------------------------------------------------------------------
 

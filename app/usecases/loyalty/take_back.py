@@ -1,5 +1,6 @@
 """A purchase that is taken back loses what it has earned, as by a refund of all that is left."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,8 +12,10 @@ from app.domain.identifiers import Reference
 from app.domain.loyalty.account import Decision, Entry
 from app.domain.loyalty.clawback import clawed_back
 from app.domain.loyalty.earning import order_key
+from app.domain.loyalty.orders import Parked
 from app.domain.loyalty.passbook import KnownOrder, purchase_key
 from app.storage.loyalty import orders
+from app.storage.loyalty.orders import Money
 from app.storage.timeline import Logged
 from app.usecases.loyalty.change_account import busy, open_account, save_account
 from app.usecases.loyalty.earn import Earning
@@ -31,7 +34,7 @@ async def take_back(connection: asyncpg.Connection, row: Logged, earning: Earnin
         found = await orders.find(connection, row.customer_id, order_id)
         known = next((one for one in found if (row.source, row.id) in one.touchpoints), None)
         if known is not None:
-            keys = _undone(known, row)
+            keys = _undone(known, row, await orders.money_of(connection, row.customer_id, order_id))
             if known.is_changed and not await orders.save(connection, row.customer_id, [known], now):
                 raise busy()
     if not keys or earning.program is None:
@@ -43,8 +46,11 @@ async def take_back(connection: asyncpg.Connection, row: Logged, earning: Earnin
     return taken
 
 
-def _undone(known: KnownOrder, row: Logged) -> list[str]:
-    """The keys of what the purchase has earned; the order goes on without it. None when it never paid the order."""
+def _undone(known: KnownOrder, row: Logged, money: Sequence[Money]) -> list[str]:
+    """The keys of what the purchase has earned; the order goes on without it. None when it never paid the order.
+
+    `money` is what still stands of the order: its refunds wait again for a payment, as they do for health.
+    """
     order = known.order
     paid = {order.adopted} | {
         name for _, name in known.touchpoints if name.endswith((":purchase", ":repayment"))
@@ -61,7 +67,12 @@ def _undone(known: KnownOrder, row: Logged) -> list[str]:
         known.take(replace(order, chunks=tuple(kept)))
     elif row.id in paid and order.is_paid:
         chunks = list(order.chunks)
-        known.take(replace(order, is_paid=False, adopted=None))
+        waiting = tuple(
+            Parked(one.id, one.occurred_at, None if one.kind == "order_cancelled" else one.amount_minor)
+            for one in money
+            if one.kind != "purchase" and (one.source, one.id) in known.touchpoints
+        )
+        known.take(replace(order, is_paid=False, adopted=None, chunks=(), parked=waiting))
     else:
         return []
     return [order_key(known.source, known.order_id, order.cycle, chunk.addition) for chunk in chunks]

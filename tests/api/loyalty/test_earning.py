@@ -437,6 +437,9 @@ async def test_taking_back_a_purchase_takes_what_its_refunds_have_left(
     await posted(admin, refunded("r", 2_500))
     await voided(admin, "p")
     assert await entries(admin) == [("earn", 100), ("clawback", -25), ("clawback", -75)]
+    # Its refund waits again, for points as for health.
+    right = (await posted(admin, bought("right", 8_000, order_id="A-1")))["loyalty"]
+    assert (right["points_earned"], right["points_clawed"], right["pending"]) == (80, 25, 55)
     assert await sound(service)
 
 
