@@ -28,28 +28,23 @@ class Finding(NamedTuple):
     fault: Fault
 
 
-def _text(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
+def _text(at: datetime | None) -> str:
+    return f'"{at.isoformat()}"' if at else "null"
 
 
 def entry_hash(entry: Entry) -> bytes:
-    """SHA-256 of the hash before and of everything an entry says but its natural key, which may be about a person."""
-    said = [
-        entry.seq,
-        entry.kind,
-        entry.points,
-        _text(entry.at),
-        _text(entry.effective_at),
-        [list(movement) for movement in entry.movements],
-        entry.debt_change,
-        entry.forgiven,
-        entry.qualifying,
-        _text(entry.qualified_at),
-        _text(entry.activates_at),
-        _text(entry.expires_at),
-        entry.tier,
-    ]
-    return sha256(entry.previous + canonical_json(said)).digest()
+    """SHA-256 of the hash before and of everything an entry says but its natural key, which may be about a person.
+
+    What it says is one array of canonical JSON. By hand: nothing but a tier's code can need escaping.
+    """
+    movements = ",".join(f'[{lot},"{what}",{points}]' for lot, what, points in entry.movements)
+    tier = "null" if entry.tier is None else canonical_json(entry.tier).decode()
+    said = (
+        f'[{entry.seq},"{entry.kind}",{entry.points},{_text(entry.at)},{_text(entry.effective_at)},[{movements}],'
+        f"{entry.debt_change},{entry.forgiven},{entry.qualifying},{_text(entry.qualified_at)},"
+        f"{_text(entry.activates_at)},{_text(entry.expires_at)},{tier}]"
+    )
+    return sha256(entry.previous + said.encode()).digest()
 
 
 def sealed(entry: Entry) -> Entry:

@@ -159,12 +159,13 @@ def _wanted(
         raise LostRace
     published = [code for code, rules in earning.programs.items() if rules.versions]
     caps = _caps(earning.programs[program], now)
+    since = {code: tier_window(earning.programs[code], now) for code in published}
     return [
         Wanted(
             customer_id,
             code,
             earns=named,
-            qualifying_since=tier_window(earning.programs[code], now),
+            qualifying_since=since[code],
             caps=caps if code == program else {},
         )
         for customer_id, named in keys.items()
