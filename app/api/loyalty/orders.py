@@ -1,16 +1,18 @@
 """Whole orders: the storefront sends the full state whenever it changes, and what happened is worked out here."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import body
-from app.api.deps import Config, Now, Programs, Reader, Scoring, Tx, requires
+from app.api.deps import Config, Now, Programs, Reader, Scoring, Tx, after_commit, requires
 from app.api.feedback.answers import IfMatch, etag, names
+from app.api.metrics import Metrics
 from app.api.openapi import problems
 from app.api.paging import Cursor, Page, Paging
 from app.api.references import INVALID_CURSOR, NAMED_PROBLEMS, REFERENCE_PROBLEMS, NamedInBody
@@ -228,6 +230,7 @@ _PUT_PROBLEMS: Final = (
 
 @router.put("/{order_id}", responses=problems(*_PUT_PROBLEMS))
 async def put_one_order(
+    request: Request,
     caller: Annotated[Caller, requires("events:write")],
     order_id: OrderId,
     sent: Annotated[
@@ -260,11 +263,20 @@ async def put_one_order(
     earning = earning_at(remembered.current, config.shop_currency, now)
     put: Put = await put_order(await driver(tx), told, model, earning, now, check=_unchanged_since(if_match))
     response.headers["ETag"] = etag(put.known.revision)
+    if put.is_new:
+        after_commit(tx, functools.partial(_count, request.app.state.metrics, put.effects))
     return OrderAnswer(
         order=_shown(put.customer_id, put.known),
         effects=[EffectOut(**effect) for effect in put.effects],
         ignored=put.ignored,
     )
+
+
+def _count(metrics: Metrics, effects: Sequence[dict[str, Any]]) -> None:
+    for effect in effects:
+        metrics.touchpoint(effect["kind"], "stored")
+        if effect["loyalty"] is not None:
+            metrics.points(effect["loyalty"])
 
 
 @router.get("/{order_id}", responses=problems(*NAMED_PROBLEMS, putting.order_not_found()))

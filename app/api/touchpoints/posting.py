@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from app.api.bodies import JSON, NDJSON, RawBody, Shape, raw_body
 from app.api.deps import Config, Kinds, Now, requires
@@ -165,6 +166,8 @@ async def _record(request: Request, caller: Caller, posts: Sequence[Post], now: 
     )
     for post, outcome in zip(posts, posted, strict=True):
         state.metrics.touchpoint(post.touchpoint.kind, _status(outcome))
+        if isinstance(outcome, Recorded) and outcome.stored.loyalty is not None and not outcome.duplicate:
+            state.metrics.points(from_json(outcome.stored.loyalty))
     return posted
 
 

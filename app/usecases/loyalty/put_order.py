@@ -55,12 +55,16 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """The order as it stands, and the effects of this state as first answered: JSON objects."""
+    """The order as it stands, and the effects of this state as first answered: JSON objects.
+
+    `is_new`: they were written with this call.
+    """
 
     customer_id: UUID
     known: KnownOrder
     effects: Sequence[dict[str, Any]]
-    ignored: Literal["stale_version"] | None
+    ignored: Literal["stale_version"] | None = None
+    is_new: bool = False
 
 
 async def put_order(
@@ -88,7 +92,7 @@ async def put_order(
         known = KnownOrder(told.source, order_id)
     check(known)
     if known.order.state == told.state:
-        return Put(customer_id, known, _answered(known), None)
+        return Put(customer_id, known, _answered(known))
     catch_up(known, await orders.money_of(connection, customer_id, order_id), same_id)
     order = gathered(known.order, known, same_id) if told.state.status in PAID else known.order
     done = changed(order, told.state)
@@ -102,7 +106,7 @@ async def put_order(
     if not await orders.save(connection, customer_id, [known, *others], now):
         raise busy()
     known.revision += 1
-    return Put(customer_id, known, effects, None)
+    return Put(customer_id, known, effects, is_new=True)
 
 
 async def find_order(

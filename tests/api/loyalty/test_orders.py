@@ -299,3 +299,14 @@ async def test_only_those_who_may_send_and_read_orders(service: Service) -> None
     for url in (GET, "/v1/orders?customer=external_id:42"):
         assert problem(await writer.get(url)) == (403, "scope_missing")
     assert problem(await writer.put(ORDER, json=state(1, source="else"))) == (403, "scope_missing")
+
+
+@pytest.mark.usefixtures("club")
+async def test_points_and_touchpoints_of_orders_are_counted_once(admin: httpx.AsyncClient) -> None:
+    await put(admin, state(1), state(1), state(2, refunded_minor=2_500))
+    await posted(admin, bought("p", 1_000))
+    await posted(admin, bought("p", 1_000))
+    told = (await admin.get("/metrics")).text
+    assert 'loyalty_points_total{what="earned"} 110.0' in told
+    assert 'loyalty_points_total{what="clawed"} 25.0' in told
+    assert 'touchpoints_total{kind="refund",result="stored"} 1.0' in told
