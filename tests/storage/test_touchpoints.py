@@ -36,7 +36,7 @@ async def test_known_rows_are_found_by_their_keys_alone(owner_url: str, mode: st
             [],
         )
         plan = await connection.fetch(
-            f"EXPLAIN (ANALYZE, FORMAT TEXT) {recording._LOADING[True, False]}",
+            f"EXPLAIN (ANALYZE, FORMAT TEXT) {recording._loading(threads=True, claimed=False, orders=True, tags=False)}",
             wanted.customer_ids(),
             wanted.as_json(),
         )
