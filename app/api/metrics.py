@@ -75,6 +75,12 @@ class Metrics:
             "Touchpoints of which only their names were left, because they were old.",
             registry=self._registry,
         )
+        self._points = Counter(
+            "loyalty_points_total",
+            "Points that purchases earned and refunds took back.",
+            ("what",),
+            registry=self._registry,
+        )
         self._request_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._touchpoint_children: dict[tuple[str, str], Counter] = {}
 
@@ -97,6 +103,12 @@ class Metrics:
         if child is None:
             child = self._touchpoint_children[kind, result] = self._touchpoints.labels(kind, result)
         child.inc(count)
+
+    def points(self, told: Mapping[str, int]) -> None:
+        """Count what a new touchpoint did to points, by the `loyalty` member of its answer."""
+        for what in ("earned", "clawed"):
+            if told[f"points_{what}"]:
+                self._points.labels(what).inc(told[f"points_{what}"])
 
     def swept(self, swept: Swept) -> None:
         """Count what one sweep of the bands did."""

@@ -35,8 +35,9 @@ async def test_known_rows_are_found_by_their_keys_alone(owner_url: str, mode: st
             [(customer_id, "order:9") for customer_id in customers],
             [],
         )
+        statement = recording._loading(threads=True, claimed=False, orders=True, tags=False)
         plan = await connection.fetch(
-            f"EXPLAIN (ANALYZE, FORMAT TEXT) {recording._LOADING[True, False]}",
+            f"EXPLAIN (ANALYZE, FORMAT TEXT) {statement}",
             wanted.customer_ids(),
             wanted.as_json(),
         )

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from app.api.bodies import JSON, NDJSON, RawBody, Shape, raw_body
 from app.api.deps import Config, Kinds, Now, requires
@@ -169,6 +170,8 @@ async def _record(request: Request, caller: Caller, posts: Sequence[Post], now: 
     )
     for post, outcome in zip(posts, posted, strict=True):
         state.metrics.touchpoint(post.touchpoint.kind, _status(outcome))
+        if isinstance(outcome, Recorded) and outcome.stored.loyalty is not None and not outcome.duplicate:
+            state.metrics.points(from_json(outcome.stored.loyalty))
     return posted
 
 
@@ -196,7 +199,8 @@ def _answer(posted: Recorded, caller: Caller) -> str:
         f'"occurred_at":"{wire_time(stored.occurred_at)}","received_at":"{wire_time(stored.received_at)}",'
         f'"source":{json.dumps(point.source)},"duplicate":{duplicate},'
         f'"pending_match":{"true" if posted.pending_match else "false"},'
-        f'"without_value":{"true" if point.without_value else "false"},"health":{stored.outcome},"loyalty":null}}'
+        f'"without_value":{"true" if point.without_value else "false"},"health":{stored.outcome},'
+        f'"loyalty":{stored.loyalty or "null"}}}'
     )
 
 

@@ -159,6 +159,8 @@ touchpoints = Table(
     Column("outcome", JSON, nullable=False),
     # Since when nothing is left of it but its natural key and the hash of its body (opening_states).
     Column("purged_at", TIME),
+    # The loyalty member of that answer; NULL where no programme was published or nothing was bought or given back.
+    Column("loyalty", JSON),
     # The origin comes last: "is this id known?" is one look-up by prefix, also after a merge.
     PrimaryKeyConstraint("customer_id", "source", "id", "origin_customer_id"),
     # No foreign key: rows are only added under the lock of their customer_states row, which has one, and a check per

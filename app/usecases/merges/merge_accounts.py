@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.domain.loyalty.account import Account, Decision, Entry
+from app.domain.loyalty.account import Account, Entry
 from app.domain.loyalty.crediting import tier_moved
 from app.domain.loyalty.merging import Pair, merged, unmerged
 from app.domain.loyalty.public_ids import entry_id, own_id
@@ -125,7 +125,7 @@ def _change(
     loaded: Loaded, account: Account, written: Sequence[Entry], rules: Rules, now: datetime
 ) -> Change:
     standing = standing_after(loaded, written, rules, now)
-    return Change(loaded, account, written, standing, due_at(Decision(account, (), None), standing))
+    return Change(loaded, account, written, standing, due_at(account, standing))
 
 
 # --- tiers ----------------------------------------------------------------------------------------------------------

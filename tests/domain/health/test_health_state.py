@@ -204,6 +204,20 @@ def test_a_full_refund_takes_the_money_of_its_order_away_to_the_last_unit() -> N
     assert state.n == 2
 
 
+def test_a_cancellation_that_names_an_amount_leaves_a_payment_after_it_alone() -> None:
+    bought = fact_of("purchase", START, "p", amount=10_000, order_id="A")
+    gone = fact_of("order_cancelled", START + DAY, "c", amount=10_000, order_id="A")
+    again = fact_of("purchase", START + 2 * DAY, "p2", amount=10_000, order_id="A")
+    assert contribution([bought, gone]).spend == 0
+    assert contribution([bought, gone, again]).spend == 10_000
+    late = fact_of("order_cancelled", START + 3 * DAY, "c2", amount=10_000, order_id="A")
+    assert contribution([bought, gone, again, late]).spend == 0
+    rest = fact_of("order_cancelled", START + 3 * DAY, "c3", order_id="A")
+    assert contribution([bought, gone, again, rest]).spend == 0
+    more = fact_of("order_cancelled", START + DAY, "c", amount=99_999, order_id="A")
+    assert contribution([bought, more]).spend == 0
+
+
 def test_a_cancellation_refunds_what_is_left_of_the_order_once() -> None:
     order = [
         fact_of("purchase", START, "a", amount=1000, order_id="A"),
