@@ -15,6 +15,8 @@ from app.cli import environment
 from app.settings import Settings
 from app.usecases.complaints.watch_complaints import Watched, keep_watching, watch_complaints
 from app.usecases.fresh import keep_fresh
+from app.usecases.loyalty.referrals.settle_referrals import Settled, keep_settling, settle_referrals
+from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.surveys.keep_surveying import keep_surveying, survey_once
 from app.usecases.surveys.signing import Signing
@@ -30,17 +32,18 @@ def work(*, once: bool) -> None:
     settings = environment.load_settings()
     logs.configure(settings.log_level)
     with environment.database(settings) as urls:
-        swept, watched, surveyed = environment.run(_work(urls.app, settings, once=once))
+        swept, watched, surveyed, settled = environment.run(_work(urls.app, settings, once=once))
     if once:
-        bands, clocks, asked = (_said(asdict(done)) for done in (swept, watched, surveyed))
-        typer.echo(f"{bands}\ncomplaints {clocks}\nsurveys {asked}")
+        said = (_said(asdict(done)) for done in (swept, watched, surveyed, settled))
+        bands, clocks, asked, friends = said
+        typer.echo(f"{bands}\ncomplaints {clocks}\nsurveys {asked}\nreferrals {friends}")
 
 
 def _said(counts: dict[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in counts.items())
 
 
-async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched, SurveysSwept]:
+async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched, SurveysSwept, Settled]:
     async with environment.opened(url) as database:
         model = ActiveModel(database)
         await model.refresh()
@@ -52,15 +55,19 @@ async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Wat
             database, settings.signing_secrets(), None if pepper is None else pepper.get_secret_value()
         )
         surveyed = await survey_once(database, signing, datetime.now(UTC))
+        programs = RememberedPrograms(database)
+        await programs.refresh()
+        settled = await settle_referrals(database, programs.current, datetime.now(UTC))
         if not once:
             pause = settings.sweep_seconds or PAUSE_SECONDS
             await _until_stopped(
                 keep_sweeping(database, model, pause),
                 keep_watching(database, model, pause),
                 keep_surveying(database, signing, pause),
-                keep_fresh([model]),
+                keep_settling(database, programs, pause),
+                keep_fresh([model, programs]),
             )
-    return swept, watched, surveyed
+    return swept, watched, surveyed, settled
 
 
 async def _until_stopped(*work: Coroutine[Any, Any, None]) -> None:
