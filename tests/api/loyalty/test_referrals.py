@@ -68,11 +68,16 @@ async def test_what_does_not_count_says_why(admin: httpx.AsyncClient, code: str)
     assert (await admin.post("/v1/touchpoints", json=bought)).status_code == 201
     assert await reason({"external_id": "b"}) == ("rejected", "existing_customer")
 
-    assert (await come(admin, code, {"external_id": "c", "email": "cy@x.org"})).json()["state"] == "attributed"
+    assert (await come(admin, code, {"external_id": "c", "email": "cy@x.org"})).json()[
+        "state"
+    ] == "attributed"
     made = (await admin.post(f"{URL}/codes", json={"customer": "external_id:c"})).json()["code"]
     assert await reason({"external_id": "d", "email": "cy+2@x.org"}, made) == ("rejected", "alias")
     third = (await admin.post(f"{URL}/codes", json={"customer": {"external_id": "e"}})).json()["code"]
-    assert await reason({"external_id": "d2", "email": "cy+3@x.org"}, third) == ("rejected", "already_referred")
+    assert await reason({"external_id": "d2", "email": "cy+3@x.org"}, third) == (
+        "rejected",
+        "already_referred",
+    )
     assert await reason("external_id:c", third) == ("rejected", "already_referred")
     # Cy came by Ada, so Ada cannot come by Cy; nor by a friend of Cy's.
     assert await reason("external_id:42", made) == ("rejected", "circular")
@@ -193,7 +198,10 @@ async def test_lists_are_paged_and_narrowed(admin: httpx.AsyncClient, code: str)
     assert mine == [made[2], made[1], made[0]]
     theirs = (await admin.get(URL, params={"customer": "external_id:l1", "state": "attributed"})).json()
     assert theirs["data"] == [made[1]]
-    assert problem(await admin.get(URL, params={"customer": "external_id:nobody"})) == (404, "customer_not_found")
+    assert problem(await admin.get(URL, params={"customer": "external_id:nobody"})) == (
+        404,
+        "customer_not_found",
+    )
     assert problem(await admin.get(URL, params={"cursor": "x"})) == (422, "invalid_cursor")
     assert problem(await admin.get(URL, params={"state": "x"})) == (422, "validation_failed")
 
