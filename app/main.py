@@ -31,7 +31,7 @@ from app.api.complaints import status as complaint_status
 from app.api.feedback import answers, figures, follow_ups
 from app.api.lean import stops
 from app.api.loyalty import accounts as loyalty
-from app.api.loyalty import adjustments, entries, liability, programs, referrals
+from app.api.loyalty import adjustments, entries, liability, programs, referrals, simulations
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
@@ -82,6 +82,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     liability.router,
     entries.router,
     programs.router,
+    simulations.router,
     kinds.router,
     models.router,
     describing.router,

@@ -100,6 +100,12 @@ class Settings(BaseSettings):
         le=60,
         description="How often the bands of silent customers are drawn anew; 0: not here, `rapport worker` does it.",
     )
+    simulation_seconds: float = Field(
+        20.0,
+        gt=0,
+        le=300,
+        description="How long a draft of loyalty rules is tried on the log before the answer says how far it came.",
+    )
     identity_cache: int = Field(100_000, ge=0, description="Identifiers remembered per process.")
 
     max_connections: int = Field(

@@ -44,7 +44,8 @@ WITH since AS (
   WHERE l.program = $1 AND (l.remaining > 0 OR s.lot IS NOT NULL)
 )
 SELECT to_char((l.expires_at - interval '1 microsecond') AT TIME ZONE $3::text, 'YYYY-MM') AS month,
-  sum(CASE WHEN l.expires_at <= $2 THEN least(coalesce(h.points, 0), l.remaining) ELSE l.remaining END)::bigint AS points
+  sum(CASE WHEN l.expires_at <= $2 THEN least(coalesce(h.points, 0), l.remaining) ELSE l.remaining END)::bigint
+    AS points
 FROM lots l LEFT JOIN held h ON h.customer_id = l.customer_id AND h.lot = l.lot
 GROUP BY 1
 """

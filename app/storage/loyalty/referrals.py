@@ -149,7 +149,10 @@ async def claim_code(connection: asyncpg.Connection, code: Code) -> bool:
 async def emails_of(connection: asyncpg.Connection, customer_ids: Collection[UUID]) -> dict[UUID, set[str]]:
     """The e-mail addresses of customers, as they are compared."""
     rows = await connection.fetch(
-        "SELECT customer_id, value_key FROM customer_identifiers WHERE customer_id = ANY ($1::uuid[]) AND type = 'email'",
+        """
+        SELECT customer_id, value_key FROM customer_identifiers
+        WHERE customer_id = ANY ($1::uuid[]) AND type = 'email'
+        """,
         list(customer_ids),
     )
     found: dict[UUID, set[str]] = {customer_id: set() for customer_id in customer_ids}
@@ -337,7 +340,7 @@ def _of_side(row: asyncpg.Record) -> StoredReferral:
     return one._replace(customer_id=one.other_customer_id, other_customer_id=one.customer_id)
 
 
-# --- what follows from orders, and what is due -------------------------------------------------------------------------
+# --- what follows from orders, and what is due -----------------------------------------------------------------------
 
 
 async def open_of(connection: asyncpg.Connection, customer_ids: Collection[UUID]) -> list[StoredReferral]:

@@ -87,7 +87,7 @@ async def test_what_does_not_count_says_why(admin: httpx.AsyncClient, code: str)
 
 
 async def test_a_code_that_is_too_old_does_not_count(
-    admin: httpx.AsyncClient, service: Service, code: str, owner_url: str
+    admin: httpx.AsyncClient, service: Service, code: str
 ) -> None:
     async with service.app.state.database.hot_reading() as connection:
         await connection.execute(
