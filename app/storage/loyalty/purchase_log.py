@@ -104,7 +104,7 @@ async def money_of(
 
 def _money(row: asyncpg.Record) -> Money:
     items = [] if row["items"] is None else json.loads(row["items"])
-    return Money(*row[:5], row["amount_minor"] or 0, *row[6:9], items, row["thread"])
+    return Money._make((*row[:5], row["amount_minor"] or 0, *row[6:9], items, row["thread"]))
 
 
 async def buyers(
