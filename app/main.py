@@ -31,7 +31,7 @@ from app.api.complaints import status as complaint_status
 from app.api.feedback import answers, figures, follow_ups
 from app.api.lean import stops
 from app.api.loyalty import accounts as loyalty
-from app.api.loyalty import adjustments, entries, liability, programs, referrals, simulations
+from app.api.loyalty import adjustments, entries, liability, orders, programs, referrals, simulations
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
@@ -59,6 +59,7 @@ from app.usecases.sweep_bands import keep_sweeping
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     posting.router,
     context.router,
+    orders.router,
     reading.router,
     customers.router,
     identifiers.router,
@@ -147,6 +148,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     state.lanes = Lanes(
         state.database,
         state.model,
+        state.programs,
+        shop_currency=settings.shop_currency,
         lanes=settings.lanes,
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,

@@ -17,7 +17,7 @@ from app.domain.health.threads import joined
 from app.domain.keys import new_key
 from app.storage.embedded import SUPERUSER, EmbeddedServer
 from app.storage.tables import APP_ROLE
-from bench import bare, bodies, driver, load, pgbench
+from bench import bare, bodies, club, driver, load, pgbench
 from bench.rows import Figures
 from bench.server import Running, resident_mb, running
 
@@ -89,6 +89,7 @@ MAIN: Mapping[str, Series] = {
     "bare_64": lambda stage: stage.drive("bare", "single", 64),
     "hot": lambda stage: stage.drive("service", "single", 64, first=HOT_CUSTOMER, last=HOT_CUSTOMER),
     "single": lambda stage: stage.drive("service", "single", 64),
+    "earning": lambda stage: stage.drive("club", "single", 64),
     "pgbench_16": lambda stage: stage.pgbench(16),
     "batch": lambda stage: stage.drive("service", "batch", BATCH_CONNECTIONS),
     "pgbench_1": lambda stage: stage.pgbench(1),
@@ -104,6 +105,7 @@ GROWTH: Mapping[str, Series] = {
     "context_many": lambda stage: stage.drive("many", "context", 16, last=stage.probed),
 }
 STARTS = {
+    "earning": {"club"},
     "textbook": {"textbook"},
     "bare_64": {"bare"},
     "bare_1": {"bare"},
@@ -124,6 +126,7 @@ def stage(logs: Path, customers: int, seconds: float) -> Iterator[Stage]:
         load.add_history(database, "main", few)
         load.clone(database, "few", "main")
         load.clone(database, "yardstick", "main")
+        load.clone(database, "club", "main")
         yield made
 
 
@@ -150,6 +153,9 @@ def main_phase(
     with ExitStack() as processes:
         if "service" in needed:
             processes.enter_context(_service(stage, "service", "main"))
+        if "club" in needed:
+            processes.enter_context(_service(stage, "club", "club"))
+            club.publish(stage.processes["club"].port, stage.key)
         if "bare" in needed:
             stage.processes["bare"] = processes.enter_context(
                 running("bench.bare", logs=stage.logs, environment={})

@@ -87,6 +87,14 @@ ROWS: tuple[Row, ...] = (
     _rate_row("single_vs_bare", "single posts / bare FastAPI route", 0.35, 0.70, "single", "bare_64"),
     _rate_row("single_vs_textbook", "single posts / textbook app", 5, 10, "single", "textbook"),
     _rate_row("batch_500", "events in batches of 500 / pgbench, 16 clients", 0.8, 2.0, "batch", "pgbench_16"),
+    _rate_row(
+        "earning",
+        "single purchases while a programme is in force / without one",
+        0.8,
+        1.0,
+        "earning",
+        "single",
+    ),
     _rate_row("hot_customer", "64 connections on one customer / spread", 0.7, 1.0, "hot", "single"),
     Row(
         "lone",

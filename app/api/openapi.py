@@ -69,6 +69,10 @@ TAGS: Final = [
         "description": "What customers are asked, who was invited, and who was left in peace.",
     },
     {
+        "name": "orders",
+        "description": "Whole orders: send the full state whenever it changes; what happened is worked out here.",
+    },
+    {
         "name": "loyalty",
         "description": "Points: a ledger that proves itself, the programmes behind it, and why each point is there.",
     },

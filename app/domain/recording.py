@@ -19,23 +19,28 @@ from app.domain.health.state import State
 from app.domain.health.threads import joined, pending
 from app.domain.problems import Conflict
 from app.domain.silence import Crossing, Drawn
-from app.domain.touchpoints import Touchpoint, seconds
+from app.domain.touchpoints import Touchpoint, fact_key, seconds
 
 NEUTRAL: Final = 50
 _encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _NULL: Final = "null"
 UNTOLD: Final = _NULL
 """The outcome of a touchpoint whose caller was not told about health: JSON null."""
+COUNTED: Final = "Its order has counted it already"
 
 
 @dataclass(slots=True)
 class Stored:
-    """A row of the log, as far as a retry of it needs to know. `outcome` is the JSON its caller was told."""
+    """A row of the log, as far as a retry of it needs to know.
+
+    `outcome` and `loyalty` are the JSON its caller was told of health and points; None: nothing to tell of points.
+    """
 
     body_sha256: bytes
     occurred_at: datetime
     received_at: datetime
     outcome: str
+    loyalty: str | None = None
 
 
 class Recorded(NamedTuple):
@@ -58,7 +63,8 @@ class CustomerLog:
 
     `fresh` are the rows to insert. `health` is the score after the newest told fact, as of `scored_at` (seconds since
     1970). `run_from` is the state before a run of facts from batches: such a run is scored once, when it ends.
-    `drawn` is what lists show of the customer, as it was before.
+    `drawn` is what lists show of the customer, as it was before. `counted` are the fresh rows that are taken back at
+    once, with what that is told.
     """
 
     customer_id: UUID
@@ -72,6 +78,7 @@ class CustomerLog:
     run_from: State | None = None
     run_length: int = 0
     drawn: Drawn | None = None
+    counted: list[tuple[Touchpoint, str]] = field(default_factory=list)
 
     def find(self, touchpoint: Touchpoint) -> Recorded | None:
         """The answer to a retry, or None for something new. Raises Conflict `id_reused` when the body differs."""
@@ -143,6 +150,32 @@ def record(log: CustomerLog, touchpoint: Touchpoint, model: Model) -> Recorded:
     log.health, log.scored_at = after, now
     why = reasons(fact, was, log.state, before, after, now, model, log.thread(fact))
     return log.keep(touchpoint, outcome_json(before, after, why, model))
+
+
+def is_counted(log: CustomerLog, touchpoint: Touchpoint) -> bool:
+    """Whether the whole order that a posted purchase belongs to has written its purchase already: it is one order."""
+    fact = touchpoint.fact
+    if fact.kind != "purchase" or fact.thread is None:
+        return False
+    written = fact_key(touchpoint.source, f"{fact.thread}:")
+    return any(one.kind == "purchase" and one.id.startswith(written) for one in log.thread(fact))
+
+
+def record_counted(log: CustomerLog, touchpoint: Touchpoint, model: Model) -> Recorded:
+    """Record a purchase that its order has counted: a row of the log that is taken back at once and changes nothing.
+
+    Raises Conflict `id_reused`. `settle` has to precede it: a run of untold facts ends here.
+    """
+    known = log.find(touchpoint)
+    if known is not None:
+        return known
+    settle(log, model)
+    now = seconds(touchpoint.received_at)
+    health = log.health_before(log.state, now, model)
+    log.health, log.scored_at = health, now
+    outcome = outcome_json(health, health, [COUNTED], model)
+    log.counted.append((touchpoint, outcome))
+    return log.keep(touchpoint, outcome)
 
 
 def record_untold(log: CustomerLog, touchpoint: Touchpoint) -> Recorded:

@@ -7,25 +7,28 @@ another writer takes `lock`, `load` and `write` in one transaction.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
+from pydantic_core import from_json
 
-from app.domain.touchpoints import Touchpoint
+from app.domain.loyalty.passbook import KnownOrder
 from app.storage import states, touchpoints
+from app.storage.loyalty import orders, saving
 from app.storage.states import SavedState, StateRow
-from app.storage.touchpoints import KnownRow, Wanted
+from app.storage.touchpoints import KnownRow, NewRow, Wanted
 
 # The parts are told apart by their first column: a state row, a row of the log found by its id, one found by its
-# thread, an identifier that the customer holds.
+# thread, an identifier that the customer holds, an order, the tags of a customer.
 _STATES = """
 SELECT 0 AS part, s.customer_id, NULL AS source, NULL AS id, NULL AS kind,
   NULL::timestamptz AS occurred_at, NULL::bigint AS value_minor, NULL AS thread,
   NULL AS own_component, NULL::integer AS own_weight, NULL AS properties,
-  NULL::timestamptz AS received_at, NULL::bytea AS body_sha256, NULL AS outcome,
+  NULL::timestamptz AS received_at, NULL::bytea AS body_sha256, NULL AS outcome, NULL AS loyalty,
   s.state, s.identity_revision, s.merged_into, s.erased_at, s.band, s.score, s.scored_at, s.scored_by, s.band_until,
   s.xmin::text AS version
 FROM customer_states s
@@ -34,10 +37,10 @@ WHERE s.customer_id = ANY ($1::uuid[])
 _ROWS = "UNION ALL SELECT row.*, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM "
 _BY_ID = _ROWS + "(" + touchpoints.by_id("$2::text::json -> 'keys'") + ") AS row"
 _BY_THREAD = _ROWS + "(" + touchpoints.by_thread("$2::text::json -> 'threads'") + ") AS row"
-_HELD = """
+_NOTHING = ", ".join(["NULL"] * 21)
+_HELD = f"""
 UNION ALL
-SELECT 3, held.customer_id, held.type, held.value_key, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-  NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+SELECT 3, held.customer_id, held.type, held.value_key, {_NOTHING}
 FROM json_to_recordset($2::text::json -> 'claimed') AS claimed (customer_id uuid, type text, value_key text)
 CROSS JOIN LATERAL (
   SELECT * FROM customer_identifiers i
@@ -45,27 +48,44 @@ CROSS JOIN LATERAL (
   OFFSET 0
 ) held
 WHERE held.customer_id = ANY ($1::uuid[])
+"""  # noqa: S608 - our own columns
+_ORDERS = f"""
+UNION ALL
+SELECT 4, known.customer_id, known.told, NULL, {_NOTHING}
+FROM json_to_recordset($2::text::json -> 'orders') AS wanted (customer_id uuid, order_id text)
+CROSS JOIN LATERAL (
+  SELECT o.customer_id, {orders.ROW} AS told FROM orders o
+  WHERE o.customer_id = wanted.customer_id AND o.order_id = wanted.order_id
+  ORDER BY o.source, o.origin_customer_id
+  OFFSET 0
+) known
+WHERE known.customer_id = ANY ($1::uuid[])
+"""  # noqa: S608 - our own columns
+_TAGS = f"""
+UNION ALL
+SELECT 5, c.id, array_to_json(c.tags)::text, NULL, {_NOTHING}
+FROM customers c WHERE c.id = ANY ($1::uuid[])
+"""  # noqa: S608 - our own columns
+
+
+@lru_cache(maxsize=16)
+def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool) -> str:
+    """The statement for what a group asks. A part that looks for nothing would cost as much as one that does."""
+    parts = ((threads, _BY_THREAD), (claimed, _HELD), (orders, _ORDERS), (tags, _TAGS))
+    return "\n".join((_STATES, _BY_ID, *(part for is_asked, part in parts if is_asked)))
+
+
+# Every part of a writing statement runs to its end whatever the outer query reads.
+_WRITE = f"""
+logged AS ({touchpoints.insert()} RETURNING true),
+saved AS ({states.save_from(2)} RETURNING true)
 """
 
-# What a group asks for: threads, identifiers. A part that looks for nothing would cost as much as one that does.
-_LOADING = {
-    (threads, claimed): "\n".join((_STATES, _BY_ID, _BY_THREAD if threads else "", _HELD if claimed else ""))
-    for threads in (False, True)
-    for claimed in (False, True)
-}
-
-# Both parts of a writing statement run to their end whatever the outer query reads.
-_WRITE = f"""
-WITH logged AS ({touchpoints.insert()} RETURNING true),
-saved AS ({states.save_from(2)} RETURNING true)
-SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
-"""  # noqa: S608 - only this package's constants go in
-
 # Every writer of a customer's log rewrites the state row, so a row whose version (xmin) is the one that was read stands
-# for everything that was read. Locked in customer order, like everywhere; a wait ends with the newest version in hand.
-# No ON CONFLICT: a row that stands in the way although nothing changed must undo the whole statement.
+# for everything that was read of the log. Locked in customer order, like everywhere; a wait ends with the newest
+# version in hand. No ON CONFLICT: a row that stands in the way although nothing changed must undo the whole statement.
 _WRITE_UNCHANGED = f"""
-WITH locked AS MATERIALIZED (
+locked AS MATERIALIZED (
   SELECT customer_id, xmin::text AS version
   FROM customer_states
   WHERE customer_id = ANY ($3::uuid[])
@@ -78,50 +98,80 @@ WITH locked AS MATERIALIZED (
 ), logged AS ({touchpoints.insert("(SELECT yes FROM unchanged)")} RETURNING true
 ), saved AS ({states.save_from(2)} AND (SELECT yes FROM unchanged) RETURNING true
 )
-SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
 """  # noqa: S608 - only this package's constants go in
 
 # The same for a single customer, where nobody can wait in a circle: the UPDATE locks and compares by itself.
 _WRITE_UNCHANGED_ONE = f"""
-WITH saved AS ({states.save_from(2)} AND s.xmin::text = new.version RETURNING true
+saved AS ({states.save_from(2)} AND s.xmin::text = new.version RETURNING true
 ), logged AS ({touchpoints.insert("EXISTS (SELECT FROM saved)")} RETURNING true
 )
-SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
-"""  # noqa: S608 - only this package's constants go in
+"""
 
+_COUNTS = "(SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved"
+
+
+@lru_cache(maxsize=256)
+def _writing(log: str, parts: tuple[str, ...], *, at_once: bool) -> str:
+    """A writing statement with the parts of loyalty that there are: their rows are $4 and on.
+
+    `at_once`: outside a transaction, where nothing may stand when anything does not fit. The parts of the log see to
+    that by themselves. Writers of accounts lock the state row and need not rewrite it, so accounts and orders have
+    numbers of their own to compare: if the rows taken are not as many as the last argument says, a division by zero
+    undoes it all.
+    """
+    if not parts:
+        return f"WITH {log} SELECT {_COUNTS}"
+    writes, counts = saving.writing(parts, customers=3, first=4)
+    taken = " + ".join(
+        f"(SELECT count(*) FROM {part})"  # noqa: S608 - this package's constants
+        for part in ("logged", "saved", *map("{}_".format, parts))
+    )
+    check = f", 1 / (({taken}) = ${4 + len(parts)}::bigint)::integer AS whole" if at_once else ""
+    return f"WITH {log}, {', '.join(writes)} SELECT {', '.join((_COUNTS, *counts))}{check}"
+
+
+_HELD_PART, _ORDER_PART, _TAGS_PART = 3, 4, 5
 
 _NO_VERSIONS: Mapping[UUID, str] = MappingProxyType({})
 
 
 class Loaded(NamedTuple):
     """What a group found: its customers' state rows (missing: no such customer), the log rows that concern it, and
-    which of the identifiers it asked for are held by the customer they were asked of: (customer_id, type, value_key).
+    which of the identifiers it asked for are held by the customer they were asked of: (customer_id, type, value_key);
+    the orders it asked for with their customers, and tags by customer.
     """
 
     states: Mapping[UUID, StateRow]
     known: Sequence[KnownRow]
     held: frozenset[tuple[UUID, str, str]]
+    orders: Sequence[tuple[UUID, KnownOrder]] = ()
+    tags: Mapping[UUID, Sequence[str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a group writes: (customer_id, touchpoint, outcome) of each new row, and the states that come of them."""
+    """What a group writes: each new row, the states that come of them, and what becomes of points (`changed_parts` of
+    storage.loyalty.saving, with the orders).
+    """
 
-    rows: Sequence[tuple[UUID, Touchpoint, str]]
+    rows: Sequence[NewRow]
     states: Sequence[SavedState]
+    points: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def arguments(self, versions: Mapping[UUID, str] = _NO_VERSIONS) -> tuple[object, ...]:
-        """The three arguments of each writing statement."""
+        """The arguments of each writing statement but for the number of rows."""
         customer_ids = [saved.customer_id for saved in self.states]
-        return (
-            touchpoints.rows_json(self.rows),
-            states.states_json(self.states, versions),
-            customer_ids,
-        )
+        log = (touchpoints.rows_json(self.rows), states.states_json(self.states, versions), customer_ids)
+        return (*log, *saving.sent(self.points))
+
+    def sizes(self) -> dict[str, int]:
+        """How many rows of each part there are to take."""
+        sizes = {"logged": len(self.rows), "saved": len(self.states)}
+        return sizes | {part: len(rows) for part, rows in self.points.items()}
 
     def is_whole(self, counts: Mapping[str, int]) -> bool:
-        """Whether every row and every state was taken."""
-        return (counts["logged"], counts["saved"]) == (len(self.rows), len(self.states))
+        """Whether every row of every part was taken."""
+        return all(counts[part] == size for part, size in self.sizes().items())
 
 
 async def lock(connection: asyncpg.Connection, wanted: Wanted) -> None:
@@ -134,16 +184,27 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
     found: dict[UUID, StateRow] = {}
     known: list[KnownRow] = []
     held: list[tuple[UUID, str, str]] = []
-    statement = _LOADING[bool(wanted.threads), bool(wanted.claimed)]
+    known_orders: list[tuple[UUID, KnownOrder]] = []
+    tags: dict[UUID, Sequence[str]] = {}
+    statement = _loading(
+        threads=bool(wanted.threads),
+        claimed=bool(wanted.claimed),
+        orders=bool(wanted.orders),
+        tags=wanted.tags,
+    )
     for row in await connection.fetch(statement, wanted.customer_ids(), wanted.as_json()):
         part = row[0]
         if part == 0:
             found[row[1]] = states.state_row(row)
-        elif part == 3:  # noqa: PLR2004 - see _LOAD
+        elif part == _HELD_PART:
             held.append((row[1], row[2], row[3]))
+        elif part == _ORDER_PART:
+            known_orders.append((row[1], orders.order_of(row[2])))
+        elif part == _TAGS_PART:
+            tags[row[1]] = from_json(row[2])
         else:
             known.append(touchpoints.known_row(row))
-    return Loaded(found, known, frozenset(held))
+    return Loaded(found, known, frozenset(held), known_orders, tags)
 
 
 async def write(connection: asyncpg.Connection, written: Written) -> bool:
@@ -151,17 +212,20 @@ async def write(connection: asyncpg.Connection, written: Written) -> bool:
 
     False when a row or a state was not taken: somebody wrote without the lock, and the transaction must not commit.
     """
-    return written.is_whole(await connection.fetchrow(_WRITE, *written.arguments()))
+    statement = _writing(_WRITE, tuple(written.points), at_once=False)
+    return written.is_whole(await connection.fetchrow(statement, *written.arguments()))
 
 
 async def write_unchanged(connection: asyncpg.Connection, written: Written, seen: Mapping[UUID, str]) -> bool:
     """Write what became of customers whose state rows still have the version in `seen`, outside any transaction.
 
-    False when one of them changed meanwhile: then nothing is written.
+    False when one of them changed meanwhile, or an account or an order did: then nothing is written.
     """
-    statement = _WRITE_UNCHANGED if len(written.states) > 1 else _WRITE_UNCHANGED_ONE
+    log = _WRITE_UNCHANGED if len(written.states) > 1 else _WRITE_UNCHANGED_ONE
+    statement = _writing(log, tuple(written.points), at_once=True)
+    expected = (sum(written.sizes().values()),) if written.points else ()
     try:
-        counts = await connection.fetchrow(statement, *written.arguments(seen))
-    except asyncpg.UniqueViolationError:
+        counts = await connection.fetchrow(statement, *written.arguments(seen), *expected)
+    except (asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError):
         return False
     return written.is_whole(counts)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -43,7 +43,7 @@ def by_id(asked: str) -> str:
     """Rows that have one of some ids, as part 1. `asked` is SQL: JSON objects of these three columns."""
     return f"""
 SELECT 1 AS part, t.customer_id, {_FACT_COLUMNS}, t.received_at, t.body_sha256,
-  t.outcome::text AS outcome
+  t.outcome::text AS outcome, t.loyalty::text AS loyalty
 FROM json_to_recordset({asked}) AS wanted (customer_id uuid, source text, id text)
 CROSS JOIN LATERAL (
   SELECT * FROM touchpoints t
@@ -58,7 +58,7 @@ def by_thread(asked: str) -> str:
     """Rows tied to some threads and not voided, as part 2. `asked` is SQL: JSON objects of these two columns."""
     return f"""
 SELECT 2 AS part, t.customer_id, {_FACT_COLUMNS}, NULL::timestamptz AS received_at, NULL::bytea AS body_sha256,
-  NULL AS outcome
+  NULL AS outcome, NULL AS loyalty
 FROM json_to_recordset({asked}) AS wanted (customer_id uuid, thread text)
 CROSS JOIN LATERAL (
   SELECT * FROM touchpoints t
@@ -82,16 +82,17 @@ def insert(only_if: str | None = None) -> str:
 _INSERT: Final = """
 INSERT INTO touchpoints (
   customer_id, origin_customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
-  exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome, own_component, own_weight
+  exchange_rate, value_minor, thread, description, items, properties, body_sha256, outcome, own_component, own_weight,
+  loyalty
 )
 SELECT customer_id, customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
   exchange_rate, value_minor, thread, description, items, properties, decode(body_sha256, 'hex'), outcome::json,
-  own_component, own_weight
+  own_component, own_weight, loyalty::json
 FROM json_to_recordset($1::text::json) AS new (
   customer_id uuid, source text, id text, kind text, occurred_at timestamptz, received_at timestamptz, channel text,
   amount_minor bigint, currency text, exchange_rate numeric, value_minor bigint, thread text, description text,
   items jsonb, properties jsonb, body_sha256 text, outcome text, own_component text,
-  own_weight integer
+  own_weight integer, loyalty text
 )
 """
 
@@ -108,19 +109,22 @@ class KnownRow(NamedTuple):
 
 class Wanted(NamedTuple):
     """What a group asks: (customer_id, source, id) of its touchpoints, (customer_id, thread) of some of them, and
-    (customer_id, type, value_key) of identifiers that were looked up just now and must still lead to the customer.
+    (customer_id, type, value_key) of identifiers that were looked up just now and must still lead to the customer;
+    (customer_id, order_id) of orders that points follow, and whether the customers' tags are asked for.
     """
 
     keys: Collection[tuple[UUID, str, str]]
     threads: Collection[tuple[UUID, str]]
     claimed: Collection[tuple[UUID, str, str]]
+    orders: Collection[tuple[UUID, str]] = ()
+    tags: bool = False
 
     def customer_ids(self) -> list[UUID]:
         """Each customer once, in the order in which their rows are locked."""
         return sorted({customer_id for customer_id, _, _ in self.keys})
 
     def as_json(self) -> str:
-        """Three lists of objects, by the names above."""
+        """Lists of objects, by the names above."""
         return to_json(
             {
                 "keys": [
@@ -130,6 +134,7 @@ class Wanted(NamedTuple):
                 "claimed": [
                     {"customer_id": who, "type": kind, "value_key": key} for who, kind, key in self.claimed
                 ],
+                "orders": [{"customer_id": who, "order_id": name} for who, name in self.orders],
             }
         ).decode()
 
@@ -156,7 +161,9 @@ def known_row(row: Mapping[str, Any]) -> KnownRow:
     """A row of `by_id` or `by_thread`."""
     stored = None
     if row["part"] == 1:
-        stored = Stored(row["body_sha256"], row["occurred_at"], row["received_at"], row["outcome"])
+        stored = Stored(
+            row["body_sha256"], row["occurred_at"], row["received_at"], row["outcome"], row["loyalty"]
+        )
     return KnownRow(row["customer_id"], row["source"], row["id"], fact_of_row(row), stored)
 
 
@@ -179,12 +186,18 @@ def fact_of_row(row: Mapping[str, Any]) -> Fact:
     )
 
 
-def rows_json(rows: Iterable[tuple[UUID, Touchpoint, str]]) -> str:
-    """(customer_id, touchpoint, outcome) of each row for `insert`."""
+NewRow: TypeAlias = tuple[UUID, Touchpoint, str] | tuple[UUID, Touchpoint, str, str | None]
+"""(customer_id, touchpoint, outcome, loyalty): whose, what, and the JSON that its caller is told."""
+
+
+def rows_json(rows: Iterable[NewRow]) -> str:
+    """Rows for `insert`."""
     return to_json([_row(*row) for row in rows]).decode()
 
 
-def _row(customer_id: UUID, touchpoint: Touchpoint, outcome: str) -> dict[str, Any]:
+def _row(
+    customer_id: UUID, touchpoint: Touchpoint, outcome: str, loyalty: str | None = None
+) -> dict[str, Any]:
     own_component, own_weight = touchpoint.own or (None, None)
     return {
         "customer_id": customer_id,
@@ -206,4 +219,5 @@ def _row(customer_id: UUID, touchpoint: Touchpoint, outcome: str) -> dict[str, A
         "outcome": outcome,
         "own_component": own_component,
         "own_weight": own_weight,
+        "loyalty": loyalty,
     }

@@ -63,7 +63,9 @@ ORDER BY t.customer_id
 _IDS_IN_RANGE = {
     "customers": "SELECT id FROM customers WHERE id > $1 AND id <= $2",
     "customer_states": "SELECT customer_id FROM customer_states WHERE customer_id > $1 AND customer_id <= $2",
-    "touchpoints": "SELECT DISTINCT customer_id FROM touchpoints WHERE customer_id > $1 AND customer_id <= $2",
+} | {
+    table: f"SELECT DISTINCT customer_id FROM {table} WHERE customer_id > $1 AND customer_id <= $2"  # noqa: S608 - named here
+    for table in ("touchpoints", "loyalty_entries", "orders")
 }
 
 
@@ -99,7 +101,7 @@ async def customers_after(connection: asyncpg.Connection, after: UUID, limit: in
 
 
 async def ids_in_range(connection: asyncpg.Connection, table: str, after: UUID, last: UUID) -> set[UUID]:
-    """Who has rows in `table` (customers, customer_states or touchpoints), above `after` and up to `last`."""
+    """Who has rows in `table` (one of `_IDS_IN_RANGE`), above `after` and up to `last`."""
     return {row[0] for row in await connection.fetch(_IDS_IN_RANGE[table], after, last)}
 
 

@@ -1,12 +1,17 @@
 """Taking a touchpoint back: its row in the log stays as it is, and a marker beside it says that it counts no more."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
 from app.domain.health.facts import Fact
+from app.domain.recording import COUNTED
+from app.domain.silence import SOURCE
+from app.domain.touchpoints import Touchpoint
 from app.storage.timeline import Logged
 from app.storage.touchpoints import TIED, fact_of_row, standing
 
@@ -35,6 +40,24 @@ async def mark(
         by,
         reason,
         json.dumps(outcome, ensure_ascii=False, separators=(",", ":")),
+    )
+
+
+async def mark_counted(connection: asyncpg.Connection, rows: Sequence[tuple[UUID, Touchpoint, str]]) -> None:
+    """Mark purchases as taken back that come in although their whole order has counted them: (customer_id, touchpoint,
+    what is told of it). Their customers are locked, and the rows are new.
+    """
+    await connection.executemany(
+        """
+        INSERT INTO touchpoint_voids (
+          customer_id, source, id, origin_customer_id, voided_at, voided_by, reason, outcome
+        )
+        VALUES ($1, $2, $3, $1, $4, $5, $6, $7::text::json)
+        """,
+        [
+            (who, point.source, point.id, point.received_at, SOURCE, COUNTED, told)
+            for who, point, told in rows
+        ],
     )
 
 

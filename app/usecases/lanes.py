@@ -7,22 +7,35 @@ same lane: rows are locked in customer order, so they take turns (docs/adr/0003-
 import asyncio
 import functools
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from app.domain.ids import lane_of
 from app.domain.problems import Unavailable
 from app.storage.database import Database, Seat
 from app.usecases.group_writer import GroupWriter
+from app.usecases.loyalty.earn import NO_EARNING, Earning, earning_at
+from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.record_touchpoints import Entry, LostRace, Outcome, record_group
 
 
 class Lanes:
-    """All lanes of one process."""
+    """All lanes of one process. Without `programs` nothing earns."""
 
     def __init__(
-        self, database: Database, model: ActiveModel, *, lanes: int, queue_limit: int, group_limit: int
+        self,
+        database: Database,
+        model: ActiveModel,
+        programs: RememberedPrograms | None = None,
+        *,
+        shop_currency: str = "",
+        lanes: int,
+        queue_limit: int,
+        group_limit: int,
     ) -> None:
         self._model = model
+        self._programs = programs
+        self._shop_currency = shop_currency
         # Each writer keeps a connection: there is always one for the next group, and none to ask a pool for.
         self._lanes = [
             GroupWriter[Entry, Outcome](
@@ -86,4 +99,8 @@ class Lanes:
 
     async def _record(self, seat: Seat, entries: list[Entry]) -> list[Outcome]:
         async with seat as connection:
-            return await record_group(connection, entries, self._model.current)
+            return await record_group(connection, entries, self._model.current, self._earning())
+
+    def _earning(self) -> Earning:
+        known = None if self._programs is None else self._programs.current
+        return earning_at(known, self._shop_currency, datetime.now(UTC)) if known else NO_EARNING

@@ -7,15 +7,37 @@ from uuid import UUID
 
 import asyncpg
 
+from app.domain.descriptions import order_id_of
 from app.domain.health.model import Model
+from app.domain.loyalty.passbook import MONEY, OrderStep, Passbook
 from app.domain.problems import Conflict, NotFound, Problem
-from app.domain.recording import CustomerLog, Recorded, catch_up, record, record_untold, settle
+from app.domain.recording import (
+    UNTOLD,
+    CustomerLog,
+    Recorded,
+    catch_up,
+    is_counted,
+    record,
+    record_counted,
+    record_untold,
+    settle,
+)
 from app.domain.silence import SOURCE, Crossing, crossings, draw, is_due
 from app.domain.touchpoints import Touchpoint
+from app.storage import voids
 from app.storage.identifiers import Key
 from app.storage.recording import Loaded, Written, load, lock, write, write_unchanged
 from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import Wanted, load_known
+from app.usecases.loyalty.earn import (
+    NO_EARNING,
+    NO_PASSBOOKS,
+    Earning,
+    LostRace,
+    Passbooks,
+    open_passbooks,
+    tier_touchpoints,
+)
 
 
 class Entry(NamedTuple):
@@ -23,7 +45,8 @@ class Entry(NamedTuple):
 
     Who named the customer by identifiers says why these mean this customer: `identity_revision` is the one under which
     a cache took them for it, or `claimed` are the identifiers as they were looked up just now. The row of the customer
-    decides whether that still holds. Both are empty when the caller named the customer itself.
+    decides whether that still holds. Both are empty when the caller named the customer itself. `step`: what a whole
+    order says of the touchpoint that it wrote.
     """
 
     customer_id: UUID
@@ -31,6 +54,7 @@ class Entry(NamedTuple):
     told: bool = True
     identity_revision: int | None = None
     claimed: Sequence[Key] = ()
+    step: OrderStep | None = None
 
 
 class Rerouted(NamedTuple):
@@ -39,52 +63,81 @@ class Rerouted(NamedTuple):
     to: UUID | None = None
 
 
+__all__ = ["Entry", "LostRace", "Outcome", "Rerouted", "record_group", "record_touchpoints"]
+
 Outcome: TypeAlias = Recorded | Rerouted | Problem
 
 
-class LostRace(Exception):
-    """A row stood in the log that the locked read had not shown: somebody wrote without the lock."""
-
-
 async def record_touchpoints(
-    connection: asyncpg.Connection, entries: Sequence[Entry], model: Model
+    connection: asyncpg.Connection, entries: Sequence[Entry], model: Model, earning: Earning = NO_EARNING
 ) -> list[Outcome]:
     """Record all entries, each as if it had come alone and in this order; outcomes in the same order.
 
     Runs inside the caller's transaction, whose commit makes it true. What is wrong with one entry (`id_reused`,
-    `customer_not_found`, `erased`) is its outcome and no one else's. Raises LostRace, and what the database raises.
+    `customer_not_found`, `erased`) is its outcome and no one else's. `earning`: by which programmes money earns; who
+    writes no money needs none. Raises LostRace, and what the database raises.
     """
-    wanted = _wanted(entries)
+    wanted = _wanted(entries, earning)
     await lock(connection, wanted)
     loaded = await load(connection, wanted)
     logs = _logs(loaded)
     due = _due(entries, loaded, logs, model)
     if due:
         await _catch_up(connection, due, logs, model)
-    outcomes = _outcomes(entries, loaded, logs, model)
-    written = _written(logs, model)
+    books = await _passbooks(connection, entries, loaded, logs, earning)
+    outcomes = _outcomes(entries, loaded, logs, model, books)
+    written = _written(logs, model, books)
     if written is not None and not await write(connection, written):
         raise LostRace
+    counted = [(log.customer_id, *one) for log in logs.values() for one in log.counted]
+    if counted:
+        await voids.mark_counted(connection, counted)
     return outcomes
 
 
 async def record_group(
-    connection: asyncpg.Connection, entries: Sequence[Entry], model: Model
+    connection: asyncpg.Connection, entries: Sequence[Entry], model: Model, earning: Earning = NO_EARNING
 ) -> list[Outcome]:
-    """The same for one who is in no transaction: two statements while nobody else writes for these customers.
+    """The same for one who is in no transaction: two statements while nobody else writes for these customers, three
+    where money earns.
 
     What was read is written if it still stands, else it is all done again under the lock; so are the few whose band
-    time has changed since anybody looked, because what silence did is told first.
+    time has changed since anybody looked, because what silence did is told first, and purchases that their order has
+    counted, because these are taken back.
     """
-    loaded = await load(connection, _wanted(entries))
+    loaded = await load(connection, _wanted(entries, earning))
     logs = _logs(loaded)
     if not _due(entries, loaded, logs, model):
-        outcomes = _outcomes(entries, loaded, logs, model)
-        written = _written(logs, model)
-        if written is None or await write_unchanged(connection, written, _versions(loaded)):
+        books = await _passbooks(connection, entries, loaded, logs, earning)
+        outcomes = _outcomes(entries, loaded, logs, model, books)
+        written = _written(logs, model, books)
+        is_plain = not any(log.counted for log in logs.values())
+        if written is None or (is_plain and await write_unchanged(connection, written, _versions(loaded))):
             return outcomes
     async with connection.transaction():
-        return await record_touchpoints(connection, entries, model)
+        return await record_touchpoints(connection, entries, model, earning)
+
+
+async def _passbooks(
+    connection: asyncpg.Connection,
+    entries: Sequence[Entry],
+    loaded: Loaded,
+    logs: Mapping[UUID, CustomerLog],
+    earning: Earning,
+) -> Passbooks:
+    """The passbooks of those who bring new money; none where no programme was ever published."""
+    if earning.program is None:
+        return NO_PASSBOOKS
+    bought = [
+        (entry.customer_id, entry.touchpoint, entry.step)
+        for entry in entries
+        if entry.touchpoint.kind in MONEY
+        and _refusal(entry, loaded) is None
+        and (entry.touchpoint.source, entry.touchpoint.id) not in logs[entry.customer_id].known
+    ]
+    if not bought:
+        return NO_PASSBOOKS
+    return await open_passbooks(connection, bought, loaded, earning)
 
 
 def _versions(loaded: Loaded) -> Mapping[UUID, str]:
@@ -92,23 +145,40 @@ def _versions(loaded: Loaded) -> Mapping[UUID, str]:
 
 
 def _outcomes(
-    entries: Sequence[Entry], loaded: Loaded, logs: Mapping[UUID, CustomerLog], model: Model
+    entries: Sequence[Entry],
+    loaded: Loaded,
+    logs: Mapping[UUID, CustomerLog],
+    model: Model,
+    books: Passbooks,
 ) -> list[Outcome]:
     """What becomes of each entry, as if it had come alone and in this order."""
     outcomes: list[Outcome] = []
     for entry in entries:
         refused = _refusal(entry, loaded)
-        outcomes.append(_decide(logs[entry.customer_id], entry, model) if refused is None else refused)
+        if refused is not None:
+            outcomes.append(refused)
+            continue
+        outcomes.append(_decide(logs[entry.customer_id], entry, model, books.get(entry.customer_id)))
     return outcomes
 
 
-def _wanted(entries: Sequence[Entry]) -> Wanted:
+def _wanted(entries: Sequence[Entry], earning: Earning) -> Wanted:
     keys = {(e.customer_id, e.touchpoint.source, e.touchpoint.id) for e in entries}
     threads = {
         (e.customer_id, e.touchpoint.fact.thread) for e in entries if e.touchpoint.fact.thread is not None
     }
     claimed = {(e.customer_id, kind, value) for e in entries for kind, value in e.claimed}
-    return Wanted(keys, threads, claimed)
+    if earning.program is None:
+        return Wanted(keys, threads, claimed)
+    ordered = {
+        (e.customer_id, order_id)
+        for e in entries
+        if e.touchpoint.kind in MONEY
+        and e.step is None
+        and (order_id := order_id_of(e.touchpoint.thread)) is not None
+    }
+    tags = earning.asks_segments and any(e.touchpoint.kind == "purchase" for e in entries)
+    return Wanted(keys, threads, claimed, ordered, tags)
 
 
 def _logs(loaded: Loaded) -> dict[UUID, CustomerLog]:
@@ -177,25 +247,42 @@ async def _catch_up(
             catch_up(logs[customer_id], missed, now, model)
 
 
-def _decide(log: CustomerLog, entry: Entry, model: Model) -> Outcome:
+def _decide(log: CustomerLog, entry: Entry, model: Model, book: Passbook | None) -> Outcome:
+    touchpoint = entry.touchpoint
+    # Before it is folded: what it is to the points depends on what was there.
+    is_first = not log.state.n
+    is_bought = book is not None and any(one.kind == "purchase" for one in log.thread(touchpoint.fact))
     try:
-        if entry.told:
-            return record(log, entry.touchpoint, model)
-        return record_untold(log, entry.touchpoint)
+        if entry.step is None and is_counted(log, touchpoint):
+            recorded = record_counted(log, touchpoint, model)
+        elif entry.told:
+            recorded = record(log, touchpoint, model)
+        else:
+            recorded = record_untold(log, touchpoint)
     except Problem as problem:
         return problem
+    if book is not None and touchpoint.kind in MONEY and not recorded.duplicate:
+        recorded.stored.loyalty = book.follow(
+            touchpoint, is_first_purchase=is_first, is_bought=is_bought, step=entry.step
+        )
+    return recorded
 
 
-def _written(logs: Mapping[UUID, CustomerLog], model: Model) -> Written | None:
+def _written(logs: Mapping[UUID, CustomerLog], model: Model, books: Passbooks) -> Written | None:
     """What is to be written for the outcomes to be true; None when nothing is new."""
     changed = [log for log in logs.values() if log.fresh]
     if not changed:
         return None
     for log in changed:
         settle(log, model)
-    # After all are settled: a run's last row gets its outcome then.
-    rows = [(log.customer_id, point, kept.outcome) for log in changed for point, kept in log.fresh]
-    return Written(rows, [_saved(log, model) for log in changed])
+    # After all are settled: a run's last row gets its outcome then, and tiers move after what moved them.
+    for customer_id, book in books.items():
+        for touchpoint in tier_touchpoints(book, logs[customer_id].fresh):
+            logs[customer_id].keep(touchpoint, UNTOLD)
+    rows = [
+        (log.customer_id, point, kept.outcome, kept.loyalty) for log in changed for point, kept in log.fresh
+    ]
+    return Written(rows, [_saved(log, model) for log in changed], books.rows() if books else {})
 
 
 def _saved(log: CustomerLog, model: Model) -> SavedState:

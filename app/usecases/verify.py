@@ -138,9 +138,9 @@ async def _orphans(database: Database) -> AsyncIterator[Page]:
             page = await verification.customers_after(connection, after, CUSTOMERS_PER_PAGE)
             # Nobody stands above the last page, so what is found there has no customer.
             last = page[-1] if len(page) == CUSTOMERS_PER_PAGE else LAST_ID
-            customers, states, logs = [
+            customers, states, logs, ledgers, orders = [
                 await verification.ids_in_range(connection, table, after, last)
-                for table in ("customers", "customer_states", "touchpoints")
+                for table in ("customers", "customer_states", "touchpoints", "loyalty_entries", "orders")
             ]
         differences = [
             Difference("a customer without a state row", one) for one in sorted(customers - states)
@@ -150,6 +150,11 @@ async def _orphans(database: Database) -> AsyncIterator[Page]:
         ]
         differences += [
             Difference("touchpoints without a customer", one) for one in sorted(logs - (customers & states))
+        ]
+        differences += [
+            Difference(f"{what} without a customer", one)
+            for what, found in (("entries of points", ledgers), ("orders", orders))
+            for one in sorted(found - customers)
         ]
         yield Page(len(page), differences)
         if last == LAST_ID:
@@ -290,7 +295,12 @@ async def _durability(database: Database) -> AsyncIterator[Page]:
 
 CHECKS: Final[tuple[Check, ...]] = (
     Check("states", "each state is that of its log, to the byte", _states, "customer_states"),
-    Check("orphans", "each touchpoint has its customer, each customer a state", _orphans, "customers"),
+    Check(
+        "orphans",
+        "each touchpoint, entry and order has its customer, each customer a state",
+        _orphans,
+        "customers",
+    ),
     Check("identifiers", "each identifier is claimed by its customer", _identifiers, "customer_identifiers"),
     Check("claims", "each claim stands beside its customer", _claims, "identifier_claims"),
     Check("complaints", "each complaint is what its log and its touchpoints say", _complaints, "complaints"),

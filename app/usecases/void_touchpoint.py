@@ -20,6 +20,8 @@ from app.storage import states, timeline, voids
 from app.storage.states import SavedState
 from app.storage.timeline import Logged, Void
 from app.usecases.lock_customer import lock_customer
+from app.usecases.loyalty.earn import NO_EARNING, Earning
+from app.usecases.loyalty.take_back import take_back
 from app.usecases.tell_silence import tell_silence
 
 
@@ -40,10 +42,12 @@ async def void_touchpoint(
     reason: str | None,
     model: Model,
     now: datetime,
+    earning: Earning = NO_EARNING,
 ) -> Voided:
     """The touchpoint as voided, now or before: doing it again changes nothing and is answered the same.
 
-    The state becomes what it would be had the touchpoint never come, to the bit. Its id stays taken: a retry of the
+    The state becomes what it would be had the touchpoint never come, to the bit; a purchase loses the points that it
+    earned, by the clawback policy of now. Its id stays taken: a retry of the
     post is a duplicate and does not bring it back. Raises what `find_customer` raises, NotFound
     `touchpoint_not_found`, Invalid `reserved_kind` for what the service wrote itself.
     """
@@ -64,6 +68,7 @@ async def void_touchpoint(
     await tell_silence(connection, [locked], model, now)
     drawn = draw(state, after, now, model, locked.drawn)
     await states.save(connection, [SavedState(locked.customer_id, state, drawn)])
+    await take_back(connection, row, earning, now)
     return Voided(row, void)
 
 

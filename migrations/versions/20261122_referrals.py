@@ -1,14 +1,14 @@
 """Referrals: what their orders were paid and refunded, who looked at them, and the lists of them
 
 Revision ID: 20261122_referrals
-Revises: 20261122_loyalty
+Revises: 20261122_earning
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "20261122_referrals"
-down_revision = "20261122_loyalty"
+down_revision = "20261122_earning"
 branch_labels = None
 depends_on = None
 

@@ -192,7 +192,8 @@ def _answer(posted: Recorded, caller: Caller) -> str:
         f'"occurred_at":"{wire_time(stored.occurred_at)}","received_at":"{wire_time(stored.received_at)}",'
         f'"source":{json.dumps(point.source)},"duplicate":{duplicate},'
         f'"pending_match":{"true" if posted.pending_match else "false"},'
-        f'"without_value":{"true" if point.without_value else "false"},"health":{stored.outcome},"loyalty":null}}'
+        f'"without_value":{"true" if point.without_value else "false"},"health":{stored.outcome},'
+        f'"loyalty":{stored.loyalty or "null"}}}'
     )
 
 

@@ -149,6 +149,16 @@ class HealthChange(BaseModel):
     model: str
 
 
+class LoyaltyChange(BaseModel):
+    """What a touchpoint did to the customer's points, and what they have after it."""
+
+    points_earned: int
+    points_clawed: int = Field(description="Taken back of what its order had earned, debts included.")
+    available: int = Field(description="What can be spent, less the debt: it may be negative.")
+    pending: int
+    tier: str | None
+
+
 class TouchpointOut(BaseModel):
     """The answer to a post."""
 
@@ -168,7 +178,9 @@ class TouchpointOut(BaseModel):
         description="Its money counts nothing: it is in another currency, and no `exchange_rate` came with it."
     )
     health: HealthChange | None
-    loyalty: dict[str, Any] | None = Field(description="null without a loyalty programme.")
+    loyalty: LoyaltyChange | None = Field(
+        description="null without a published programme, and for what is not about money."
+    )
 
 
 class PublishableOut(BaseModel):

@@ -66,15 +66,22 @@ def resolved_pairs(facts: Sequence[Fact]) -> list[tuple[Fact, Fact]]:
 def refund_shares(facts: Sequence[Fact]) -> list[tuple[Fact, int, int]]:
     """(fact, minor units, thousandths of what was paid) for each refund of one order thread that takes effect.
 
-    A cancellation refunds the rest of the order, once; nothing takes effect before the purchase is known.
+    A cancellation refunds the rest of the order, once; one that names an amount refunds as much, for an order may be
+    paid again after it. Nothing takes effect before the purchase is known.
     """
     if not any(fact.kind == "purchase" for fact in facts):
         return []
     paid = sum(fact.amount for fact in facts if fact.kind == "purchase")
     refunds = [(fact, fact.amount) for fact in facts if fact.kind == "refund"]
     rest = paid - sum(amount for _, amount in refunds)
+    cancellations = _ordered(facts, "order_cancelled")
+    for fact in cancellations:
+        part = min(fact.amount, rest)
+        if part > 0:
+            refunds.append((fact, part))
+            rest -= part
     if rest > 0:
-        refunds += [(fact, rest) for fact in _ordered(facts, "order_cancelled")[:1]]
+        refunds += [(fact, rest) for fact in cancellations if not fact.amount][:1]
     return [(fact, amount, min(1000, 1000 * amount // paid) if paid else 1000) for fact, amount in refunds]
 
 

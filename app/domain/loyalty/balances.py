@@ -82,6 +82,18 @@ def balance(account: Account, at: datetime) -> Balance:
     )
 
 
+def available_and_pending(account: Account, now: datetime) -> tuple[int, int]:
+    """The same two numbers of an account whose clock work is done up to `now`: what the write path tells."""
+    at = max(now, account.last_at)
+    available, pending = -account.debt, 0
+    for lot in account.lots.values():
+        if lot.activates_at > at:
+            pending += lot.remaining
+        elif not lot.is_lapsed(at):
+            available += lot.free
+    return available, pending
+
+
 def rebuilt(account: Account, entries: Iterable[Entry]) -> Account:
     """The account with its lots, sums and chain made from its entries alone; only holds and records are kept.
 

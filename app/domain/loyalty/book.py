@@ -65,18 +65,20 @@ class Book:
 
     def write(self, kind: Kind, movements: Iterable[Movement], **said: Any) -> Entry:
         """Append one entry and do to the lots what it says. `said` are further members of `Entry`."""
-        draft = Entry(
-            seq=self.next_seq,
-            kind=kind,
-            points=0,
-            at=self.at,
-            effective_at=said.pop("effective_at", self.at),
-            movements=tuple(movements),
-            previous=self._head,
-            hash=b"",
-            **said,
+        moves = tuple(movements)
+        entry = sealed(
+            Entry(
+                seq=self.next_seq,
+                kind=kind,
+                points=net(moves, said.get("debt_change", 0)),
+                at=self.at,
+                effective_at=said.pop("effective_at", self.at),
+                movements=moves,
+                previous=self._head,
+                hash=b"",
+                **said,
+            )
         )
-        entry = sealed(draft._replace(points=net(draft)))
         for movement in entry.movements:
             self._apply(movement)
         self.debt += entry.debt_change
@@ -127,8 +129,8 @@ class Book:
     def closed(self, result: Result) -> Decision[Result]:
         """The account as it is now, frozen, with what was written."""
         earned, burned, expired = self._lifetime
-        account = replace(
-            self._account,
+        account = Account(
+            id=self._account.id,
             seq=self._seq,
             head=self._head,
             last_at=self.at if self.entries else self._account.last_at,
@@ -155,6 +157,9 @@ class Book:
 def moved(lot: Lot, movement: Movement) -> Lot:
     """The lot after one movement."""
     counter, sign = _COUNTER[movement.what]
+    if movement.what == "grant" and not lot.granted:
+        # What every earn does; `replace` costs as much as the rest of it.
+        return Lot(lot.id, lot.activates_at, lot.expires_at, lot.earn_key, movement.points)
     return replace(lot, **{counter: getattr(lot, counter) + sign * movement.points})
 
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from app.domain.canonical import canonical_json
-from app.domain.loyalty.account import CREATING, EFFECT, Account, Entry, opened
+from app.domain.loyalty.account import CREATING, EFFECT, Account, Entry, Movement, opened
 
 Fault = Literal[
     "gap",
@@ -57,10 +57,9 @@ def sealed(entry: Entry) -> Entry:
     return entry._replace(hash=entry_hash(entry))
 
 
-def net(entry: Entry) -> int:
+def net(movements: Sequence[Movement], debt_change: int) -> int:
     """What the movements and the debt of an entry add up to; its `points`, if it is whole."""
-    moved = sum(EFFECT[movement.what] * movement.points for movement in entry.movements)
-    return moved - entry.debt_change
+    return sum(EFFECT[movement.what] * movement.points for movement in movements) - debt_change
 
 
 def verify(account_id: UUID, entries: Sequence[Entry], cached: Account | None = None) -> list[Finding]:
@@ -93,7 +92,7 @@ def _chain_findings(account_id: UUID, entries: Iterable[Entry]) -> Iterable[Find
             yield Finding(entry.seq, "broken_chain")
         if entry.hash != entry_hash(entry):
             yield Finding(entry.seq, "wrong_hash")
-        if entry.points != net(entry):
+        if entry.points != net(entry.movements, entry.debt_change):
             yield Finding(entry.seq, "wrong_points")
         if last is not None and entry.at < last:
             yield Finding(entry.seq, "time_went_back")

@@ -12,9 +12,18 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from app.domain.loyalty.crediting import Earning
 from app.domain.loyalty.periods import days_on, expiry, local_year
+from app.domain.loyalty.plain_rules import (
+    WHOLE,
+    Plan,
+    added_by,
+    amounts_of,
+    given_by,
+    is_plain,
+    plan_of,
+)
 from app.domain.loyalty.points import MOST_POINTS
 from app.domain.loyalty.purchases import Purchase, cash_share, currency_factor, line_amount
-from app.domain.loyalty.rules import ONE, Event, Rule
+from app.domain.loyalty.rules import ALWAYS, NET_CASH, ONE, Event, Rule
 from app.domain.loyalty.versions import Programme, Version
 
 Reason = Literal[
@@ -37,7 +46,7 @@ Reason = Literal[
 Parts: TypeAlias = dict[int, Fraction]
 """Points by line: its index, or one of the two below."""
 
-WHOLE, SHIPPING = -1, -2
+SHIPPING = -2
 NO_POINTS = Fraction(0)
 
 
@@ -81,6 +90,14 @@ def evaluate(version: Version, programme: Programme, purchase: Purchase, member:
     """What a purchase earns under the version in force when it occurred, at the tier the member had before it."""
     if programme.earns_until is not None and purchase.occurred_at >= programme.earns_until:
         return nothing("programme_closed")
+    plan = plan_of(version)
+    if plan is not None and is_plain(purchase, programme.currency):
+        return _evaluated_plainly(version, plan, purchase, member)
+    return evaluate_exactly(version, programme, purchase, member)
+
+
+def evaluate_exactly(version: Version, programme: Programme, purchase: Purchase, member: Member) -> Evaluated:
+    """The same in fractions, for any rules and any purchase."""
     factor = currency_factor(purchase, programme.currency)
     if factor is None:
         return nothing("no_exchange_rate")
@@ -99,6 +116,67 @@ def evaluate(version: Version, programme: Programme, purchase: Purchase, member:
     amount = _counted(purchase, factor)
     spend = floor(amount) if version.tier_rules.basis == "spend" else None
     return _floored(rules, done, total, amount, spend)
+
+
+def _evaluated_plainly(version: Version, plan: Plan, purchase: Purchase, member: Member) -> Evaluated:
+    at, channel, unit = purchase.occurred_at, purchase.channel, plan.denominator
+    total: dict[int, int] = {}
+    done: list[Contribution] = []
+    qualifying = 0
+    for rule, number, parts in plan.rules:
+        reason = None if rule.when is ALWAYS else _unmet(rule, at, channel, member)
+        if reason:
+            done.append(Contribution(rule.code, NO_POINTS, reason))
+            continue
+        amounts = amounts_of(rule, purchase)
+        if rule.least_minor or rule.when.picks_lines:
+            refusal = _too_little(rule, amounts)
+            if refusal is not None:
+                done.append(refusal)
+                continue
+        given = (
+            given_by(rule, number, amounts)
+            if rule.adds
+            else added_by(rule, (number, parts), total, amounts, purchase)
+        )
+        for index, part in given.items():
+            total[index] = total.get(index, 0) + part
+        gives = sum(given.values())
+        qualifying += gives if rule.qualifies else 0
+        done.append(Contribution(rule.code, Fraction(gives, unit)))
+    times, parts = plan.tiers.get(member.tier, (1, 1))
+    if times != parts:
+        before = sum(total.values())
+        for index, part in total.items():
+            total[index] = part * times // parts
+        gives = before * (times - parts) // parts
+        qualifying += gives
+        done.append(Contribution(f"tier:{member.tier}", Fraction(gives, unit)))
+    return _floored_plainly(version, done, total, qualifying, purchase, unit)
+
+
+def _floored_plainly(
+    version: Version,
+    done: list[Contribution],
+    total: dict[int, int],
+    qualifying: int,
+    purchase: Purchase,
+    unit: int,
+) -> Evaluated:
+    amount = sum(line_amount(line, NET_CASH) for line in purchase.lines)
+    exact, by_amount = sum(total.values()), sum(part for index, part in total.items() if index != WHOLE)
+    points = min(max(exact // unit, 0), MOST_POINTS)
+    missing = -(-((points + 1) * unit - exact) * amount // by_amount) if by_amount > 0 else None
+    spends = version.tier_rules.basis == "spend"
+    return Evaluated(
+        points=points,
+        exact=Fraction(exact, unit),
+        contributions=tuple(done),
+        qualifying=amount if spends else min(max(qualifying // unit, 0), points),
+        by_rule={one.rule: ceil(one.points) for one in done if one.points.numerator > 0},
+        missing_minor=missing,
+        reason=_why_none(points, exact > 0, done),
+    )
 
 
 def evaluate_occasion(
@@ -180,7 +258,7 @@ def _amounts(rule: Rule, purchase: Purchase, factor: Fraction) -> Parts:
     return amounts
 
 
-def _too_little(rule: Rule, amounts: Parts) -> Contribution | None:
+def _too_little(rule: Rule, amounts: Mapping[int, Fraction] | Mapping[int, int]) -> Contribution | None:
     if rule.when.picks_lines and not amounts:
         return Contribution(rule.code, NO_POINTS, "no_matching_line")
     missing = rule.least_minor - sum(amounts.values())
@@ -259,10 +337,6 @@ def _floored(
     by_amount = Fraction(sum(part for index, part in total.items() if index != WHOLE))
     # What one more minor unit would bring on the average of this purchase.
     missing = ceil((points + 1 - exact) * amount / by_amount) if by_amount > 0 else None
-    reason: Reason | None = None
-    if not points:
-        reasons = [one.reason for one in done if one.reason]
-        reason = "less_than_one_point" if exact > 0 else (reasons[0] if reasons else "no_rule")
     return Evaluated(
         points=points,
         exact=exact,
@@ -270,5 +344,14 @@ def _floored(
         qualifying=min(max(floor(counted), 0), points) if spend is None else spend,
         by_rule={one.rule: ceil(one.points) for one in done if one.points > 0},
         missing_minor=missing,
-        reason=reason,
+        reason=_why_none(points, exact > 0, done),
     )
+
+
+def _why_none(points: int, is_more: bool, done: list[Contribution]) -> Reason | None:  # noqa: FBT001 - a condition of one reason
+    """Why there are no points; None when there are some. `is_more`: than nothing at all."""
+    if points:
+        return None
+    if is_more:
+        return "less_than_one_point"
+    return next((one.reason for one in done if one.reason), "no_rule")

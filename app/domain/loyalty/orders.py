@@ -129,11 +129,15 @@ class Effect(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """The order after a state, and what happened. `ignored` says why nothing did."""
+    """The order after a state, and what happened. `ignored` says why nothing did.
+
+    `applied`: refunds that had waited for the payment, with what they take from which part.
+    """
 
     order: Order
     effects: tuple[Effect, ...]
     ignored: Literal["stale_version"] | None = None
+    applied: tuple[tuple["Parked", tuple[tuple[int | None, int], ...]], ...] = ()
 
 
 def changed(order: Order, state: OrderState) -> Changed:
@@ -151,13 +155,17 @@ def changed(order: Order, state: OrderState) -> Changed:
         return Changed(order, (), None if state == before else "stale_version")
     order = replace(order, state=state)
     effects: list[Effect] = []
+    applied: tuple[tuple[Parked, tuple[tuple[int | None, int], ...]], ...] = ()
     if not order.is_paid:
         order = _pay(order, state, effects)
+        if order.is_paid and order.parked:
+            # Before what the state says was given back: it speaks of the same money.
+            order, applied = unparked(order)
     elif state.status in PAID and state.paid_minor > order.paid_minor:
         order = _add(order, state, effects)
     if order.is_paid:
         order = _give_back(order, state, effects)
-    return Changed(order, tuple(effects))
+    return Changed(order, tuple(effects), None, applied)
 
 
 def adopted(order: Order, touchpoint_id: str, amount_minor: int) -> Order:
@@ -173,6 +181,9 @@ def refund_arrived(order: Order, refund: Parked) -> tuple[Order, tuple[tuple[int
 
     What exceeds the payment is left out. `unparked` gives the parked ones once the order is paid.
     """
+    if order.chunks and not order.is_paid:
+        # It is over: nothing is left of it, and nothing waits for a payment that would be another purchase.
+        return order, ()
     if not order.is_paid:
         known = any(one.id == refund.id for one in order.parked)
         return (order if known else replace(order, parked=(*order.parked, refund))), ()
@@ -189,6 +200,29 @@ def unparked(order: Order) -> tuple[Order, tuple[tuple[Parked, tuple[tuple[int |
         order, shares = refund_arrived(order, refund)
         applied.append((refund, shares))
     return order, tuple(applied)
+
+
+def added_of(before: OrderState | None, state: OrderState, amount_minor: int, key: str) -> Purchase:
+    """What was added to an order since its state before, for the rules: the lines that grew, by as much.
+
+    Of an order that was posted as a purchase the lines are not known: then it is the amount alone.
+    """
+    whole = purchase_of(state, key)
+    if before is None:
+        return whole._replace(lines=(Line(amount_minor),), shipping_minor=0, points_paid_minor=0)
+    known = {line.line_id: line for line in before.lines}
+    lines = []
+    for line in state.lines:
+        was = known.get(line.line_id)
+        net = line.net_minor - (was.net_minor if was else 0)
+        tax = line.tax_minor - (was.tax_minor if was else 0)
+        if net > 0 or tax > 0:
+            lines.append(Line(max(net, 0), max(tax, 0), line.sku, line.category, line.quantity))
+    return whole._replace(
+        lines=tuple(lines),
+        shipping_minor=max(state.shipping_minor - before.shipping_minor, 0),
+        points_paid_minor=max(state.points_paid_minor - before.points_paid_minor, 0),
+    )
 
 
 def purchase_of(state: OrderState, key: str) -> Purchase:

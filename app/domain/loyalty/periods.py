@@ -34,6 +34,7 @@ def months_on(day: date, months: int) -> date:
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
+@lru_cache(maxsize=4_096)
 def start_of_day(day: date, zone: ZoneInfo) -> datetime:
     """The first instant of a local day, UTC; where clocks skip midnight or the whole day, the instant they skip it."""
     naive = datetime.combine(day, time())

@@ -35,8 +35,8 @@ def multiplier_of(value: object, pointer: str) -> Fraction:
 
 def decimal_text(number: Fraction) -> str:
     """`number` as people read it: 8.25 for 33/4; thirds are cut after six digits and say so with an ellipsis."""
-    scaled, rest = divmod(abs(number) * 1_000_000, 1)
-    whole_part, digits = divmod(int(scaled), 1_000_000)
+    scaled, rest = divmod(abs(number.numerator) * 1_000_000, number.denominator)
+    whole_part, digits = divmod(scaled, 1_000_000)
     tail = f"{digits:06}".rstrip("0")
     text = f"{whole_part}.{tail}" if tail else str(whole_part)
     return f"{'-' if number < 0 else ''}{text}{'…' if rest else ''}"

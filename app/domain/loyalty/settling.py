@@ -145,9 +145,9 @@ def recover(book: Book) -> None:
 def _due(book: Book) -> Iterator[tuple[datetime, int, str]]:
     for lot in book.lots.values():
         # Also of lots that are wholly held now: a hold that ran out before may have freed their points by then.
-        if lot.remaining and lot.is_lapsed(book.at) and lot.expires_at:
+        if lot.expires_at and lot.is_lapsed(book.at) and lot.remaining:
             yield lot.expires_at, _EXPIRE, str(lot.id)
-        if lot.remaining and book.debt and lot.activates_at <= book.at:
+        if book.debt and lot.activates_at <= book.at and lot.remaining:
             yield lot.activates_at, _ACTIVATE, str(lot.id)
     for hold in book.holds.values():
         if hold.state == "open" and hold.expires_at <= book.at:

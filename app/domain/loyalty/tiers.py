@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from app.domain.loyalty.account import Entry
 from app.domain.loyalty.periods import end_of_day, months_on, window_start
-from app.domain.loyalty.versions import TierRules
+from app.domain.loyalty.versions import SHORTEST_MONTH_DAYS, TierRules
 
 Why = Literal["upgrade", "downgrade", "manual", "version"]
 
@@ -117,6 +117,42 @@ def raised(
     if high == low and standing.grace_until is not None:
         return Step(standing._replace(grace_until=None, review_at=_review(at, rules, zone)))
     return Step(standing)
+
+
+def counted(
+    standing: Standing | None,
+    points: int,
+    entries: Sequence[Entry],
+    now: datetime,
+    rules: TierRules,
+    zone: ZoneInfo,
+) -> tuple[Step, int]:
+    """The standing and the points of the window after new `entries` (one at least), given those of the window at `now`.
+
+    It begins with the first entry, is raised at once, and moved by hand. Reviews are clock work.
+    """
+    standing = standing or joined(entries[0].at, rules, zone)
+    moved = next((entry for entry in reversed(entries) if entry.tier is not None), None)
+    if moved is not None and moved.tier is not None:
+        change = Change(moved.at, standing.tier, moved.tier, "manual", (moved.tier,))
+        step = Step(_held(moved.tier, moved.at, rules, zone), None if moved.tier == standing.tier else change)
+        return step, points
+    fresh = [entry for entry in entries if entry.qualified_at and _is_inside(entry, now, rules, zone)]
+    if not fresh:
+        return Step(standing), points
+    points += sum(entry.qualifying for entry in fresh)
+    return raised(standing, max(points, 0), entries[-1].at, rules, zone), points
+
+
+def _is_inside(entry: Entry, now: datetime, rules: TierRules, zone: ZoneInfo) -> bool:
+    """Whether what an entry tells of lies in the window that ends at `now`."""
+    at = entry.qualified_at
+    if at is None or at > now:
+        return False
+    # No month has fewer days than 28, so most need no look at the calendar.
+    if now - at < timedelta(days=SHORTEST_MONTH_DAYS * rules.window_months - 1):
+        return True
+    return window_start(now, rules.window_months, zone) <= at
 
 
 def due_at(standing: Standing, pauses: Sequence[Pause]) -> datetime | None:

@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from app.domain.loyalty.referrals import Reason, Referral, State
+from app.storage.loyalty.rows import micros, time_of
 
 
 class Code(NamedTuple):
@@ -24,7 +25,7 @@ class Code(NamedTuple):
 class StoredReferral(NamedTuple):
     """A referral as its referee's row has it; `customer_id` is the referee, `other_customer_id` the referrer.
 
-    Amounts are minor units of the programme's currency. `due_at`: when a worker has something to do.
+    Amounts are minor units of the order's currency. `due_at`: when a worker has something to do.
     """
 
     customer_id: UUID
@@ -342,18 +343,64 @@ def _of_side(row: asyncpg.Record) -> StoredReferral:
 
 # --- what follows from orders, and what is due -----------------------------------------------------------------------
 
+ROW: Final = (
+    "json_build_array(x.customer_id, x.program, x.id, x.other_customer_id, x.code, x.state, x.reason, x.order_id,"
+    f" {micros('x.created_at')}, {micros('x.at')}, {micros('x.due_at')}, {micros('x.kept_until')}, x.paid_minor,"
+    " x.refunded_minor, x.referrer_points, x.referee_points, NULL, x.reviewed_by, NULL, x.revision)"
+)
+"""SQL of a row `x` as `open_of_row` reads it: without what orders do not ask about."""
+
+OPEN: Final = "x.side = 'referee' AND x.state IN ('attributed', 'pending', 'rewarded')"
+"""The condition of referrals that an order of the friend can still move."""
+
+# As a part of a statement that writes more (saving.py); who saves says which revision was read.
+STEP: Final = """
+UPDATE loyalty_referrals r SET state = new.state, reason = new.reason, order_id = new.order_id, at = new.at,
+  due_at = new.due_at, kept_until = new.kept_until, paid_minor = new.paid_minor,
+  refunded_minor = new.refunded_minor, revision = new.revision
+FROM json_to_recordset($2::text::json -> 'referrals') AS new (
+  customer_id uuid, program text, id uuid, state text, reason text, order_id text, at timestamptz,
+  due_at timestamptz, kept_until timestamptz, paid_minor bigint, refunded_minor bigint, revision integer
+)
+WHERE r.customer_id = new.customer_id AND r.customer_id = ANY ($1::uuid[]) AND r.program = new.program
+  AND r.id = new.id AND r.side = 'referee' AND r.revision = new.revision - 1
+RETURNING true"""
+
+_STEPPED: Final = [
+    "customer_id",
+    "program",
+    "id",
+    "state",
+    "reason",
+    "order_id",
+    "at",
+    "due_at",
+    "kept_until",
+    "paid_minor",
+    "refunded_minor",
+    "revision",
+]
+
+
+def open_of_row(row: list[Any]) -> StoredReferral:
+    """A referral from `ROW`."""
+    ids = UUID(row[0]), row[1], UUID(row[2]), UUID(row[3])
+    times = [None if at is None else time_of(at) for at in row[8:12]]
+    return StoredReferral._make((*ids, *row[4:8], *times, *row[12:]))
+
+
+def step_row(one: StoredReferral) -> dict[str, Any]:
+    """A referral for `STEP`."""
+    return {name: getattr(one, name) for name in _STEPPED}
+
 
 async def open_of(connection: asyncpg.Connection, customer_ids: Collection[UUID]) -> list[StoredReferral]:
     """The referrals by which these customers came and that an order of theirs can still move. They are locked."""
     rows = await connection.fetch(
-        f"""
-        SELECT {_COLUMNS} FROM loyalty_referrals
-        WHERE customer_id = ANY ($1::uuid[]) AND side = 'referee'
-          AND state IN ('attributed', 'pending', 'rewarded')
-        """,  # noqa: S608 - our own columns
+        f"SELECT {ROW}::text FROM loyalty_referrals x WHERE x.customer_id = ANY ($1::uuid[]) AND {OPEN}",  # noqa: S608 - our own columns
         list(customer_ids),
     )
-    return [StoredReferral(*row) for row in rows]
+    return [open_of_row(from_json(row[0])) for row in rows]
 
 
 async def step(connection: asyncpg.Connection, moved: Sequence[StoredReferral]) -> bool:
@@ -361,30 +408,9 @@ async def step(connection: asyncpg.Connection, moved: Sequence[StoredReferral]) 
 
     False when one was written by somebody else since it was read: the transaction must not commit.
     """
-    rows = [
-        {
-            name: getattr(one, name)
-            for name in one._fields
-            if name not in {"network", "code", "created_at", "other_customer_id"}
-        }
-        for one in moved
-    ]
-    status = await connection.execute(
-        """
-        UPDATE loyalty_referrals r SET state = new.state, reason = new.reason, order_id = new.order_id, at = new.at,
-          due_at = new.due_at, kept_until = new.kept_until, paid_minor = new.paid_minor,
-          refunded_minor = new.refunded_minor, revision = new.revision
-        FROM json_to_recordset($2::text::json) AS new (
-          customer_id uuid, program text, id uuid, state text, reason text, order_id text, at timestamptz,
-          due_at timestamptz, kept_until timestamptz, paid_minor bigint, refunded_minor bigint, revision integer
-        )
-        WHERE r.customer_id = new.customer_id AND r.customer_id = ANY ($1::uuid[]) AND r.program = new.program
-          AND r.id = new.id AND r.side = 'referee' AND r.revision = new.revision - 1
-        """,
-        list({one.customer_id for one in moved}),
-        to_json(rows).decode(),
-    )
-    return int(status.rpartition(" ")[2]) == len(moved)
+    sent = to_json({"referrals": [step_row(one) for one in moved]}).decode()
+    taken = await connection.fetch(STEP, list({one.customer_id for one in moved}), sent)
+    return len(taken) == len(moved)
 
 
 async def due(connection: asyncpg.Connection, now: datetime, limit: int, after: Place) -> list[Place]:

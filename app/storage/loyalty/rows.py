@@ -39,7 +39,8 @@ def _time(since_epoch: int | None) -> datetime | None:
     return None if since_epoch is None else time_of(since_epoch)
 
 
-def _micros_of(at: datetime | None) -> int | None:
+def micros_of(at: datetime | None) -> int | None:
+    """What `time_of` reads."""
     return None if at is None else (at - _EPOCH) // timedelta(microseconds=1)
 
 
@@ -118,7 +119,7 @@ def hold_row(hold: Hold) -> dict[str, Any]:
         "order_id": hold.order_id,
         "reward": hold.reward,
         "terms": terms_row(hold.terms),
-        "away": [[_micros_of(since), _micros_of(until)] for since, until in hold.away],
+        "away": [[micros_of(since), micros_of(until)] for since, until in hold.away],
     }
 
 
@@ -144,7 +145,7 @@ def spend_row(spend: Spend) -> dict[str, Any]:
         "draws": spend.draws,
         "order_id": spend.order_id,
         "reward": spend.reward,
-        "refunds": [[*one[:5], _micros_of(one.reinstated_until)] for one in spend.refunds.values()],
+        "refunds": [[*one[:5], micros_of(one.reinstated_until)] for one in spend.refunds.values()],
         "refundable": spend.refundable,
     }
 
@@ -206,7 +207,7 @@ def adjusted_of(row: Row) -> Adjusted:
 
 def terms_row(terms: tuple[object, ...]) -> Row:
     """What an id stands for, as JSON: times are marked, so that they compare as times again."""
-    return [{_TIME: _micros_of(one)} if isinstance(one, datetime) else one for one in terms]
+    return [{_TIME: micros_of(one)} if isinstance(one, datetime) else one for one in terms]
 
 
 def terms_of(row: Row) -> tuple[object, ...]:

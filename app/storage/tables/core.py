@@ -147,6 +147,8 @@ touchpoints = Table(
     # The health member of the answer the caller was given; a retry gets it again, the timeline shows its delta.
     # JSON and not JSONB: a retry gets the very same text.
     Column("outcome", JSON, nullable=False),
+    # The loyalty member of that answer; NULL where no programme was published or nothing was bought or given back.
+    Column("loyalty", JSON),
     # The origin comes last: "is this id known?" is one look-up by prefix, also after a merge.
     PrimaryKeyConstraint("customer_id", "source", "id", "origin_customer_id"),
     # No foreign key: rows are only added under the lock of their customer_states row, which has one, and a check per

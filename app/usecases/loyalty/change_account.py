@@ -14,7 +14,7 @@ import asyncpg
 
 from app.domain.identifiers import Reference
 from app.domain.loyalty import tiers
-from app.domain.loyalty.account import Decision, Entry
+from app.domain.loyalty.account import Account, Decision, Entry
 from app.domain.loyalty.periods import window_start
 from app.domain.loyalty.settling import next_due_at
 from app.domain.loyalty.tiers import Standing
@@ -66,7 +66,7 @@ async def open_account(
         earns=earns,
         spends=spends,
         adjustments=adjustments,
-        qualifying_since=_tier_window(rules, now),
+        qualifying_since=tier_window(rules, now),
     )
     loaded = (await accounts.load(connection, [wanted], now)).get((wanted.customer_id, wanted.program))
     if loaded is None:
@@ -90,7 +90,7 @@ async def save_account(
     if decision.account is loaded.account:
         return loaded.standing
     standing = standing_after(loaded, decision.entries, before.rules, now)
-    change = Change(loaded, decision.account, decision.entries, standing, due_at(decision, standing))
+    change = Change(loaded, decision.account, decision.entries, standing, due_at(decision.account, standing))
     if not await save(connection, [change], now):
         raise busy()
     return standing
@@ -104,27 +104,25 @@ def standing_after(loaded: Loaded, entries: Sequence[Entry], rules: Rules, now: 
     version = in_force(rules.published, now)
     if version is None or not entries:
         return loaded.standing
-    tier_rules, zone = version.version.tier_rules, rules.programme.zone
-    standing = loaded.standing or tiers.joined(entries[0].at, tier_rules, zone)
-    moved = next((entry for entry in reversed(entries) if entry.tier is not None), None)
-    if moved is not None and moved.tier is not None:
-        review_at = tiers.joined(moved.at, tier_rules, zone).review_at
-        return Standing(moved.tier, moved.at, review_at)
-    since = window_start(now, tier_rules.window_months, zone)
-    fresh = [one for one in entries if one.qualified_at is not None and since <= one.qualified_at <= now]
-    if not fresh:
-        return standing
-    points = max(loaded.qualifying + sum(entry.qualifying for entry in fresh), 0)
-    return tiers.raised(standing, points, entries[-1].at, tier_rules, zone).standing
+    step, _ = tiers.counted(
+        loaded.standing,
+        loaded.qualifying,
+        entries,
+        now,
+        version.version.tier_rules,
+        rules.programme.zone,
+    )
+    return step.standing
 
 
-def due_at(decision: Decision[Any], standing: Standing | None) -> datetime | None:
+def due_at(account: Account, standing: Standing | None) -> datetime | None:
     """When the account next has clock work: points and holds, or its tier."""
-    times = [next_due_at(decision.account), None if standing is None else tiers.due_at(standing, ())]
+    times = [next_due_at(account), None if standing is None else tiers.due_at(standing, ())]
     return min((at for at in times if at is not None), default=None)
 
 
-def _tier_window(rules: Rules, now: datetime) -> datetime | None:
+def tier_window(rules: Rules, now: datetime) -> datetime | None:
+    """Since when points count towards the tier at `now`; None before the first version."""
     version = in_force(rules.published, now)
     if version is None:
         return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -111,8 +111,7 @@ class _Draft:
 
     def change(self, rules: Rules, now: datetime) -> Change:
         standing = standing_after(self.before, self.entries, rules, now)
-        decided: Decision[Any] = Decision(self.account, tuple(self.entries), None)
-        return Change(self.before, self.account, self.entries, standing, due_at(decided, standing))
+        return Change(self.before, self.account, self.entries, standing, due_at(self.account, standing))
 
 
 async def _locked(connection: asyncpg.Connection, references: Sequence[Reference], now: datetime) -> _Whose:

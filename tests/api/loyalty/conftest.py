@@ -1,5 +1,6 @@
 """A shop with a programme, and a customer."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -28,6 +29,26 @@ async def club(admin: httpx.AsyncClient) -> dict[str, Any]:
     assert published.status_code == 200, published.text
     answer: dict[str, Any] = published.json()
     return answer
+
+
+async def publish(client: httpx.AsyncClient, program: str = "main", **rules: Any) -> None:
+    """Let another version of the rules be in force from now on."""
+    drafted = await client.post(f"/v1/loyalty/programs/{program}/versions", json=RULES | rules)
+    assert drafted.status_code == 201, drafted.text
+    number = drafted.json()["version"]
+    published = await client.post(f"/v1/loyalty/programs/{program}/versions/{number}/publish")
+    assert published.status_code == 200, published.text
+
+
+@pytest.fixture
+def publishing(admin: httpx.AsyncClient) -> Callable[[], Awaitable[None]]:
+    """A programme in force, for tests that begin it by themselves."""
+
+    async def begin() -> None:
+        assert (await admin.post("/v1/loyalty/programs", json=CLUB)).status_code == 201
+        await publish(admin)
+
+    return begin
 
 
 @pytest.fixture

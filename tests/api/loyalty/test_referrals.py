@@ -241,3 +241,61 @@ async def test_only_those_who_may_bring_friends_do(service: Service) -> None:
     stranger = await service.client(await service.key(scopes=["customers:read"]))
     for url in (URL, f"{URL}/referral_x"):
         assert problem(await stranger.get(url)) == (403, "scope_missing")
+
+
+async def test_what_is_bought_qualifies_a_friend_and_what_is_given_back_reverses_it(
+    admin: httpx.AsyncClient, code: str
+) -> None:
+    friend = {"external_id": "43"}
+    one = (await come(admin, code, friend)).json()
+
+    async def post(kind: str, amount: int, name: str, order_id: str | None = None) -> None:
+        said = {"id": name, "customer": friend, "kind": kind, "amount_minor": amount, "currency": "EUR"}
+        answer = await admin.post("/v1/touchpoints", json=said | ({"order_id": order_id} if order_id else {}))
+        assert answer.status_code == 201, answer.text
+
+    async def now() -> dict[str, Any]:
+        found: dict[str, Any] = (await admin.get(f"{URL}/{one['id']}")).json()
+        return found
+
+    await post("purchase", 5_000, "p-1", "o-1")
+    pending = await now()
+    assert (pending["state"], pending["reason"]) == ("pending", None)
+    at, until = (datetime.fromisoformat(pending[name]) for name in ("at", "pending_until"))
+    assert until - at == timedelta(days=14)
+    # It is the first one that counts.
+    await post("purchase", 5_000, "p-2", "o-2")
+    await post("refund", 5_000, "r-2", "o-2")
+    assert await now() == pending
+    await post("refund", 2_000, "r-1", "o-1")
+    assert (await now())["state"] == "pending"
+    await post("refund", 3_000, "r-1b", "o-1")
+    assert ((await now())["state"], (await now())["reason"]) == ("reversed", "refunded")
+
+
+async def test_a_purchase_that_is_taken_back_reverses_it(admin: httpx.AsyncClient, code: str) -> None:
+    one = (await come(admin, code, {"external_id": "43"})).json()
+    said = {
+        "id": "p",
+        "customer": {"external_id": "43"},
+        "kind": "purchase",
+        "amount_minor": 5,
+        "currency": "EUR",
+    }
+    assert (await admin.post("/v1/touchpoints", json=said)).status_code == 201
+    assert (await admin.get(f"{URL}/{one['id']}")).json()["state"] == "pending"
+    gone = await admin.delete("/v1/touchpoints/p", params={"customer": "external_id:43"})
+    assert gone.status_code == 200, gone.text
+    assert (await admin.get(f"{URL}/{one['id']}")).json()["state"] == "reversed"
+
+
+async def test_a_batch_qualifies_as_one_by_one(admin: httpx.AsyncClient, code: str) -> None:
+    friends = [(await come(admin, code, {"external_id": f"b{n}"})).json() for n in range(3)]
+    said = [
+        {"customer": {"external_id": f"b{n}"}, "kind": "purchase", "amount_minor": 100, "currency": "EUR"}
+        for n in range(3)
+    ]
+    answer = await admin.post("/v1/touchpoints/batch", json={"touchpoints": said})
+    assert answer.json()["stored"] == 3, answer.text
+    for one in friends:
+        assert (await admin.get(f"{URL}/{one['id']}")).json()["state"] == "pending"

@@ -14,6 +14,7 @@ from app.domain.loyalty.orders import (
     OrderLine,
     OrderState,
     Parked,
+    added_of,
     adopted,
     changed,
     purchase_of,
@@ -75,13 +76,39 @@ def test_case_23_a_refund_before_its_order_waits_and_applies_when_it_comes() -> 
     order, _ = refund_arrived(order, Parked("r1", day(1), 9_000))
     order, _ = refund_arrived(order, Parked("r1", day(1), 9_000))
     assert shares == ()
-    order, _ = run(state(1), order=order)
-    order, applied = unparked(order)
-    assert [(refund.id, shares) for refund, shares in applied] == [
+    done = changed(order, state(1))
+    assert [(refund.id, shares) for refund, shares in done.applied] == [
         ("r1", ((None, 9_000),)),
         ("r2", ((None, 1_000),)),
     ]
+    order = done.order
+    assert unparked(order) == (order, ())
     assert (order.refunded_minor, order.parked) == (10_000, ())
+
+
+def test_case_23_a_refund_that_the_state_names_too_is_one_refund() -> None:
+    order, _ = refund_arrived(Order(), Parked("r1", day(1), 3_000))
+    assert told(run(state(1, refunded_minor=4_000), order=order)[1]) == [
+        ("purchase", 10_000),
+        ("refund", 1_000),
+    ]
+
+
+def test_a_refund_of_an_order_that_is_over_takes_nothing_and_waits_for_nothing() -> None:
+    order, _ = run(state(1), state(2, "cancelled"))
+    assert refund_arrived(order, Parked("late", day(3), 3_000)) == (order, ())
+
+
+def test_what_was_added_are_the_lines_that_grew() -> None:
+    before = state(1, shipping_minor=500)
+    after = state(
+        2, lines=(replace_net(LINES[0], 9_000), LINES[1]), shipping_minor=700, points_paid_minor=100
+    )
+    added = added_of(before, after, 3_100, "k")
+    assert [(line.net_minor, line.sku) for line in added.lines] == [(3_000, "A")]
+    assert (added.shipping_minor, added.points_paid_minor, added.paid_minor) == (200, 100, 3_100)
+    unknown = added_of(None, after, 3_100, "k")
+    assert (unknown.paid_minor, len(unknown.lines)) == (3_100, 1)
 
 
 def test_case_23_points_are_never_negative_from_a_refund_alone() -> None:
@@ -149,6 +176,10 @@ def test_shipping_and_points_paid_are_part_of_what_is_paid() -> None:
     order = state(1, shipping_minor=500, points_paid_minor=2_500)
     assert order.paid_minor == 8_000
     assert points([BASE], purchase_of(order, "k")).points == 76
+
+
+def replace_net(line: OrderLine, net_minor: int) -> OrderLine:
+    return line._replace(net_minor=net_minor)
 
 
 def replace_line(line: OrderLine, returned: int) -> OrderLine:

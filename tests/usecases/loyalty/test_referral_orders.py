@@ -19,8 +19,9 @@ from app.storage.loyalty.programs import Rules
 from app.storage.loyalty.referrals import StoredReferral
 from app.usecases.loyalty.keep_programs import create_program, draft_version, publish_version
 from app.usecases.loyalty.read_account import explain_entry, read_balance, verify_account
-from app.usecases.loyalty.referrals.follow_orders import Paid, Refunded, order_paid, order_refunded
+from app.usecases.loyalty.referrals.follow_orders import order_paid, order_refunded
 from app.usecases.loyalty.referrals.make_code import make_code
+from app.usecases.loyalty.referrals.order_steps import Paid, Refunded
 from app.usecases.loyalty.referrals.refer import Coming, refer
 from app.usecases.loyalty.referrals.settle_referrals import Settled, settle_referrals
 
@@ -56,14 +57,16 @@ class Shop:
     async def pay(self, one: StoredReferral, amount: int, at: datetime, key: str = "order:shop/1:1") -> None:
         async with self.store.hot_transaction() as connection:
             await states.lock(connection, [one.customer_id])
-            await order_paid(connection, [Paid(one.customer_id, key, amount, at)], self.known, at)
+            paid = {one.customer_id: [Paid(key, amount, amount, at)]}
+            await order_paid(connection, paid, self.known, at)
 
     async def refund(
         self, one: StoredReferral, amount: int | None, at: datetime, key: str = "order:shop/1:1"
     ) -> None:
         async with self.store.hot_transaction() as connection:
             await states.lock(connection, [one.customer_id])
-            await order_refunded(connection, [Refunded(one.customer_id, key, amount)], self.known, at)
+            refunded = {one.customer_id: [Refunded(key, amount)]}
+            await order_refunded(connection, refunded, self.known, at)
 
     async def settle(self, at: datetime) -> Settled:
         return await settle_referrals(self.store, self.known, at)
@@ -226,7 +229,7 @@ async def test_a_step_over_another_is_not_written(shop: Shop) -> None:
 async def test_orders_of_many_friends_ask_two_statements_at_most(shop: Shop) -> None:
     said: list[str] = []
     friends = [await shop.friend(f"f{number}") for number in range(5)]
-    paid = [Paid(one.customer_id, "order:shop/1:1", 2_000, START + DAY) for one in friends]
+    paid = {one.customer_id: [Paid("order:shop/1:1", 2_000, 2_000, START + DAY)] for one in friends}
     async with shop.store.hot_transaction() as connection:
         await states.lock(connection, [one.customer_id for one in friends])
         connection.add_query_logger(lambda query: said.append(query.query))

@@ -5,13 +5,12 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    ForeignKeyConstraint,
     Integer,
     PrimaryKeyConstraint,
     Table,
     Text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import JSON, JSONB, UUID
 
 from app.storage.tables.base import TIME, metadata
 
@@ -34,13 +33,18 @@ orders = Table(
     Column("adopted", Text),
     # [[id, occurred_at, amount_minor]]: refunds that came before their order.
     Column("parked", JSONB, nullable=False),
-    # [[id, what, amount_minor, cycle, addition]] of each touchpoint that was written, and what each state was answered.
+    # [source, id] of each touchpoint that is in it: posted ones, and those that its states have written.
     Column("effects", JSONB, nullable=False),
+    # What `paid_minor` of the chunks is in; NULL before anything was paid.
+    Column("currency", Text),
+    # What the last state was answered: it gets the same again. JSON and not JSONB: the very same text.
+    Column("answer", JSON),
     Column("revision", Integer, nullable=False),
     Column("created_at", TIME, nullable=False),
     Column("updated_at", TIME, nullable=False),
-    PrimaryKeyConstraint("customer_id", "source", "order_id", "origin_customer_id"),
-    ForeignKeyConstraint(["customer_id"], ["customers.id"]),
+    # The order's id comes first: a refund finds its order whoever sends it.
+    PrimaryKeyConstraint("customer_id", "order_id", "source", "origin_customer_id"),
+    # No foreign key, as touchpoints: it is written with each purchase, under the lock of its state row.
     CheckConstraint("(version IS NULL) = (state IS NULL)", name="version"),
     CheckConstraint("cycle >= 0", name="cycle"),
 )

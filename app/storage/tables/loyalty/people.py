@@ -38,7 +38,7 @@ loyalty_referrals = Table(
     Column("due_at", TIME),
     # The end of the return window of the order that qualified.
     Column("kept_until", TIME),
-    # Of that order, in minor units of the programme's currency.
+    # Of that order, in minor units of its currency.
     Column("paid_minor", BigInteger, nullable=False, server_default=text("0")),
     Column("refunded_minor", BigInteger, nullable=False, server_default=text("0")),
     # What each side was rewarded with; NULL: not yet.

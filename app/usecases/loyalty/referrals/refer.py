@@ -19,6 +19,7 @@ from app.domain.problems import Problem
 from app.domain.recording import Recorded
 from app.domain.silence import SOURCE
 from app.domain.touchpoints import propose
+from app.storage import states
 from app.storage.loyalty import referrals
 from app.storage.loyalty.programs import Rules
 from app.storage.loyalty.referrals import Code, Standing, StoredReferral
@@ -70,6 +71,8 @@ async def refer(
     fresh = _fresh(code, both, coming.network, now) if earlier is None else earlier
     stored = await _attributed(connection, code, both, fresh, rules, coming.pepper, now)
     await referrals.write(connection, stored)
+    # A purchase that was decided without the lock and without this referral is decided again.
+    await states.renew(connection, both.referee.customer_id)
     if stored.state == "attributed":
         await tell(connection, stored, both.referrer.customer_id, model, now)
     return Referred(stored, is_new=earlier is None)

@@ -9,6 +9,7 @@ from app.domain.health.model import Model
 from app.domain.ids import parse_opaque_id
 from app.domain.loyalty.referrals import reviewed
 from app.domain.problems import Conflict, NotFound
+from app.storage import states
 from app.storage.loyalty import referrals
 from app.storage.loyalty.referrals import StoredReferral
 from app.usecases.loyalty.referrals.lock_both import lock_pair
@@ -43,7 +44,8 @@ async def review_referral(
     stored = found.after(step, None)._replace(reviewed_by=by, note=note)
     await referrals.write(connection, stored)
     if stored.state == "attributed":
-        _, referrer = pair
+        friend, referrer = pair
+        await states.renew(connection, friend.customer_id)
         await tell(connection, stored, referrer.customer_id, model, now)
     return stored
 

@@ -161,5 +161,11 @@ def _change(
 ) -> Change:
     standing = standing_after(before, decision.entries, rules, now)
     return Change(
-        before, decision.account, decision.entries, standing, due_at(decision, standing), explains, given
+        before,
+        decision.account,
+        decision.entries,
+        standing,
+        due_at(decision.account, standing),
+        explains,
+        given,
     )

@@ -1,0 +1,389 @@
+"""One customer's points while a group of touchpoints is written: what purchases earn and what refunds take back.
+
+A passbook follows the touchpoints one after the other, as if they had come alone. It holds the accounts and the orders
+that they concern; what it was given is not changed, what became of it stands in its drafts.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from math import floor
+from typing import Any, Final, Literal, NamedTuple
+
+from app.domain.descriptions import order_id_of
+from app.domain.loyalty.account import Account, Decision, Entry
+from app.domain.loyalty.balances import available_and_pending
+from app.domain.loyalty.clawback import clawed_back
+from app.domain.loyalty.crediting import earned
+from app.domain.loyalty.earning import Evaluated, Member, earning_of, evaluate, nothing, order_key
+from app.domain.loyalty.explain import explained
+from app.domain.loyalty.orders import Effect, Order, Parked, adopted, refund_arrived, unparked
+from app.domain.loyalty.purchases import Purchase, currency_factor, posted
+from app.domain.loyalty.tiers import Change, Standing, counted
+from app.domain.loyalty.versions import Programme, Published, Version, in_force
+from app.domain.touchpoints import Touchpoint
+
+MONEY: Final = frozenset(("purchase", "refund", "order_cancelled"))
+"""The kinds of touchpoint that earn or take back."""
+
+Shares = tuple[tuple[int | None, int], ...]
+"""What a refund takes from which part of an order: (addition, minor units)."""
+
+_STANDARD: Final = Version()
+
+
+@dataclass(slots=True)
+class KnownOrder:
+    """An order as it stands, and whether that is written down. `revision` 0: there is no row of it yet.
+
+    `touchpoints` are (source, id) of those that are in it. `answer`: what its last state was answered.
+    """
+
+    source: str
+    order_id: str
+    order: Order = field(default_factory=Order)
+    revision: int = 0
+    currency: str | None = None
+    touchpoints: list[tuple[str, str]] = field(default_factory=list)
+    answer: str | None = None
+    origin: Any = None
+    is_changed: bool = False
+
+    def take(self, order: Order, touchpoint: Touchpoint | None = None) -> None:
+        """Remember what became of it, by which touchpoint."""
+        self.order, self.is_changed = order, True
+        if touchpoint is not None:
+            self.touchpoints.append((touchpoint.source, touchpoint.id))
+
+
+class OrderStep(NamedTuple):
+    """What a whole order says of one touchpoint that its state wrote: which part it is, and what it bought.
+
+    `applied`: refunds that waited for the payment, with what they take.
+    """
+
+    source: str
+    order_id: str
+    effect: Effect
+    purchase: Purchase | None = None
+    applied: tuple[tuple[Parked, Shares], ...] = ()
+
+
+class Move(NamedTuple):
+    """Money that came or went: what others who live from purchases (referrals) follow.
+
+    `key` is what it earned by. `amount_minor` is of the order's currency, None: all that was left; `counted_minor` the
+    same in the programme's currency, 0 where there is no rate to it.
+    """
+
+    kind: Literal["paid", "given_back"]
+    key: str
+    amount_minor: int | None
+    counted_minor: int
+    occurred_at: datetime
+
+
+@dataclass(slots=True)
+class Draft:
+    """One account and what became of it. `in_period`: points each capped rule gave in its period so far."""
+
+    programme: Programme
+    published: Sequence[Published]
+    account: Account
+    standing: Standing | None
+    qualifying: int
+    in_period: dict[str, int]
+    entries: list[Entry] = field(default_factory=list)
+    explains: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    rule_points: dict[tuple[str, date], int] = field(default_factory=dict)
+    changes: list[tuple[int, Change]] = field(default_factory=list)
+
+    def take(self, decision: Decision[Any], now: datetime) -> None:
+        """Go on from a decision; tiers rise at once. `changes` are moves with the number of their entry."""
+        if not decision.entries:
+            return
+        self.account = decision.account
+        self.entries += decision.entries
+        version = in_force(self.published, now)
+        if version is None:
+            return
+        tier_rules, zone = version.version.tier_rules, self.programme.zone
+        step, self.qualifying = counted(
+            self.standing, self.qualifying, decision.entries, now, tier_rules, zone
+        )
+        self.standing = step.standing
+        if step.change is not None:
+            self.changes.append((decision.account.seq, step.change))
+
+    def tier(self, version: Version) -> str:
+        """Where the member stands; who has no entry yet is where everybody begins."""
+        return version.tier_rules.tiers[0].code if self.standing is None else self.standing.tier
+
+
+@dataclass(slots=True)
+class Passbook:
+    """The accounts of one customer by programme, and the orders that a group concerns by their ids.
+
+    `program` is the one in which purchases earn; refunds claw from whichever has recorded an earn. An exchange rate is
+    to `shop_currency`: a programme in another one knows none.
+    """
+
+    program: str
+    shop_currency: str
+    drafts: dict[str, Draft]
+    orders: dict[str, list[KnownOrder]]
+    segments: frozenset[str] = frozenset()
+    moves: list[Move] = field(default_factory=list)
+
+    def follow(
+        self,
+        touchpoint: Touchpoint,
+        *,
+        is_first_purchase: bool,
+        is_bought: bool,
+        step: OrderStep | None = None,
+    ) -> str:
+        """What a new touchpoint does to the points; the JSON that its caller is told.
+
+        `is_bought`: its order has a purchase in the log. `step`: a whole order wrote it.
+        """
+        done = _Done(touchpoint.received_at)
+        if step is not None:
+            self._follow_order(touchpoint, step, done, is_first_purchase=is_first_purchase)
+        elif touchpoint.kind == "purchase":
+            self._purchased(touchpoint, done, is_first_purchase=is_first_purchase)
+        else:
+            self._given_back(touchpoint, done, is_bought=is_bought)
+        return self._told(done)
+
+    # --- posted touchpoints -------------------------------------------------------------------------------------------
+
+    def _purchased(self, touchpoint: Touchpoint, done: "_Done", *, is_first_purchase: bool) -> None:
+        order_id = order_id_of(touchpoint.thread)
+        if order_id is None:
+            key = purchase_key(touchpoint.source, touchpoint.id)
+            self._earn(key, self._posted(touchpoint, key), done, is_first=is_first_purchase)
+            return
+        known = self.order_of(order_id, touchpoint.source)
+        if known.order.is_paid:
+            # One order: it has earned already, by its state or by another touchpoint.
+            known.take(known.order, touchpoint)
+            return
+        order = adopted(known.order, touchpoint.id, touchpoint.amount_minor or 0)
+        known.currency = touchpoint.currency
+        key = order_key(known.source, order_id, order.cycle)
+        self._earn(key, self._posted(touchpoint, key), done, is_first=is_first_purchase)
+        order = gathered(order, known, self.orders[order_id])
+        order, applied = unparked(order) if order.parked else (order, ())
+        known.take(order, touchpoint)
+        self._apply(known, order.cycle, applied, done)
+
+    def _given_back(self, touchpoint: Touchpoint, done: "_Done", *, is_bought: bool) -> None:
+        order_id = order_id_of(touchpoint.thread)
+        if order_id is None:
+            return
+        known = found_order(self.orders.get(order_id, ()), touchpoint.source)
+        if known is None:
+            if is_bought:
+                # Bought before there was a programme: nothing was earned, nothing is followed.
+                return
+            known = self.order_of(order_id, touchpoint.source)
+        amount = None if touchpoint.kind == "order_cancelled" else self._in_currency(touchpoint, known)
+        refund = Parked(touchpoint.id, touchpoint.occurred_at, amount)
+        cycle, chunks = known.order.cycle, known.order.chunks
+        was_paid = known.order.is_paid
+        order, shares = refund_arrived(known.order, refund)
+        if was_paid and amount is None:
+            # What cost nothing has no share, and is cancelled all the same.
+            shares = tuple((chunk.addition, chunk.paid_minor - chunk.refunded_minor) for chunk in chunks)
+            order = replace(order, is_paid=False)
+        known.take(order, touchpoint)
+        name = refund_name(touchpoint.source, touchpoint.id)
+        for addition, share in shares:
+            key = order_key(known.source, order_id, cycle, addition)
+            self._claw(key, name, None if amount is None else share, touchpoint.occurred_at, done)
+
+    def _in_currency(self, touchpoint: Touchpoint, known: KnownOrder) -> int:
+        """The amount of a refund in the currency of its order: none where there is no rate between them."""
+        if known.currency in {None, touchpoint.currency}:
+            return touchpoint.amount_minor or 0
+        return (touchpoint.value_minor or 0) if known.currency == self.shop_currency else 0
+
+    def _posted(self, touchpoint: Touchpoint, key: str) -> Purchase:
+        return posted(
+            key=key,
+            occurred_at=touchpoint.occurred_at,
+            amount_minor=touchpoint.amount_minor or 0,
+            currency=touchpoint.currency or "",
+            items=touchpoint.items or (),
+            exchange_rate=touchpoint.exchange_rate,
+            channel=touchpoint.channel,
+        )
+
+    # --- whole orders -------------------------------------------------------------------------------------------------
+
+    def _follow_order(
+        self, touchpoint: Touchpoint, step: OrderStep, done: "_Done", *, is_first_purchase: bool
+    ) -> None:
+        effect = step.effect
+        key = order_key(step.source, step.order_id, effect.cycle, effect.addition)
+        if step.purchase is not None:
+            is_first = is_first_purchase and effect.addition is None
+            self._earn(key, step.purchase, done, is_first=is_first, is_addition=effect.addition is not None)
+            known = KnownOrder(step.source, step.order_id, currency=touchpoint.currency)
+            self._apply(known, effect.cycle, step.applied, done)
+            return
+        amount = effect.amount_minor or None
+        self._claw(key, refund_name(step.source, effect.id), amount, touchpoint.occurred_at, done)
+
+    def _apply(
+        self,
+        known: KnownOrder,
+        cycle: int,
+        applied: Sequence[tuple[Parked, Shares]],
+        done: "_Done",
+    ) -> None:
+        for refund, shares in applied:
+            for addition, share in shares:
+                key = order_key(known.source, known.order_id, cycle, addition)
+                self._claw(key, refund_name(known.source, refund.id), share, refund.occurred_at, done)
+
+    # --- orders -------------------------------------------------------------------------------------------------------
+
+    def order_of(self, order_id: str, source: str) -> KnownOrder:
+        """The order of this source, a new one when nobody has heard of it."""
+        orders = self.orders.setdefault(order_id, [])
+        for known in orders:
+            if known.source == source:
+                return known
+        known = KnownOrder(source, order_id)
+        orders.append(known)
+        return known
+
+    # --- points -------------------------------------------------------------------------------------------------------
+
+    def _earn(
+        self, key: str, purchase: Purchase, done: "_Done", *, is_first: bool, is_addition: bool = False
+    ) -> None:
+        draft = self.drafts[self.program]
+        at = purchase.occurred_at
+        paid = purchase.paid_minor
+        if draft.programme.currency != self.shop_currency and purchase.exchange_rate is not None:
+            purchase = purchase._replace(exchange_rate=None)
+        if not is_addition:
+            factor = currency_factor(purchase, draft.programme.currency)
+            self.moves.append(Move("paid", key, paid, 0 if factor is None else floor(paid * factor), at))
+        found = in_force(draft.published, at)
+        version = _STANDARD if found is None else found.version
+        if is_addition:
+            # What is added counts by its amount: fixed points were given for the purchase that it was added to.
+            version = replace(
+                version, rules=tuple(rule for rule in version.rules if not rule.adds or rule.per_amount_minor)
+            )
+        tier = draft.tier(version)
+        member = Member(tier, self.segments, is_first, draft.in_period)
+        evaluated = (
+            nothing("no_programme") if found is None else evaluate(version, draft.programme, purchase, member)
+        )
+        earning = earning_of(evaluated, key, at, version, draft.programme, paid)
+        decision = earned(draft.account, earning, done.at)
+        if not decision.entries:
+            return
+        draft.explains[key] = explained(evaluated, None if found is None else found.number, tier)
+        self._count(draft, version, evaluated, done.at)
+        draft.take(decision, done.at)
+        done.earned += decision.result.points
+
+    def _count(self, draft: Draft, version: Version, evaluated: Evaluated, at: datetime) -> None:
+        """Keep what capped rules gave, by the day on which it came in: caps go by the order of arrival."""
+        for rule in version.rules:
+            given = evaluated.by_rule.get(rule.code) if rule.caps.per_period is not None else None
+            if given:
+                day = (rule.code, at.astimezone(draft.programme.zone).date())
+                draft.rule_points[day] = draft.rule_points.get(day, 0) + given
+                draft.in_period[rule.code] = draft.in_period.get(rule.code, 0) + given
+
+    def _claw(self, key: str, name: str, amount: int | None, at: datetime, done: "_Done") -> None:
+        """Take back by what was recorded, in every account that has recorded it."""
+        self.moves.append(Move("given_back", key, amount, 0, at))
+        for draft in self.drafts.values():
+            if key in draft.account.earns:
+                done.clawed += claw(draft, key, name, amount, done.at)
+
+    def _told(self, done: "_Done") -> str:
+        draft = self.drafts[self.program]
+        available, pending = available_and_pending(draft.account, done.at)
+        tier = "null" if draft.standing is None else f'"{draft.standing.tier}"'
+        return (
+            f'{{"points_earned":{done.earned},"points_clawed":{done.clawed},"available":{available},'
+            f'"pending":{pending},"tier":{tier}}}'
+        )
+
+
+@dataclass(slots=True)
+class _Done:
+    """What one touchpoint did, at the time it came in."""
+
+    at: datetime
+    earned: int = 0
+    clawed: int = 0
+
+
+def claw(draft: Draft, key: str, name: str, amount_minor: int | None, now: datetime) -> int:
+    """Take back `amount_minor` (None: all that is left) of one recorded earn; the points that went."""
+    version = in_force(draft.published, now)
+    policy = (_STANDARD if version is None else version.version).clawback
+    decision = clawed_back(draft.account, key, id=name, amount_minor=amount_minor, policy=policy, now=now)
+    # A refund of less than a point is remembered too, though no entry says so: the next one counts from it.
+    draft.account = decision.account
+    draft.take(decision, now)
+    return decision.result.taken + decision.result.indebted if decision.entries else 0
+
+
+def purchase_key(source: str, id: str) -> str:  # noqa: A002 - the wire's own name
+    """The natural key of a purchase without an order."""
+    return f"purchase:{source}/{id}"
+
+
+def refund_name(source: str, id: str) -> str:  # noqa: A002 - the wire's own name
+    """What one refund of an earn is known by."""
+    return f"{source}/{id}"
+
+
+def found_order(orders: Sequence[KnownOrder], source: str) -> KnownOrder | None:
+    """Which of the orders with one id is meant: that of the source, else one that is paid, whoever sold it.
+
+    A support desk refunds what the shop has sold.
+    """
+    own = next((known for known in orders if known.source == source), None)
+    if own is not None and own.order.cycle:
+        return own
+    return next((known for known in orders if known.order.is_paid), own)
+
+
+def gathered(order: Order, known: KnownOrder, others: Sequence[KnownOrder]) -> Order:
+    """The order with the refunds that wait for its id under the names of other sources; they wait there no more."""
+    for other in others:
+        if other is not known and other.order.parked and not other.order.cycle:
+            order = replace(order, parked=(*order.parked, *other.order.parked))
+            other.take(replace(other.order, parked=()))
+    return order
+
+
+def keys_named(touchpoint: Touchpoint, orders: Sequence[KnownOrder], step: OrderStep | None) -> Iterator[str]:
+    """The natural keys of earns that a touchpoint may make or claw from, given the orders with its order's id."""
+    if step is not None:
+        yield order_key(step.source, step.order_id, step.effect.cycle, step.effect.addition)
+        return
+    order_id = order_id_of(touchpoint.thread)
+    if touchpoint.kind == "purchase":
+        if order_id is None:
+            yield purchase_key(touchpoint.source, touchpoint.id)
+            return
+        known = next((one for one in orders if one.source == touchpoint.source), None)
+        yield order_key(touchpoint.source, order_id, 1 if known is None else known.order.cycle + 1)
+        return
+    found = found_order(orders, touchpoint.source)
+    if found is not None:
+        for chunk in found.order.chunks:
+            yield order_key(found.source, found.order_id, found.order.cycle, chunk.addition)
