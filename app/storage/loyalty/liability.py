@@ -24,29 +24,32 @@ _DEBT_NOW: Final = (
     "SELECT coalesce(sum(debt), 0)::bigint FROM loyalty_accounts WHERE program = $1 AND debt > 0"
 )
 
-# A lot that stood at $2 is one that stands now, or one from which points went since.
+# Three sums over lots whose time had not run out by then: what is left now, less what was written since, and what open
+# holds kept of the others. Held points are never more than a lot has, so no lot need be looked at as a whole.
 PAST: Final = """
-WITH since AS (
-  SELECT e.customer_id, (m.movement ->> 0)::integer AS lot,
-    sum((m.movement ->> 2)::bigint * CASE WHEN m.movement ->> 1 IN ('grant', 'restore', 'move_back') THEN 1 ELSE -1 END)
-      AS points
-  FROM loyalty_entries e CROSS JOIN LATERAL jsonb_array_elements(e.movements) AS m (movement)
-  WHERE e.program = $1 AND e.at > $2
-  GROUP BY 1, 2
-), held AS (
-  SELECT h.customer_id, (k.lock ->> 0)::integer AS lot, sum((k.lock ->> 1)::bigint) AS points
-  FROM loyalty_holds h CROSS JOIN LATERAL jsonb_array_elements(h.locks) AS k (lock)
+SELECT to_char((expires_at - interval '1 microsecond') AT TIME ZONE $3::text, 'YYYY-MM') AS month,
+  sum(points)::bigint AS points
+FROM (
+  SELECT expires_at, sum(remaining) AS points FROM loyalty_lots
+  WHERE program = $1 AND remaining > 0 AND (expires_at IS NULL OR expires_at > $2)
+  GROUP BY expires_at
+  UNION ALL
+  SELECT l.expires_at, (m.movement ->> 2)::bigint
+    * CASE WHEN m.movement ->> 1 IN ('grant', 'restore', 'move_back') THEN -1 ELSE 1 END
+  FROM loyalty_entries e
+  CROSS JOIN LATERAL jsonb_array_elements(e.movements) AS m (movement)
+  JOIN loyalty_lots l ON l.customer_id = e.customer_id AND l.program = e.program
+    AND l.lot = (m.movement ->> 0)::integer
+  WHERE e.program = $1 AND e.at > $2 AND (l.expires_at IS NULL OR l.expires_at > $2)
+  UNION ALL
+  SELECT l.expires_at, (k.lock ->> 1)::bigint
+  FROM loyalty_holds h
+  CROSS JOIN LATERAL jsonb_array_elements(h.locks) AS k (lock)
+  JOIN loyalty_lots l ON l.customer_id = h.customer_id AND l.program = h.program
+    AND l.lot = (k.lock ->> 0)::integer
   WHERE h.program = $1 AND h.opened_at <= $2 AND (h.resolved_at IS NULL OR h.resolved_at > $2)
-  GROUP BY 1, 2
-), lots AS (
-  SELECT l.customer_id, l.lot, l.expires_at, l.remaining - coalesce(s.points, 0) AS remaining
-  FROM loyalty_lots l LEFT JOIN since s ON s.customer_id = l.customer_id AND s.lot = l.lot
-  WHERE l.program = $1 AND (l.remaining > 0 OR s.lot IS NOT NULL)
-)
-SELECT to_char((l.expires_at - interval '1 microsecond') AT TIME ZONE $3::text, 'YYYY-MM') AS month,
-  sum(CASE WHEN l.expires_at <= $2 THEN least(coalesce(h.points, 0), l.remaining) ELSE l.remaining END)::bigint
-    AS points
-FROM lots l LEFT JOIN held h ON h.customer_id = l.customer_id AND h.lot = l.lot
+    AND l.expires_at <= $2
+) AS parts
 GROUP BY 1
 """
 
