@@ -31,9 +31,9 @@ def account() -> Account:
     return spending.spent(one.account, id="s", points=20, now=START).account
 
 
-def claw(**said: Any) -> Callable[[Account], Any]:
+def claw(key: str = "o", **said: Any) -> Callable[[Account], Any]:
     terms = {"id": "r", "amount_minor": 100, "policy": "within_balance", "now": START, **said}
-    return lambda one: clawback.clawed_back(one, terms.pop("key", "o"), **terms)
+    return lambda one: clawback.clawed_back(one, key, **terms)
 
 
 def back(id: str = "b", points: int | None = 5, spend: str = "s") -> Callable[[Account], Any]:  # noqa: A002 - the wire's
