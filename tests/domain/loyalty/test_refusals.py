@@ -12,10 +12,13 @@ from app.domain.loyalty import clawback, crediting, referrals, spending
 from app.domain.loyalty.account import Account, opened
 from app.domain.loyalty.approvals import Proposal, check_approver, check_yearly_cap, proposal_of
 from app.domain.loyalty.crediting import Earning
+from app.domain.loyalty.earning import Member, evaluate
+from app.domain.loyalty.explain import explained
 from app.domain.loyalty.purchases import Line, posted
 from app.domain.loyalty.referral_codes import RANDOM_BYTES, code_in, code_of, mailbox_key, network_key
-from app.domain.loyalty.versions import Limits
+from app.domain.loyalty.versions import Limits, version_of
 from app.domain.problems import Problem
+from tests.domain.loyalty.programmes import BASE, CLUB, purchase
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -199,3 +202,27 @@ def test_limits_of_time_and_of_what_is_kept() -> None:
     for kept, least, stays in ((0, 0, False), (1, 0, True), (1_999, 2_000, False), (2_000, 2_000, True)):
         after = referrals.order_refunded(pending, "o", START, kept_minor=kept, least_minor=least)
         assert (after == pending) is stays
+
+
+def test_the_record_of_an_earn_has_these_members() -> None:
+    version = version_of({"earning_rules": [BASE, {**BASE, "code": "vip", "when": {"segment": ["vip"]}}]})
+    told = explained(evaluate(version, CLUB, purchase(1_050), Member("silver")), 3, "silver")
+    assert told == {
+        "points": 10,
+        "exact": "10.5",
+        "version": 3,
+        "arrived": {"tier": "silver"},
+        "rules": [
+            {"rule": "base", "points": "10.5", "reason": None, "why": None, "missing_minor": None},
+            {
+                "rule": "vip",
+                "points": "0",
+                "reason": "segment",
+                "why": "not for this customer's segments",
+                "missing_minor": None,
+            },
+        ],
+        "missing_minor": 50,
+        "reason": None,
+        "why": None,
+    }
