@@ -30,8 +30,8 @@ def account() -> Account:
     one = crediting.earned(
         opened(UUID(int=1)), Earning("o", 100, START, START, START + 60 * DAY, 500, 100), START
     )
-    one = spending.held(one.account, id="h", points=30, ttl_seconds=900, now=START)
-    return spending.spent(one.account, id="s", points=20, now=START).account
+    held = spending.held(one.account, id="h", points=30, ttl_seconds=900, now=START)
+    return spending.spent(held.account, id="s", points=20, now=START).account
 
 
 def claw(key: str = "o", **said: Any) -> Callable[[Account], Any]:
@@ -145,7 +145,7 @@ def test_only_what_is_on_hold_is_reviewed_and_says_where_it_stands() -> None:
 
 
 def test_a_posted_purchase_keeps_what_its_items_say() -> None:
-    items = [
+    items: list[dict[str, Any]] = [
         {"sku": "X", "category": "shoes", "quantity": 2, "amount_minor": 700},
         {"sku": "Y"},
     ]
