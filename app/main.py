@@ -34,7 +34,7 @@ from app.api.complaints import status as complaint_status
 from app.api.feedback import answers, figures, follow_ups
 from app.api.lean import stops
 from app.api.loyalty import accounts as loyalty
-from app.api.loyalty import adjustments, entries, orders, programs
+from app.api.loyalty import adjustments, entries, liability, orders, programs, referrals, simulations
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
@@ -53,6 +53,7 @@ from app.usecases.identities import Identities
 from app.usecases.keep_house import keep_keeping_house
 from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
+from app.usecases.loyalty.referrals.settle_referrals import keep_settling
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
@@ -90,10 +91,13 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     follow_ups.router,
     voiding.router,
     adjustments.router,
+    referrals.router,
+    liability.router,
     entries.router,
     programs.router,
     consent.router,
     privacy.router,
+    simulations.router,
     kinds.router,
     models.router,
     describing.router,
@@ -249,6 +253,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             asyncio.create_task(keep_sweeping(state.database, state.model, pause, state.metrics.swept)),
             asyncio.create_task(keep_watching(state.database, state.model, pause, state.metrics.watched)),
             asyncio.create_task(keep_surveying(state.database, state.signing, pause)),
+            asyncio.create_task(keep_settling(state.database, state.programs, pause, state.metrics.settled)),
         ]
         retention = state.settings.retention()
         if retention:

@@ -138,6 +138,12 @@ class Settings(BaseSettings):
         "unknown,none,null,undefined,anonymous,guest,test,test@*,noreply@*,no-reply@*",
         description="Values, with commas between, that name nobody and are refused as identifiers; `*` is anything.",
     )
+    simulation_seconds: float = Field(
+        20.0,
+        gt=0,
+        le=300,
+        description="How long a draft of loyalty rules is tried on the log before the answer says how far it came.",
+    )
     identity_cache: int = Field(100_000, ge=0, description="Identifiers remembered per process.")
 
     rate_per_minute: int = Field(

@@ -20,6 +20,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from app.usecases.complaints.watch_complaints import Watched
+from app.usecases.loyalty.referrals.settle_referrals import Settled
 from app.usecases.privacy.purge_log import Purged
 from app.usecases.sweep_bands import Swept
 
@@ -81,6 +82,12 @@ class Metrics:
             ("what",),
             registry=self._registry,
         )
+        self._referrals = Counter(
+            "referrals_settled_total",
+            "Referrals whose time had come, by what became of them.",
+            ("result",),
+            registry=self._registry,
+        )
         self._request_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._touchpoint_children: dict[tuple[str, str], Counter] = {}
 
@@ -124,6 +131,11 @@ class Metrics:
     def purged(self, purged: Purged) -> None:
         """Count what one look for old touchpoints took."""
         self._purged.inc(purged.touchpoints)
+
+    def settled(self, settled: Settled) -> None:
+        """Count what one look at the referrals did."""
+        for result, count in asdict(settled).items():
+            self._referrals.labels(result).inc(count)
 
     def gauge(
         self, name: str, documentation: str, label: str, readings: Mapping[str, Callable[[], float]]

@@ -1,10 +1,11 @@
-"""The command line. commands.py and learning_commands.py are its shape and import little, so that `--help` answers at
-once; what a command does, and the libraries it needs for that, are in a module of its own, imported when it runs.
+"""The command line. commands.py, learning_commands.py and loyalty_commands.py are its shape and import little, so that
+`--help` answers at once; what a command does, and the libraries it needs for that, are in a module of its own, imported
+when it runs.
 """
 
 import sys
 
-from app.cli import learning_commands  # noqa: F401 - hangs its commands on the app
+from app.cli import learning_commands, loyalty_commands  # noqa: F401 - they hang their commands on the app
 from app.cli.commands import app
 from app.cli.failure import Failure
 

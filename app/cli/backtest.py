@@ -15,8 +15,9 @@ from typing import Any, Final
 from rich.console import Console
 
 from app.cli import environment, shop_log
+from app.cli.csv_file import GZIP_MAGIC
 from app.cli.failure import PARTIAL, Failure
-from app.cli.purchases import GZIP_MAGIC, SAMPLES, Columns, Fact, PurchaseFile
+from app.cli.purchases import SAMPLES, Columns, Fact, PurchaseFile
 from app.domain import money
 from app.domain.health.model import shipped
 

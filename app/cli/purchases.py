@@ -4,25 +4,21 @@ Nothing here depends on where a row stands. Rows that are alike in all that is s
 the first such row, the second, ... A file that has grown at its end, or was sorted otherwise, gives the old ids again.
 """
 
-import csv
-import gzip
 import hashlib
 import json
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from app.cli.failure import Failure
+from app.cli.csv_file import CsvFile, Unusable, cell
 from app.domain import money
 
 TRUE_WORDS = frozenset({"1", "1.0", "true", "t", "yes", "y", "x"})
 FALSE_WORDS = frozenset({"", "0", "0.0", "false", "f", "no", "n"})
-GZIP_MAGIC = b"\x1f\x8b"
 SAMPLES = 5
 
 
@@ -49,15 +45,6 @@ class Fact:
     currency: str
     order_id: str | None
     rounded: bool = False
-
-
-class Unusable(Exception):
-    """A row that cannot become a touchpoint; `code` is a word like those of the service's problems."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
 
 
 def minor_units(text: str, currency: str) -> tuple[int, bool]:
@@ -102,14 +89,11 @@ class PurchaseFile:
     """The file, its header checked against the columns that were named. Raises Failure where it cannot be read."""
 
     def __init__(self, path: Path, columns: Columns, currency: str, zone: tzinfo) -> None:
-        self._path = path
         self._currency = currency
         self._zone = zone
-        with self._open() as text:
-            header = self._header(csv.reader(text))
-        self._width = len(header)
+        self._file = CsvFile(path)
         self._customer, self._time, self._amount, self._order, self._refund, self._refund_order = (
-            self._index(header, name)
+            self._file.index(name)
             for name in (
                 columns.customer,
                 columns.time,
@@ -120,77 +104,31 @@ class PurchaseFile:
             )
         )
 
-    def _open(self) -> TextIO:
-        try:
-            with self._path.open("rb") as start:
-                zipped = start.read(2) == GZIP_MAGIC
-            # A byte order mark, which spreadsheets write, is not part of the first column's name.
-            if zipped:
-                return gzip.open(self._path, "rt", encoding="utf-8-sig", newline="")
-            return self._path.open(encoding="utf-8-sig", newline="")
-        except OSError as error:
-            raise Failure(f"{self._path}: {error.strerror}") from error
-
-    def _header(self, reader: Iterator[list[str]]) -> list[str]:
-        header = next(self._guarded(reader), None)
-        if header is None:
-            raise Failure(f"{self._path} is empty")
-        return [name.strip() for name in header]
-
-    def _index(self, header: Sequence[str], name: str | None) -> int | None:
-        if name is None:
-            return None
-        if name not in header:
-            raise Failure(f"{self._path} has no column {name!r}; there are: {', '.join(header)}")
-        return header.index(name)
-
-    def _guarded(self, reader: Iterator[list[str]]) -> Iterator[list[str]]:
-        try:
-            yield from reader
-        except UnicodeDecodeError as error:
-            raise Failure(
-                f"{self._path} is not UTF-8: convert it first (iconv -f latin1 -t utf-8)"
-            ) from error
-        except csv.Error as error:
-            raise Failure(f"{self._path} is not CSV: {error}") from error
-        except (OSError, EOFError, zlib.error) as error:
-            raise Failure(f"{self._path} cannot be read: {error}") from error
-
     def rows(self) -> Iterator[Fact | Unusable]:
         """Each row of the file in its order, read or unusable; blank lines are none."""
-        with self._open() as text:
-            rows = self._guarded(csv.reader(text))
-            next(rows, None)
-            for row in rows:
-                if not row:
-                    continue
-                try:
-                    yield self._fact(row)
-                except Unusable as unusable:
-                    yield unusable
+        for _, row in self._file.rows():
+            try:
+                yield self._fact(row)
+            except Unusable as unusable:
+                yield unusable
 
     def _fact(self, row: Sequence[str]) -> Fact:
-        if len(row) != self._width:
-            raise Unusable("bad_row", f"the row has {len(row)} fields where the header has {self._width}")
-        customer = _cell(row, self._customer)
+        self._file.check_width(row)
+        customer = cell(row, self._customer)
         if not customer:
             raise Unusable("no_customer", "the row names no customer")
-        amount, rounded = minor_units(_cell(row, self._amount), self._currency)
-        refund = amount < 0 or is_true(_cell(row, self._refund))
+        amount, rounded = minor_units(cell(row, self._amount), self._currency)
+        refund = amount < 0 or is_true(cell(row, self._refund))
         return Fact(
             customer=customer,
             kind="refund" if refund else "purchase",
-            occurred_at=moment(_cell(row, self._time), self._zone),
+            occurred_at=moment(cell(row, self._time), self._zone),
             amount_minor=abs(amount),
             currency=self._currency,
             # A cancellation's own number is no order: it would wait for its purchase for ever.
-            order_id=_cell(row, self._refund_order if refund else self._order) or None,
+            order_id=cell(row, self._refund_order if refund else self._order) or None,
             rounded=rounded,
         )
-
-
-def _cell(row: Sequence[str], index: int | None) -> str:
-    return "" if index is None else row[index].strip()
 
 
 def likeness(fact: Fact) -> bytes:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Coroutine
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import typer
 
@@ -15,6 +15,8 @@ from app.cli import environment
 from app.settings import Settings
 from app.usecases.complaints.watch_complaints import Watched, keep_watching, watch_complaints
 from app.usecases.fresh import keep_fresh
+from app.usecases.loyalty.referrals.settle_referrals import Settled, keep_settling, settle_referrals
+from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.privacy.purge_log import keep_purging, purge_log
 from app.usecases.surveys.keep_surveying import keep_surveying, survey_once
@@ -33,16 +35,24 @@ def work(*, once: bool) -> None:
     with environment.database(settings) as urls:
         done = environment.run(_work(urls.app, settings, once=once))
     if once and done is not None:
-        swept, watched, surveyed = done
-        bands, clocks, asked = (_said(asdict(done)) for done in (swept, watched, surveyed))
-        typer.echo(f"{bands}\ncomplaints {clocks}\nsurveys {asked}")
+        told = [f"{name} {_said(asdict(part))}" for name, part in done._asdict().items()]
+        typer.echo("\n".join(told).removeprefix("bands "))
+
+
+class _Done(NamedTuple):
+    """What one look at everything did."""
+
+    bands: Swept
+    complaints: Watched
+    surveys: SurveysSwept
+    referrals: Settled
 
 
 def _said(counts: dict[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in counts.items())
 
 
-async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched, SurveysSwept] | None:
+async def _work(url: str, settings: Settings, *, once: bool) -> _Done | None:
     """What the first sweeps did; None when the worker was stopped during them."""
     first = asyncio.ensure_future(_sweep(url, settings, once=once))
     if not once:
@@ -60,7 +70,7 @@ def _stop_by_signal(work: "asyncio.Future[Any]") -> None:
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
 
 
-async def _sweep(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched, SurveysSwept]:
+async def _sweep(url: str, settings: Settings, *, once: bool) -> _Done:
     async with environment.opened(url) as database:
         model = ActiveModel(database)
         await model.refresh()
@@ -68,6 +78,9 @@ async def _sweep(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Wa
         retention = settings.retention()
         await purge_log(database, retention, datetime.now(UTC))
         watched = await watch_complaints(database, model.current, datetime.now(UTC))
+        programs = RememberedPrograms(database)
+        await programs.refresh()
+        settled = await settle_referrals(database, programs.current, datetime.now(UTC))
         swept = await sweep_bands(database, model.current, datetime.now(UTC))
         pepper = settings.household_pepper
         signing = Signing(
@@ -82,9 +95,10 @@ async def _sweep(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Wa
                 keep_sweeping(database, model, pause),
                 keep_watching(database, model, pause),
                 keep_surveying(database, signing, pause),
-                keep_fresh([model]),
+                keep_settling(database, programs, pause),
+                keep_fresh([model, programs]),
             )
-    return swept, watched, surveyed
+    return _Done(swept, watched, surveyed, settled)
 
 
 async def _until_stopped(*work: Coroutine[Any, Any, None]) -> None:

@@ -166,6 +166,13 @@ async def lead_on(connection: asyncpg.Connection, customer_ids: Sequence[UUID], 
     )
 
 
+async def renew(connection: asyncpg.Connection, customer_id: UUID) -> None:
+    """Give a locked customer's row a new version: who decided by what was read before has to look again."""
+    await connection.execute(
+        "UPDATE customer_states SET identity_revision = identity_revision WHERE customer_id = $1", customer_id
+    )
+
+
 # --- what is due: sweeps read, and write by customer ----------------------------------------------------------------
 
 _DUE = """

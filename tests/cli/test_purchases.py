@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.cli import purchases
+from app.cli.csv_file import Unusable
 from app.cli.failure import Failure
-from app.cli.purchases import Columns, Fact, PurchaseFile, Repeats, Survey, Unusable
+from app.cli.purchases import Columns, Fact, PurchaseFile, Repeats, Survey
 from app.domain import money
 
 COLUMNS = Columns("who", "when", "paid", refund="back")

@@ -7,7 +7,8 @@ that they concern; what it was given is not changed, what became of it stands in
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
-from typing import Any, Final, NamedTuple
+from math import floor
+from typing import Any, Final, Literal, NamedTuple
 
 from app.domain.descriptions import order_id_of
 from app.domain.loyalty.account import Account, Decision, Entry
@@ -17,7 +18,7 @@ from app.domain.loyalty.crediting import earned
 from app.domain.loyalty.earning import Evaluated, Member, earning_of, evaluate, nothing, order_key
 from app.domain.loyalty.explain import explained
 from app.domain.loyalty.orders import Effect, Order, Parked, adopted, refund_arrived, unparked
-from app.domain.loyalty.purchases import Purchase, posted
+from app.domain.loyalty.purchases import Purchase, currency_factor, posted
 from app.domain.loyalty.tiers import Change, Standing, counted
 from app.domain.loyalty.versions import Programme, Published, Version, in_force
 from app.domain.touchpoints import Touchpoint
@@ -71,15 +72,15 @@ class OrderStep(NamedTuple):
 class Move(NamedTuple):
     """Money that came or went: what others who live from purchases (referrals) follow.
 
-    `kind` paid or given_back; `key` is what it earned by. The first payment of a customer is `is_first`.
+    `key` is what it earned by. `amount_minor` is of the order's currency, None: all that was left; `counted_minor` the
+    same in the programme's currency, 0 where there is no rate to it.
     """
 
-    kind: str
+    kind: Literal["paid", "given_back"]
     key: str
-    amount_minor: int
-    currency: str | None
+    amount_minor: int | None
+    counted_minor: int
     occurred_at: datetime
-    is_first: bool = False
 
 
 @dataclass(slots=True)
@@ -267,9 +268,11 @@ class Passbook:
         draft = self.drafts[self.program]
         at = purchase.occurred_at
         paid = purchase.paid_minor
-        self.moves.append(Move("paid", key, paid, purchase.currency, at, is_first))
         if draft.programme.currency != self.shop_currency and purchase.exchange_rate is not None:
             purchase = purchase._replace(exchange_rate=None)
+        if not is_addition:
+            factor = currency_factor(purchase, draft.programme.currency)
+            self.moves.append(Move("paid", key, paid, 0 if factor is None else floor(paid * factor), at))
         found = in_force(draft.published, at)
         version = _STANDARD if found is None else found.version
         if is_addition:
@@ -302,7 +305,7 @@ class Passbook:
 
     def _claw(self, key: str, name: str, amount: int | None, at: datetime, done: "_Done") -> None:
         """Take back by what was recorded, in every account that has recorded it."""
-        self.moves.append(Move("given_back", key, amount or 0, None, at))
+        self.moves.append(Move("given_back", key, amount, 0, at))
         for draft in self.drafts.values():
             if key in draft.account.earns:
                 done.clawed += claw(draft, key, name, amount, done.at)

@@ -1,7 +1,7 @@
 """Bringing a friend: code -> attributed -> pending -> rewarded, with a reason wherever it ends otherwise."""
 
 from datetime import datetime, timedelta
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
 from app.domain.loyalty.periods import days_on
@@ -24,7 +24,11 @@ Reason = Literal[
     "refunded",
 ]
 
-ENDED: Final[frozenset[State]] = frozenset(("rejected", "reversed"))
+STATES: Final[tuple[State, ...]] = get_args(State)
+PASSING: Final[frozenset[Reason]] = frozenset(("limit", "velocity"))
+"""Reasons that time heals: the same friend with the same code may come again."""
+HEAD_START: Final = timedelta(days=1)
+"""An order may be told before the code that led to it, as at one checkout; what is older had no need of the code."""
 _UNDOTTED: Final = frozenset(("gmail.com", "googlemail.com"))
 
 
@@ -108,6 +112,8 @@ def ordered(
     """
     if referral.state != "attributed":
         return ()
+    if at < referral.at - HEAD_START:
+        return (referral._replace(state="rejected", reason="existing_customer", order_id=order_id, at=at),)
     if at >= referral.at + timedelta(days=rules.valid_days):
         return (referral._replace(state="rejected", reason="expired", at=at),)
     if amount_minor < rules.least_minor:
@@ -116,16 +122,28 @@ def ordered(
     return (qualified, qualified._replace(state="pending", due_at=days_on(at, pending_days, zone)))
 
 
-def fell_due(referral: Referral, now: datetime) -> Referral:
-    """A pending referral becomes rewarded when the return window is over; an attributed one has no end of its own."""
+def fell_due(referral: Referral, now: datetime, *, is_over_limit: bool = False) -> Referral:
+    """A pending referral becomes rewarded when the return window is over; an attributed one has no end of its own.
+
+    `is_over_limit`: the referrer has had all rewards of the year meanwhile, by other friends.
+    """
     if referral.state != "pending" or referral.due_at is None or now < referral.due_at:
         return referral
+    if is_over_limit:
+        return referral._replace(state="rejected", reason="limit", at=now)
     return referral._replace(state="rewarded", at=now)
 
 
-def order_refunded(referral: Referral, order_id: str, now: datetime) -> Referral:
-    """The referral after its order was refunded in full; who was rewarded then is clawed back by the earn's key."""
+def order_refunded(
+    referral: Referral, order_id: str, now: datetime, *, kept_minor: int = 0, least_minor: int = 0
+) -> Referral:
+    """The referral after its order was refunded; who was rewarded then is clawed back by the earn's key.
+
+    `kept_minor` is what the friend did not get back of it: while that would still have counted, nothing changes.
+    """
     if referral.order_id != order_id or referral.state not in {"pending", "rewarded"}:
+        return referral
+    if kept_minor >= max(least_minor, 1):
         return referral
     return referral._replace(state="reversed", reason="refunded", at=now)
 

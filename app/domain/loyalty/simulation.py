@@ -1,7 +1,8 @@
-"""A draft tried on purchases that were logged: one fold, nothing written."""
+"""A draft tried on purchases that were logged: customer by customer, each forgotten when done, nothing written."""
 
+import heapq
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -10,40 +11,47 @@ from app.domain.loyalty.earning import Member, earning_of, evaluate
 from app.domain.loyalty.periods import local_month, window_start
 from app.domain.loyalty.purchases import Purchase
 from app.domain.loyalty.tiers import Standing, joined, raised
-from app.domain.loyalty.versions import Programme, Version
+from app.domain.loyalty.versions import Programme, Published, Version, in_force
 
 BIGGEST = 20
 
 
-class Logged(NamedTuple):
-    """One purchase of the log, in the order of the log, and what it earned by the rules then.
+class Bought(NamedTuple):
+    """One purchase of the log. `refunded_minor`: what of it was given back since, in its own currency."""
 
-    `refunded_minor`: what of it was given back since, in its own currency.
+    purchase: Purchase
+    is_first_purchase: bool = False
+    refunded_minor: int = 0
+
+
+class Buyer(NamedTuple):
+    """A customer who bought: the tier they stand at and the points they earned by the rules then (less refunds).
+
+    `earlier` are the qualifying points of the window before the log, in order of time, as they were earned.
     """
 
     customer: str
-    purchase: Purchase
-    recorded_points: int
+    tier: str | None = None
+    recorded_points: int = 0
     segments: frozenset[str] = frozenset()
-    is_first_purchase: bool = False
-    refunded_minor: int = 0
+    earlier: Sequence[tuple[datetime, int]] = ()
 
 
 class Moved(NamedTuple):
     """What the draft is for one customer."""
 
     customer: str
-    recorded: int
+    before: int
     drafted: int
 
     @property
     def gained(self) -> int:
         """More points (fewer: negative)."""
-        return self.drafted - self.recorded
+        return self.drafted - self.before
 
 
 class Simulation(NamedTuple):
-    """The draft beside what was recorded. Costs are minor units; `tiers` counts members by tier at the end.
+    """The draft beside what it is compared with. `tiers` count buyers by tier at the end.
 
     `liability` are drafted points that still live at the end, by month of expiry (None: never). `winners` and `losers`
     are counts, `most_gained` and `most_lost` the extremes.
@@ -51,9 +59,8 @@ class Simulation(NamedTuple):
 
     purchases: int
     customers: int
-    recorded_points: int
-    drafted_points: int
-    cost_minor: int
+    points_before: int
+    points_drafted: int
     liability: Mapping[str | None, int]
     tiers_before: Mapping[str, int]
     tiers_after: Mapping[str, int]
@@ -63,91 +70,142 @@ class Simulation(NamedTuple):
     most_gained: tuple[Moved, ...]
     most_lost: tuple[Moved, ...]
 
+    def cost_minor(self, points: int, point_cost_micro: int) -> int:
+        """What points cost, in minor units; `point_cost_micro`: millionths of a minor unit for one."""
+        return points * point_cost_micro // 1_000_000
+
 
 @dataclass(slots=True)
 class _Run:
-    """One customer during the fold."""
+    """One customer by one set of rules."""
 
-    tier_before: str
-    standing: Standing
-    recorded: int = 0
-    drafted: int = 0
+    rules: Sequence[Published]
+    programme: Programme
+    standing: Standing | None = None
+    points: int = 0
     window: deque[tuple[datetime, int]] = field(default_factory=deque)
     given: dict[str, deque[tuple[datetime, int]]] = field(default_factory=dict)
+    live: list[tuple[datetime | None, int]] = field(default_factory=list)
+
+    def buy(self, one: Bought, segments: frozenset[str]) -> None:
+        """One purchase more, not before the last one."""
+        at, paid = one.purchase.occurred_at, one.purchase.paid_minor
+        found = in_force(self.rules, at)
+        if found is None:
+            return
+        version, programme = found.version, self.programme
+        rules = version.tier_rules
+        if self.standing is None:
+            points = sum(points for _, points in self.window)
+            self.standing = raised(
+                joined(at, rules, programme.zone), points, at, rules, programme.zone
+            ).standing
+        member = Member(
+            self.standing.tier, segments, one.is_first_purchase, _in_period(self.given, version, at)
+        )
+        would = evaluate(version, programme, one.purchase, member)
+        kept = would.points - _share(would.points, one.refunded_minor, paid)
+        self.points += kept
+        for rule, points in would.by_rule.items():
+            self.given.setdefault(rule, deque()).append((at, points))
+        self.window.append((at, would.qualifying - _share(would.qualifying, one.refunded_minor, paid)))
+        since = window_start(at, rules.window_months, programme.zone)
+        while self.window and self.window[0][0] < since:
+            self.window.popleft()
+        points = sum(points for _, points in self.window)
+        self.standing = raised(self.standing, points, at, rules, programme.zone).standing
+        if kept:
+            expires_at = earning_of(would, one.purchase.key, at, version, programme).expires_at
+            self.live.append((expires_at, kept))
 
 
-def simulate(
-    draft: Version,
-    programme: Programme,
-    logged: Iterable[Logged],
-    *,
-    tiers: Mapping[str, str],
-    earlier: Mapping[str, Sequence[tuple[datetime, int]]],
-    until: datetime,
-    point_cost_micro: int = 0,
-) -> Simulation:
-    """What a draft would have given for `logged` (in order of time), and how it would stand at `until`.
+class Trial:
+    """The draft, and what it came to so far. Memory does not grow with the customers, only one is held at a time."""
 
-    `tiers` are the members' tiers as recorded, by customer; the others are at the base. `earlier` are the qualifying
-    points of the window before the log, in order of time: they are kept as they were earned. `point_cost_micro`:
-    millionths of a minor unit that a point costs. Refunds count by their share. Customers who bought nothing meanwhile
-    are not in it.
-    """
-    runs: dict[str, _Run] = {}
-    liability: dict[str | None, int] = {}
-    purchases = 0
-    base = draft.tier_rules.tiers[0].code
-    for one in logged:
-        purchases += 1
-        run = runs.get(one.customer)
-        if run is None:
-            run = _begun(one, draft, programme, tiers.get(one.customer, base), earlier.get(one.customer, ()))
-            runs[one.customer] = run
-        _step(run, one, draft, programme, until, liability)
-    return _told(runs, purchases, liability, point_cost_micro)
+    def __init__(
+        self,
+        draft: Version,
+        programme: Programme,
+        *,
+        since: datetime,
+        until: datetime,
+        against: Sequence[Published] | None = None,
+    ) -> None:
+        """`against`: compare with these rules on the same purchases; None: with what was recorded."""
+        self._draft = (Published(0, draft, min(since, datetime.min.replace(tzinfo=since.tzinfo))),)
+        self._base = draft.tier_rules.tiers[0].code
+        self._programme, self._until, self._against = programme, until, against
+        self._purchases = self._customers = self._before = self._drafted = self._winners = self._losers = 0
+        self._liability: dict[str | None, int] = {}
+        self._tiers: tuple[dict[str, int], dict[str, int]] = {}, {}
+        self._moves: dict[tuple[str, str], int] = {}
+        self._gained: list[tuple[int, str, Moved]] = []
+        self._lost: list[tuple[int, str, Moved]] = []
 
+    def take(self, buyer: Buyer, bought: Sequence[Bought]) -> None:
+        """One customer with their purchases in order of time; customers without any change nothing."""
+        if not bought:
+            return
+        drafted = self._run(self._draft, buyer, bought)
+        points, tier = buyer.recorded_points, buyer.tier or self._base
+        if self._against is not None:
+            compared = self._run(self._against, buyer, bought)
+            points = compared.points
+            tier = self._base if compared.standing is None else compared.standing.tier
+        self._purchases += len(bought)
+        self._customers += 1
+        self._owe(drafted)
+        self._count(Moved(buyer.customer, points, drafted.points))
+        self._place(tier, self._base if drafted.standing is None else drafted.standing.tier)
 
-def _begun(
-    one: Logged,
-    draft: Version,
-    programme: Programme,
-    tier: str,
-    earlier: Sequence[tuple[datetime, int]],
-) -> _Run:
-    """A customer as the draft finds them: at the tier that their points before the log would have under it."""
-    at = one.purchase.occurred_at
-    start = joined(at, draft.tier_rules, programme.zone)
-    points = sum(points for _, points in earlier)
-    standing = raised(start, points, at, draft.tier_rules, programme.zone).standing
-    return _Run(tier, standing, window=deque(earlier))
+    def told(self) -> Simulation:
+        """What it came to."""
+        liability = self._liability
+        return Simulation(
+            purchases=self._purchases,
+            customers=self._customers,
+            points_before=self._before,
+            points_drafted=self._drafted,
+            liability={
+                month: liability[month] for month in sorted(liability, key=lambda one: one or "9999-99")
+            },
+            tiers_before=self._tiers[0],
+            tiers_after=self._tiers[1],
+            tier_moves=self._moves,
+            winners=self._winners,
+            losers=self._losers,
+            most_gained=tuple(one for _, _, one in sorted(self._gained, key=lambda one: (-one[0], one[1]))),
+            most_lost=tuple(one for _, _, one in sorted(self._lost, key=lambda one: (-one[0], one[1]))),
+        )
 
+    def _run(self, rules: Sequence[Published], buyer: Buyer, bought: Sequence[Bought]) -> _Run:
+        run = _Run(rules, self._programme, window=deque(buyer.earlier))
+        for one in bought:
+            run.buy(one, buyer.segments)
+        return run
 
-def _step(
-    run: _Run,
-    one: Logged,
-    draft: Version,
-    programme: Programme,
-    until: datetime,
-    liability: dict[str | None, int],
-) -> None:
-    at, paid = one.purchase.occurred_at, one.purchase.paid_minor
-    member = Member(run.standing.tier, one.segments, one.is_first_purchase, _in_period(run, draft, at))
-    would = evaluate(draft, programme, one.purchase, member)
-    kept = would.points - _share(would.points, one.refunded_minor, paid)
-    run.recorded += one.recorded_points
-    run.drafted += kept
-    for rule, points in would.by_rule.items():
-        run.given.setdefault(rule, deque()).append((at, points))
-    run.window.append((at, would.qualifying - _share(would.qualifying, one.refunded_minor, paid)))
-    since = window_start(at, draft.tier_rules.window_months, programme.zone)
-    while run.window and run.window[0][0] < since:
-        run.window.popleft()
-    points = sum(points for _, points in run.window)
-    run.standing = raised(run.standing, points, at, draft.tier_rules, programme.zone).standing
-    earning = earning_of(would, one.purchase.key, at, draft, programme)
-    if kept and (earning.expires_at is None or earning.expires_at > until):
-        month = local_month(earning.expires_at, programme.zone) if earning.expires_at else None
-        liability[month] = liability.get(month, 0) + kept
+    def _owe(self, run: _Run) -> None:
+        for expires_at, points in run.live:
+            if expires_at is None or expires_at > self._until:
+                month = local_month(expires_at, self._programme.zone) if expires_at else None
+                self._liability[month] = self._liability.get(month, 0) + points
+
+    def _count(self, one: Moved) -> None:
+        self._before += one.before
+        self._drafted += one.drafted
+        self._winners += one.gained > 0
+        self._losers += one.gained < 0
+        if one.gained:
+            extremes = self._gained if one.gained > 0 else self._lost
+            heapq.heappush(extremes, (abs(one.gained), one.customer, one))
+            if len(extremes) > BIGGEST:
+                heapq.heappop(extremes)
+
+    def _place(self, before: str, after: str) -> None:
+        for tiers, tier in zip(self._tiers, (before, after), strict=True):
+            tiers[tier] = tiers.get(tier, 0) + 1
+        if before != after:
+            self._moves[before, after] = self._moves.get((before, after), 0) + 1
 
 
 def _share(points: int, refunded_minor: int, paid_minor: int) -> int:
@@ -156,44 +214,14 @@ def _share(points: int, refunded_minor: int, paid_minor: int) -> int:
     return points if refunded_minor >= paid_minor else points * refunded_minor // paid_minor
 
 
-def _in_period(run: _Run, draft: Version, at: datetime) -> dict[str, int]:
+def _in_period(
+    given: Mapping[str, deque[tuple[datetime, int]]], version: Version, at: datetime
+) -> dict[str, int]:
     sums = {}
-    for rule in draft.rules:
+    for rule in version.rules:
         if rule.caps.period_days is not None:
-            given = run.given.get(rule.code, deque())
-            while given and (at - given[0][0]).days >= rule.caps.period_days:
-                given.popleft()
-            sums[rule.code] = sum(points for _, points in given)
+            ours = given.get(rule.code, deque())
+            while ours and (at - ours[0][0]).days >= rule.caps.period_days:
+                ours.popleft()
+            sums[rule.code] = sum(points for _, points in ours)
     return sums
-
-
-def _told(
-    runs: Mapping[str, _Run], purchases: int, liability: Mapping[str | None, int], point_cost_micro: int
-) -> Simulation:
-    moved = [Moved(customer, run.recorded, run.drafted) for customer, run in runs.items()]
-    by_gain = sorted(moved, key=lambda one: (-one.gained, one.customer))
-    before: dict[str, int] = {}
-    after: dict[str, int] = {}
-    moves: dict[tuple[str, str], int] = {}
-    for run in runs.values():
-        tier = run.standing.tier
-        before[run.tier_before] = before.get(run.tier_before, 0) + 1
-        after[tier] = after.get(tier, 0) + 1
-        if tier != run.tier_before:
-            moves[run.tier_before, tier] = moves.get((run.tier_before, tier), 0) + 1
-    drafted = sum(one.drafted for one in moved)
-    return Simulation(
-        purchases=purchases,
-        customers=len(runs),
-        recorded_points=sum(one.recorded for one in moved),
-        drafted_points=drafted,
-        cost_minor=drafted * point_cost_micro // 1_000_000,
-        liability={month: liability[month] for month in sorted(liability, key=lambda one: one or "9999-99")},
-        tiers_before=before,
-        tiers_after=after,
-        tier_moves=moves,
-        winners=sum(one.gained > 0 for one in moved),
-        losers=sum(one.gained < 0 for one in moved),
-        most_gained=tuple(one for one in by_gain[:BIGGEST] if one.gained > 0),
-        most_lost=tuple(one for one in by_gain[: -BIGGEST - 1 : -1] if one.gained < 0),
-    )

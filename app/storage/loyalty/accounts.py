@@ -13,6 +13,8 @@ from pydantic_core import from_json, to_json
 from app.domain.ids import uuid7
 from app.domain.loyalty.account import BEGINNING, Account, opened
 from app.domain.loyalty.tiers import Standing
+from app.storage.loyalty import referrals
+from app.storage.loyalty.referrals import StoredReferral
 from app.storage.loyalty.rows import (
     ADJUSTED,
     EARN,
@@ -31,7 +33,8 @@ class Wanted(NamedTuple):
     """An account, and what a call names: keys of earns, ids of holds and spends (one name is both), of adjustments.
 
     `qualifying_since`: since when points count towards the tier; None when nobody asks. `caps`: since which local day
-    the points of each capped rule are to be summed. `whole`: everything there ever was (merges, balances of the past).
+    the points of each capped rule are to be summed. `referrals`: those by which the customer came and that an order can
+    still move. `whole`: everything there ever was (merges, balances of the past).
     """
 
     customer_id: UUID
@@ -42,6 +45,7 @@ class Wanted(NamedTuple):
     qualifying_since: datetime | None = None
     caps: Mapping[str, date] = {}
     whole: bool = False
+    referrals: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Loaded:
     rules_revision: int
     qualifying: int
     in_period: Mapping[str, int]
+    referrals: Sequence[StoredReferral] = ()
 
 
 async def load(
@@ -76,6 +81,7 @@ async def load(
         adjustments=any(one.adjustments for one in wanted),
         tiers=any(one.qualifying_since is not None for one in wanted),
         caps=any(one.caps for one in wanted),
+        people=any(one.referrals for one in wanted),
     )
     rows = await connection.fetch(
         statement,
@@ -119,7 +125,7 @@ def _rows(table: str, condition: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _statement(*, whole: bool, spends: bool, adjustments: bool, tiers: bool, caps: bool) -> str:
+def _statement(*, whole: bool, spends: bool, adjustments: bool, tiers: bool, caps: bool, people: bool) -> str:
     """The statement with the parts that somebody asks for: one that finds nothing would cost as much as the others."""
     columns, joins = [_BEGIN], [_FROM]
     joins.append(_drawn(whole=whole, spends=spends))
@@ -158,6 +164,12 @@ def _statement(*, whole: bool, spends: bool, adjustments: bool, tiers: bool, cap
     WHERE {_OWN} GROUP BY x.rule
   ) AS given
 ) AS in_period""")  # noqa: S608 - this module's constants
+    if people:
+        # Of friends who have no account yet too.
+        columns.append("referrals.parts AS referrals")
+        whose = f"x.customer_id = s.customer_id AND x.program = p.code AND {referrals.OPEN}"
+        source = f"(SELECT x.* FROM loyalty_referrals x WHERE {whose} OFFSET 0)"  # noqa: S608 - constants
+        joins.append(_part("referrals", referrals.ROW, source))
     return ", ".join(columns) + "".join(joins)
 
 
@@ -213,6 +225,7 @@ def _loaded(row: asyncpg.Record, now: datetime) -> Loaded:
         rules_revision=row["rules_revision"],
         qualifying=row.get("qualifying") or 0,
         in_period=_parts(row.get("in_period"), {}),
+        referrals=[referrals.open_of_row(one) for one in _list(row.get("referrals"))],
     )
 
 

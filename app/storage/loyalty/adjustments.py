@@ -1,7 +1,7 @@
 """What people gave and took, and what they propose: one row each, by its natural key."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -107,21 +107,24 @@ async def given_between(
     return points
 
 
+_PLACES: Final = ", ".join(f"${number}" for number in range(1, len(Adjustment._fields) + 1))
+_WRITE: Final = f"""
+INSERT INTO loyalty_adjustments ({_COLUMNS}, terms)
+VALUES ({_PLACES}, ${len(Adjustment._fields) + 1}::text::jsonb)
+ON CONFLICT (customer_id, program, key) DO UPDATE
+SET state = excluded.state, approver = excluded.approver, booked_at = excluded.booked_at,
+  debt = excluded.debt, entry = excluded.entry, terms = excluded.terms
+"""  # noqa: S608 - our own columns and numbers
+
+
 async def write(connection: asyncpg.Connection, one: Adjustment, booked: Adjusted | None) -> None:
     """Write it down, or what became of it. The customer is locked."""
-    terms = None if booked is None else json.dumps(terms_row(booked.terms))
-    names = Adjustment._fields
-    places = ", ".join(f"${number}" for number in range(1, len(names) + 1))
-    await connection.execute(
-        f"""
-        INSERT INTO loyalty_adjustments ({_COLUMNS}, terms) VALUES ({places}, ${len(names) + 1}::text::jsonb)
-        ON CONFLICT (customer_id, program, key) DO UPDATE
-        SET state = excluded.state, approver = excluded.approver, booked_at = excluded.booked_at,
-          debt = excluded.debt, entry = excluded.entry, terms = excluded.terms
-        """,  # noqa: S608 - our own columns and numbers
-        *one,
-        terms,
-    )
+    await connection.execute(_WRITE, *one, None if booked is None else json.dumps(terms_row(booked.terms)))
+
+
+async def write_many(connection: asyncpg.Connection, booked: Sequence[tuple[Adjustment, Adjusted]]) -> None:
+    """Write down what was booked for locked customers, in one round trip."""
+    await connection.executemany(_WRITE, [(*one, json.dumps(terms_row(done.terms))) for one, done in booked])
 
 
 class Booked(NamedTuple):

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from app.domain.loyalty.account import Account, Entry
 from app.domain.loyalty.public_ids import own_id
 from app.domain.loyalty.tiers import Standing
-from app.storage.loyalty import orders
+from app.storage.loyalty import orders, referrals
 from app.storage.loyalty.accounts import Loaded
 from app.storage.loyalty.rows import earn_row, entry_row, hold_row, lot_row, spend_row
 
@@ -258,6 +258,7 @@ ON CONFLICT (customer_id, program, rule, day)
   DO UPDATE SET points = loyalty_rule_points.points + excluded.points
 RETURNING true""",  # noqa: S608 - this module's constants
     "orders": orders.SAVE,
+    "referrals": referrals.STEP,
     "spends_gone": _deleted("loyalty_spends", "spend_id", "spends_gone"),
     "earns_gone": _deleted("loyalty_earns", "key", "earns_gone"),
     "holds_gone": _deleted("loyalty_holds", "hold_id", "holds_gone"),

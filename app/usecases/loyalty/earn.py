@@ -14,7 +14,7 @@ from app.domain.canonical import canonical_json
 from app.domain.customers import SEGMENT_PREFIX
 from app.domain.descriptions import order_id_of
 from app.domain.health.facts import fact_of
-from app.domain.loyalty.passbook import Draft, KnownOrder, OrderStep, Passbook, keys_named
+from app.domain.loyalty.passbook import Draft, KnownOrder, Move, OrderStep, Passbook, keys_named
 from app.domain.loyalty.tiers import Change as TierChange
 from app.domain.loyalty.versions import Published
 from app.domain.recording import Stored
@@ -24,9 +24,11 @@ from app.storage.loyalty import accounts
 from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.orders import changed_orders
 from app.storage.loyalty.programs import Rules, all_rules
+from app.storage.loyalty.referrals import StoredReferral, step_row
 from app.storage.loyalty.saving import Change, changed_parts
 from app.storage.recording import Loaded as LoadedLog
 from app.usecases.loyalty.change_account import due_at, tier_window
+from app.usecases.loyalty.referrals.order_steps import Paid, Refunded, followed
 from app.usecases.loyalty.remembered_programs import default_of
 
 RELOADS: Final = 3
@@ -92,10 +94,7 @@ class Passbooks:
         return self.books.items()
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:
-        """What is to be written, by part of the writing statement; who lives from purchases adds a part of their own.
-
-        `Passbook.moves` says what was paid and given back.
-        """
+        """What is to be written, by part of the writing statement."""
         if self.now is None:
             return {}
         changes = [
@@ -106,7 +105,26 @@ class Passbooks:
         ]
         rows = changed_parts(changes, self.now)
         orders = changed_orders(((one, book.orders) for one, book in self.books.items()), self.now)
-        return rows | ({"orders": orders} if orders else {})
+        people = [step_row(one) for one in self._referrals(self.now)]
+        return rows | ({"orders": orders} if orders else {}) | ({"referrals": people} if people else {})
+
+    def _referrals(self, now: datetime) -> Iterable[StoredReferral]:
+        """The referrals by which friends came, as far as what they paid and gave back moved these."""
+        for (customer_id, program), loaded in self.loaded.items():
+            book = self.books[customer_id]
+            for one in loaded.referrals if book.moves else ():
+                draft = book.drafts[program]
+                after = followed(
+                    one, [_step(move) for move in book.moves], draft.published, draft.programme, now
+                )
+                if after is not None:
+                    yield after
+
+
+def _step(move: Move) -> Paid | Refunded:
+    if move.kind == "paid":
+        return Paid(move.key, move.amount_minor or 0, move.counted_minor, move.occurred_at)
+    return Refunded(move.key, move.amount_minor)
 
 
 NO_PASSBOOKS: Final = Passbooks(MappingProxyType({}), MappingProxyType({}))
@@ -167,6 +185,7 @@ def _wanted(
             earns=named,
             qualifying_since=since[code],
             caps=caps if code == program else {},
+            referrals=True,
         )
         for customer_id, named in keys.items()
         for code in (published if customer_id in everywhere else (program,))

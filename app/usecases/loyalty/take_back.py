@@ -19,6 +19,8 @@ from app.storage.loyalty.orders import Money
 from app.storage.timeline import Logged
 from app.usecases.loyalty.change_account import busy, open_account, save_account
 from app.usecases.loyalty.earn import Earning
+from app.usecases.loyalty.referrals.follow_orders import order_refunded
+from app.usecases.loyalty.referrals.order_steps import Refunded
 
 
 async def take_back(connection: asyncpg.Connection, row: Logged, earning: Earning, now: datetime) -> int:
@@ -39,6 +41,8 @@ async def take_back(connection: asyncpg.Connection, row: Logged, earning: Earnin
                 raise busy()
     if not keys or earning.program is None:
         return 0
+    back = {row.customer_id: [Refunded(key, None) for key in keys]}
+    await order_refunded(connection, back, earning.programs, now)
     taken = 0
     for program, rules in earning.programs.items():
         if rules.versions:

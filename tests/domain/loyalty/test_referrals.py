@@ -121,3 +121,23 @@ def test_a_person_decides_what_is_on_hold(genuine: bool, state: str) -> None:
 )
 def test_spellings_of_one_mailbox(one: str, other: str, same: bool) -> None:
     assert (alias_key(one) == alias_key(other)) == same
+
+
+def test_every_step_says_who_when_and_why() -> None:
+    known = Attribution(referrer="ada", referee="bob", code_made_at=START)
+    one = attributed("r1", known, RULES, day(1))
+    assert one == Referral("r1", "ada", "bob", "attributed", day(1))
+    ends = {
+        (1_999, 2.0): Referral("r1", "ada", "bob", "rejected", day(2), "minimum_order", "o1"),
+        (2_000, 31.0): Referral("r1", "ada", "bob", "rejected", day(31), "expired"),
+        (2_000, -1.0): Referral("r1", "ada", "bob", "rejected", day(-1), "existing_customer", "o1"),
+    }
+    for (amount, at), ended in ends.items():
+        assert order(one, amount, at) == (ended,)
+    assert order(one, 2_000, 0)[0].state == "qualified"
+    qualified, pending = order(one)
+    assert qualified == Referral("r1", "ada", "bob", "qualified", day(2), None, "o1")
+    assert pending == qualified._replace(state="pending", due_at=day(16))
+    assert fell_due(pending, day(16)) == pending._replace(state="rewarded", at=day(16))
+    reversed_ = pending._replace(state="reversed", reason="refunded", at=day(3))
+    assert order_refunded(pending, "o1", day(3)) == reversed_

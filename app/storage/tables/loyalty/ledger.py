@@ -127,6 +127,9 @@ Index(
     postgresql_where=loyalty_entries.c.qualifying != 0,
 )
 
+# What was written after a time in the past. Entries come in order of time: a few kilobytes tell which pages hold them.
+Index("ix_loyalty_entries_at", loyalty_entries.c.at, postgresql_using="brin")
+
 # domain.loyalty.account.Lot. `lot` is the number of the entry that made it.
 loyalty_lots = Table(
     "loyalty_lots",

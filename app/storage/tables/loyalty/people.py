@@ -1,11 +1,24 @@
 """Customers who bring customers, and customers who turned out to be one."""
 
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from app.storage.tables.base import TIME, metadata
 
-# One referral is two rows, one with each customer: both sides read their own shard. `side`: referrer or referee.
+# One referral is two rows, one with each customer: both sides read their own shard. `side`: referrer or referee. The
+# referee's row leads: what happens to the friend's orders is written there at once; a worker brings the other after.
 loyalty_referrals = Table(
     "loyalty_referrals",
     metadata,
@@ -23,6 +36,19 @@ loyalty_referrals = Table(
     Column("at", TIME, nullable=False),
     # When a worker has something to do; NULL: never.
     Column("due_at", TIME),
+    # The end of the return window of the order that qualified.
+    Column("kept_until", TIME),
+    # Of that order, in minor units of its currency.
+    Column("paid_minor", BigInteger, nullable=False, server_default=text("0")),
+    Column("refunded_minor", BigInteger, nullable=False, server_default=text("0")),
+    # What each side was rewarded with; NULL: not yet.
+    Column("referrer_points", BigInteger),
+    Column("referee_points", BigInteger),
+    # domain.loyalty.referral_codes.network_key of the friend.
+    Column("network", LargeBinary),
+    Column("reviewed_by", Text),
+    Column("note", Text),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
     PrimaryKeyConstraint("customer_id", "program", "id", "side"),
     ForeignKeyConstraint(["customer_id"], ["customers.id"]),
     CheckConstraint("side IN ('referrer', 'referee')", name="side"),
@@ -30,6 +56,15 @@ loyalty_referrals = Table(
         "state IN ('attributed', 'on_hold', 'qualified', 'pending', 'rewarded', 'rejected', 'reversed')",
         name="state",
     ),
+    CheckConstraint("least(paid_minor, refunded_minor) >= 0 AND revision > 0", name="amounts"),
+)
+# Lists of the whole shop, the newest first.
+Index("ix_loyalty_referrals_newest", loyalty_referrals.c.id, postgresql_where=text("side = 'referee'"))
+Index(
+    "ix_loyalty_referrals_state",
+    loyalty_referrals.c.state,
+    loyalty_referrals.c.id,
+    postgresql_where=text("side = 'referee'"),
 )
 Index(
     "ix_loyalty_referrals_due",
@@ -62,6 +97,8 @@ referral_codes = Table(
     Column("program", Text, nullable=False),
     Column("customer_id", UUID, nullable=False),
     Column("created_at", TIME, nullable=False),
+    # domain.loyalty.referral_codes.network_key of whoever asked for it.
+    Column("network", LargeBinary),
 )
 Index("ix_referral_codes_customer", referral_codes.c.customer_id, referral_codes.c.program)
 
