@@ -31,7 +31,7 @@ from app.api.complaints import status as complaint_status
 from app.api.feedback import answers, figures, follow_ups
 from app.api.lean import stops
 from app.api.loyalty import accounts as loyalty
-from app.api.loyalty import adjustments, entries, programs
+from app.api.loyalty import adjustments, entries, holds, programs, quotes, redemptions, rewards
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
@@ -76,8 +76,12 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     answers.router,
     follow_ups.router,
     voiding.router,
+    holds.router,
+    redemptions.router,
+    quotes.router,
     adjustments.router,
     entries.router,
+    rewards.router,
     programs.router,
     kinds.router,
     models.router,
