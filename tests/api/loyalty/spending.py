@@ -1,9 +1,18 @@
 """What tests of spending write again and again: points, holds, captures, and what is left."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+
+from app.domain.identifiers import parse_reference
+from app.domain.loyalty.account import Account, Clawed, Decision
+from app.domain.loyalty.clawback import clawed_back
+from app.domain.loyalty.crediting import Earning, earned
+from app.usecases.loyalty.change_account import open_account, save_account
+from tests.api.conftest import Service
 
 HOLDS = "/v1/loyalty/holds"
 REDEMPTIONS = "/v1/loyalty/redemptions"
@@ -74,3 +83,36 @@ class Till:
     async def is_sound(self) -> bool:
         proof = (await self.client.get(f"/v1/customers/{self.customer}/loyalty/verify")).json()
         return bool(proof["is_sound"])
+
+
+async def book(
+    service: Service, decide: Callable[[Account, datetime], Decision[Any]], earns: Sequence[str] = ()
+) -> Any:
+    """Change Ada's account by a rule that nothing over HTTP asks for here: an earn, a clawback."""
+    state, now = service.app.state, datetime.now(UTC)
+    async with state.database.hot_transaction() as connection:
+        opened = await open_account(
+            connection, parse_reference(ADA), None, state.programs.current, now, earns=earns
+        )
+        decision = decide(opened.loaded.account, now)
+        await save_account(connection, opened, decision, now)
+    return decision.result
+
+
+async def earn(service: Service, points: int, key: str, qualifying: int = 0) -> None:
+    """Points of a purchase of 100.00, active at once."""
+    await book(
+        service,
+        lambda account, now: earned(account, Earning(key, points, now, now, None, 10_000, qualifying), now),
+        [key],
+    )
+
+
+async def claw(service: Service, key: str, policy: Any) -> Clawed:
+    """What a refund of that whole purchase takes."""
+    done: Clawed = await book(
+        service,
+        lambda account, now: clawed_back(account, key, id="r", amount_minor=None, policy=policy, now=now),
+        [key],
+    )
+    return done

@@ -13,11 +13,6 @@ from tests.api.loyalty.spending import ADA, HOLDS, Till, problem
 pytestmark = pytest.mark.usefixtures("club", "ada")
 
 
-@pytest.fixture
-async def till(admin: httpx.AsyncClient) -> Till:
-    return Till(admin)
-
-
 async def test_points_are_held_captured_and_told_to_the_log(till: Till, admin: httpx.AsyncClient) -> None:
     await till.give(100)
     answer = await till.hold(60, order_id="A-1", ttl_seconds=600)
