@@ -15,7 +15,7 @@ ORDER: dict[str, Any] = {"customer": ADA, "currency": "EUR", "lines": [LINE], "s
 FIRST = {"code": "first", "points": 5, "when": {"first_purchase": True}}
 RULES = {
     "earning_rules": [
-        {"code": "base", "points": 1, "per_amount_minor": 100, "per_period": 50, "period_days": 7},
+        {"code": "base", "points": 1, "per_amount_minor": 100, "caps": {"per_period": 50, "period_days": 7}},
         {"code": "shirts", "multiplier": "2", "when": {"category": ["shirts"]}},
         {"code": "app", "multiplier": "3", "when": {"channel": ["app"]}},
         FIRST,
