@@ -28,7 +28,7 @@ from app.api.complaints.shapes import (
     MessageIn,
     TransitionIn,
 )
-from app.api.deps import Now, Reader, Scoring, Signed, Tx, requires
+from app.api.deps import Now, Programs, Reader, Scoring, Signed, Tx, requires
 from app.api.openapi import problems
 from app.api.paging import BigInt, Cursor, Page, Paging
 from app.api.references import INVALID_CURSOR, ONCE_PROBLEMS, REFERENCE_PROBLEMS, Once
@@ -357,10 +357,13 @@ async def post_complaint_compensation(
     once: Once,
     tx: Tx,
     signing: Signed,
+    remembered: Programs,
     model: Scoring,
     now: Now,
 ) -> Response:
-    """Give something for the failure. It is written down here; `grant_id` is what whoever pays it out goes by."""
+    """Give something for the failure. Points are booked at once, as the one goodwill of the complaint; of all else
+    `grant_id` is what whoever pays it out goes by.
+    """
     connection = await driver(tx)
     given = compensation_of(
         sent.form, amount_minor=sent.amount_minor, currency=sent.currency, points=sent.points
@@ -368,9 +371,12 @@ async def post_complaint_compensation(
 
     async def give() -> Answer:
         actor = Actor(caller.source, now, model)
-        done, number, grant_id = await compensate(connection, complaint_id, given, sent.note, actor)
+        made = await compensate(connection, complaint_id, given, sent.note, actor, remembered.current)
+        done = made.done
         shown = shapes.done_members(done, status_link(await signing.secrets(), done.complaint), now)
-        answer = CompensationOut(**shown, number=number, grant_id=grant_id)
+        answer = CompensationOut(
+            **shown, number=made.number, grant_id=made.grant_id, adjustment=shapes.booked(made.booked)
+        )
         headers = {"ETag": shapes.etag(done.complaint, now)}
         return Answer(201, answer.model_dump(mode="json"), headers)
 

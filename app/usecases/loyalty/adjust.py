@@ -28,6 +28,7 @@ from app.storage.loyalty import adjustments
 from app.storage.loyalty.adjustments import Adjustment
 from app.storage.loyalty.programs import Rules
 from app.usecases.loyalty.change_account import Opened, open_account, save_account
+from app.usecases.loyalty.remembered_programs import rules_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,21 @@ async def adjust(
         await adjustments.write(connection, asked, None)
         return _answered(held, asked, now, is_new=True)
     return await _booked(connection, held, asked, decision, now)
+
+
+async def goodwill_for(
+    connection: asyncpg.Connection,
+    customer_id: UUID,
+    proposal: Proposal,
+    known: Mapping[str, Rules],
+    now: datetime,
+) -> Adjustment | None:
+    """What a locked customer was given before, in the default programme, for what the proposal is about.
+
+    Raises NotFound `program_not_found`.
+    """
+    rules = await rules_named(connection, known, None, now)
+    return await adjustments.find(connection, customer_id, rules.program.code, natural_key(proposal))
 
 
 async def approve_adjustment(

@@ -101,7 +101,7 @@ async def test_a_retired_reward_cannot_be_had(till: Till, admin: httpx.AsyncClie
     assert back.json()["retired_at"] is None
 
 
-async def test_two_hundred_clients_and_the_last_item(service: Service, admin: httpx.AsyncClient) -> None:
+async def test_two_hundred_clients_and_the_last_item(admin: httpx.AsyncClient) -> None:
     await reward(admin, stock=1)
     tills = [Till(admin, f"external_id:c-{number}") for number in range(CROWD)]
     holds = []
