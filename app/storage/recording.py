@@ -7,15 +7,17 @@ another writer takes `lock`, `load` and `write` in one transaction.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from app.domain.touchpoints import Touchpoint
 from app.storage import states, touchpoints
+from app.storage.loyalty import saving
 from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import KnownRow, Wanted
 
@@ -56,16 +58,15 @@ _LOADING = {
 
 # Both parts of a writing statement run to their end whatever the outer query reads.
 _WRITE = f"""
-WITH logged AS ({touchpoints.insert()} RETURNING true),
+logged AS ({touchpoints.insert()} RETURNING true),
 saved AS ({states.save_from(2)} RETURNING true)
-SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
-"""  # noqa: S608 - only this package's constants go in
+"""
 
 # Every writer of a customer's log rewrites the state row, so a row whose version (xmin) is the one that was read stands
 # for everything that was read. Locked in customer order, like everywhere; a wait ends with the newest version in hand.
 # No ON CONFLICT: a row that stands in the way although nothing changed must undo the whole statement.
 _WRITE_UNCHANGED = f"""
-WITH locked AS MATERIALIZED (
+locked AS MATERIALIZED (
   SELECT customer_id, xmin::text AS version
   FROM customer_states
   WHERE customer_id = ANY ($3::uuid[])
@@ -78,16 +79,35 @@ WITH locked AS MATERIALIZED (
 ), logged AS ({touchpoints.insert("(SELECT yes FROM unchanged)")} RETURNING true
 ), saved AS ({states.save_from(2)} AND (SELECT yes FROM unchanged) RETURNING true
 )
-SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
 """  # noqa: S608 - only this package's constants go in
 
 # The same for a single customer, where nobody can wait in a circle: the UPDATE locks and compares by itself.
 _WRITE_UNCHANGED_ONE = f"""
-WITH saved AS ({states.save_from(2)} AND s.xmin::text = new.version RETURNING true
+saved AS ({states.save_from(2)} AND s.xmin::text = new.version RETURNING true
 ), logged AS ({touchpoints.insert("EXISTS (SELECT FROM saved)")} RETURNING true
 )
-SELECT (SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved
-"""  # noqa: S608 - only this package's constants go in
+"""
+
+_COUNTS = "(SELECT count(*) FROM logged) AS logged, (SELECT count(*) FROM saved) AS saved"
+
+
+@lru_cache(maxsize=256)
+def _writing(log: str, parts: tuple[str, ...], *, at_once: bool) -> str:
+    """A writing statement with the parts of loyalty that there are: their rows are $4 and on.
+
+    `at_once`: outside a transaction, where nothing may stand when anything does not fit. The parts of the log see to
+    that by themselves. Writers of accounts lock the state row and need not rewrite it, so accounts have numbers of
+    their own to compare: if the rows taken are not as many as the last argument, a division by zero undoes it all.
+    """
+    if not parts:
+        return f"WITH {log} SELECT {_COUNTS}"
+    writes, counts = saving.writing(parts, customers=3, first=4)
+    taken = " + ".join(
+        f"(SELECT count(*) FROM {part})"  # noqa: S608 - this package's constants
+        for part in ("logged", "saved", *map("{}_".format, parts))
+    )
+    check = f", 1 / (({taken}) = ${4 + len(parts)}::bigint)::integer AS whole" if at_once else ""
+    return f"WITH {log}, {', '.join(writes)} SELECT {', '.join((_COUNTS, *counts))}{check}"
 
 
 _NO_VERSIONS: Mapping[UUID, str] = MappingProxyType({})
@@ -105,23 +125,28 @@ class Loaded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a group writes: (customer_id, touchpoint, outcome) of each new row, and the states that come of them."""
+    """What a group writes: (customer_id, touchpoint, outcome) of each new row, the states that come of them, and what
+    becomes of points (`changed_parts` of storage.loyalty.saving).
+    """
 
     rows: Sequence[tuple[UUID, Touchpoint, str]]
     states: Sequence[SavedState]
+    points: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def arguments(self, versions: Mapping[UUID, str] = _NO_VERSIONS) -> tuple[object, ...]:
-        """The three arguments of each writing statement."""
+        """The arguments of each writing statement but for the number of rows."""
         customer_ids = [saved.customer_id for saved in self.states]
-        return (
-            touchpoints.rows_json(self.rows),
-            states.states_json(self.states, versions),
-            customer_ids,
-        )
+        log = (touchpoints.rows_json(self.rows), states.states_json(self.states, versions), customer_ids)
+        return (*log, *saving.sent(self.points))
+
+    def sizes(self) -> dict[str, int]:
+        """How many rows of each part there are to take."""
+        sizes = {"logged": len(self.rows), "saved": len(self.states)}
+        return sizes | {part: len(rows) for part, rows in self.points.items()}
 
     def is_whole(self, counts: Mapping[str, int]) -> bool:
-        """Whether every row and every state was taken."""
-        return (counts["logged"], counts["saved"]) == (len(self.rows), len(self.states))
+        """Whether every row of every part was taken."""
+        return all(counts[part] == size for part, size in self.sizes().items())
 
 
 async def lock(connection: asyncpg.Connection, wanted: Wanted) -> None:
@@ -151,17 +176,20 @@ async def write(connection: asyncpg.Connection, written: Written) -> bool:
 
     False when a row or a state was not taken: somebody wrote without the lock, and the transaction must not commit.
     """
-    return written.is_whole(await connection.fetchrow(_WRITE, *written.arguments()))
+    statement = _writing(_WRITE, tuple(written.points), at_once=False)
+    return written.is_whole(await connection.fetchrow(statement, *written.arguments()))
 
 
 async def write_unchanged(connection: asyncpg.Connection, written: Written, seen: Mapping[UUID, str]) -> bool:
     """Write what became of customers whose state rows still have the version in `seen`, outside any transaction.
 
-    False when one of them changed meanwhile: then nothing is written.
+    False when one of them, or an account, changed meanwhile: then nothing is written.
     """
-    statement = _WRITE_UNCHANGED if len(written.states) > 1 else _WRITE_UNCHANGED_ONE
+    log = _WRITE_UNCHANGED if len(written.states) > 1 else _WRITE_UNCHANGED_ONE
+    statement = _writing(log, tuple(written.points), at_once=True)
+    expected = [sum(written.sizes().values())] if written.points else []
     try:
-        counts = await connection.fetchrow(statement, *written.arguments(seen))
-    except asyncpg.UniqueViolationError:
+        counts = await connection.fetchrow(statement, *written.arguments(seen), *expected)
+    except (asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError):
         return False
     return written.is_whole(counts)

@@ -1,8 +1,9 @@
 """The one door into the log: a list of touchpoints in, one outcome each, a constant number of statements."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -85,6 +86,26 @@ async def record_group(
             return outcomes
     async with connection.transaction():
         return await record_touchpoints(connection, entries, model)
+
+
+async def record_with_points(
+    connection: asyncpg.Connection, entry: Entry, model: Model, points: Mapping[str, list[dict[str, Any]]]
+) -> Recorded | None:
+    """Record one entry, and save what became of its customer's account (`changed_parts`), in one statement.
+
+    For one who is in no transaction and holds no lock. None when that cannot be: something changed meanwhile, silence
+    is to be told first, the entry is refused or was there before. Then nothing is written.
+    """
+    loaded = await load(connection, _wanted([entry]))
+    logs = _logs(loaded)
+    if _due([entry], loaded, logs, model):
+        return None
+    (outcome,) = _outcomes([entry], loaded, logs, model)
+    written = _written(logs, model)
+    if written is None or not isinstance(outcome, Recorded):
+        return None
+    whole = replace(written, points=points)
+    return outcome if await write_unchanged(connection, whole, _versions(loaded)) else None
 
 
 def _versions(loaded: Loaded) -> Mapping[UUID, str]:

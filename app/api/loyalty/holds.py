@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from app.api import problems as wire
 from app.api.bodies import body
-from app.api.deps import Now, Programs, Scoring, Store, requires
+from app.api.deps import Known, Now, Programs, Scoring, Store, requires
 from app.api.lean import LeanResponse, LeanRoute
 from app.api.loyalty.redeeming import CapturedOut, HoldOut, ReleasedOut, captured_members, hold_members
 from app.api.loyalty.shapes import PROGRAM_NOT_FOUND
@@ -25,15 +25,16 @@ from app.domain.loyalty.rewards import REFUSALS
 from app.domain.loyalty.spending import LONGEST_TTL_SECONDS
 from app.domain.problems import Conflict, Problem, refused
 from app.usecases.answer_once import Answer
-from app.usecases.loyalty.capture_hold import capture_hold, whole_reward
+from app.usecases.loyalty.capture_hold import capture, whole_reward
 from app.usecases.loyalty.change_account import busy
 from app.usecases.loyalty.hold_points import (
     Asked,
     hold_not_found,
     hold_points,
     id_reused,
+    place_hold,
     read_hold,
-    release_hold,
+    release,
 )
 from app.usecases.loyalty.keep_rewards import reward_not_found
 
@@ -136,6 +137,7 @@ async def post_hold(
     ],
     once: Once,
     store: Store,
+    identities: Known,
     remembered: Programs,
     now: Now,
 ) -> Response:
@@ -152,10 +154,13 @@ async def post_hold(
         sent.order_id,
         sent.ttl_seconds,
     )
+    if once.key is None:
+        stored, is_new, _ = await place_hold(store, identities, asked, remembered.current, now)
+        return LeanResponse(to_json(hold_members(stored, now)), 201 if is_new else 200)
     async with store.hot_transaction() as connection:
 
         async def work() -> Answer:
-            stored, is_new = await hold_points(connection, asked, remembered.current, now)
+            stored, is_new, _ = await hold_points(connection, asked, remembered.current, now)
             return Answer(201 if is_new else 200, hold_members(stored, now), {})
 
         return await once.answer(connection, caller, sent, now, work)
@@ -173,7 +178,7 @@ async def get_hold(
 
 
 @router.post("/{hold_id}/capture", response_model=CapturedOut, responses=problems(*_CAPTURE_PROBLEMS))
-async def capture(
+async def capture_hold(
     _caller: Spender,
     hold_id: str,
     sent: Annotated[
@@ -185,8 +190,7 @@ async def capture(
     now: Now,
 ) -> Response:
     """Spend a hold, all of it or a part. Once: again it answers the same. Of the last item one capture wins."""
-    async with store.hot_transaction() as connection:
-        done = await capture_hold(connection, hold_id, sent.points, remembered.current, model, now)
+    done = await capture(store, hold_id, sent.points, remembered.current, model, now)
     if isinstance(done, Problem):
         # It changed something (the hold is freed), so it was committed and not raised.
         return wire.respond(done)
@@ -202,9 +206,11 @@ async def capture(
         hold_not_found(), erased(), busy(), Conflict("hold_captured", "The hold was captured.", points=100)
     ),
 )
-async def release(_caller: Spender, hold_id: str, store: Store, remembered: Programs, now: Now) -> Response:
+async def release_hold(
+    _caller: Spender, hold_id: str, store: Store, remembered: Programs, now: Now
+) -> Response:
     """Give a hold up: its points can be spent again at once. A hold that ran out is as good as released."""
     async with store.hot_transaction() as connection:
-        stored, done = await release_hold(connection, hold_id, remembered.current, now)
+        stored, done = await release(connection, hold_id, remembered.current, now)
     members = hold_members(stored, now) | {"returned": done.returned, "lapsed": done.lapsed}
     return LeanResponse(to_json(members))

@@ -42,11 +42,15 @@ async def save(connection: asyncpg.Connection, changes: Sequence[Change], now: d
     False when one was written by somebody else since it was read, when its programme's rules changed, or when an entry
     stood there already: then the transaction must not commit.
     """
-    rows = _rows(changes, now)
-    sent = {name: part for name, part in rows.items() if part}
+    parts = changed_parts(changes, now)
     customers = list({change.before.customer_id for change in changes})
-    counts = await connection.fetchrow(_statement(frozenset(sent)), customers, to_json(sent).decode())
-    return all(counts[name] == len(part) for name, part in sent.items())
+    counts = await connection.fetchrow(_statement(tuple(parts)), customers, *sent(parts))
+    return all(counts[name] == len(part) for name, part in parts.items())
+
+
+def changed_parts(changes: Sequence[Change], now: datetime) -> dict[str, Rows]:
+    """The rows that changes write, by the part of the statement that writes them; parts without rows are left out."""
+    return {name: part for name, part in _rows(changes, now).items() if part}
 
 
 def _rows(changes: Sequence[Change], now: datetime) -> dict[str, Rows]:
@@ -135,7 +139,7 @@ _EARN_COUNTERS: Final = (
 
 
 def _sent(part: str, columns: str) -> str:
-    """The rows of one part of $2."""
+    """The rows of one part, which `writing` gives an argument of its own."""
     return f"json_to_recordset($2::text::json -> '{part}') AS new ({columns})"
 
 
@@ -259,9 +263,27 @@ RETURNING true""",  # noqa: S608 - this module's constants
 
 
 @lru_cache(maxsize=128)
-def _statement(parts: frozenset[str]) -> str:
+def _statement(parts: tuple[str, ...]) -> str:
     """All parts run to their end whatever the outer query reads; those without rows are left out."""
-    named = [part for part in _PARTS if part in parts]
-    writes = ", ".join(f"{part}_ AS ({_PARTS[part]})" for part in named)
-    counts = ", ".join(f"(SELECT count(*) FROM {part}_) AS {part}" for part in named)  # noqa: S608 - this module's constants
-    return f"WITH {writes} SELECT {counts}"
+    writes, counts = writing(parts, customers=1, first=2)
+    return f"WITH {', '.join(writes)} SELECT {', '.join(counts)}"
+
+
+def writing(parts: Sequence[str], *, customers: int, first: int) -> tuple[list[str], list[str]]:
+    """The CTEs that write these parts, and what counts the rows of each, for a statement with these arguments.
+
+    `customers`: the number of the argument with the customers' ids, `first`: of that with the rows of the first part.
+    Each part has an argument of its own: of one text for all of them each would read the whole.
+    """
+    writes = [
+        f"{part}_ AS ({_PARTS[part]})".replace("$1::", f"${customers}::").replace(
+            f"$2::text::json -> '{part}'", f"${number}::text::json"
+        )
+        for number, part in enumerate(parts, first)
+    ]
+    return writes, [f"(SELECT count(*) FROM {part}_) AS {part}" for part in parts]  # noqa: S608 - this module's constants
+
+
+def sent(parts: Mapping[str, Rows]) -> list[str]:
+    """The rows of each part for `writing`."""
+    return [to_json(rows).decode() for rows in parts.values()]

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from app.domain.identifiers import Reference
 from app.domain.ids import parse_opaque_id
-from app.domain.loyalty.account import Hold
+from app.domain.loyalty.account import Decision, Hold
 from app.domain.loyalty.balances import balance
 from app.domain.loyalty.public_ids import own_id
 from app.domain.loyalty.rewards import Buyer, check_offer, offer
@@ -18,10 +19,21 @@ from app.domain.loyalty.spending import held, released
 from app.domain.loyalty.tiers import Standing
 from app.domain.loyalty.versions import Version
 from app.domain.problems import Conflict, NotFound
+from app.storage.database import Database
 from app.storage.loyalty import redemptions, rewards
+from app.storage.loyalty.at_once import save_unchanged
 from app.storage.loyalty.programs import Rules
 from app.storage.loyalty.redemptions import StoredHold
-from app.usecases.loyalty.change_account import Opened, open_account, save_account
+from app.usecases.find_customer import find_customer
+from app.usecases.identities import Found, Identities
+from app.usecases.loyalty.change_account import (
+    Opened,
+    Seen,
+    change_of,
+    look_at_account,
+    open_account,
+    save_account,
+)
 from app.usecases.loyalty.keep_rewards import reward_not_found
 
 
@@ -44,37 +56,91 @@ class Asked:
         return f"{self.source}/{self.id}"
 
 
+class Placed(NamedTuple):
+    """A hold, and whether it is new: the same again answers it as it is now, resolved or not."""
+
+    stored: StoredHold
+    is_new: bool
+    identity_revision: int
+
+
+async def place_hold(
+    database: Database, identities: Identities, asked: Asked, known: Mapping[str, Rules], now: datetime
+) -> Placed:
+    """The hold, in two statements while nobody else writes for this customer, else under the customer's lock.
+
+    Raises as `hold_points`.
+    """
+    async with database.hot_reading() as connection:
+        found = identities.hinted(asked.customer)
+        if found is None:
+            identity = await find_customer(connection, asked.customer)
+            found = Found(identity.customer_id, identity.identity_revision)
+        placed = await _unlocked(connection, asked, found, known, now)
+    if placed is None:
+        async with database.hot_transaction() as connection:
+            placed = await hold_points(connection, asked, known, now)
+    if len(asked.customer.identifiers) == 1 and asked.customer.customer_id is None:
+        # Of several one may be unknown: then they did not all lead here.
+        identities.remember(asked.customer, placed.stored.customer_id, placed.identity_revision)
+    return placed
+
+
 async def hold_points(
     connection: asyncpg.Connection, asked: Asked, known: Mapping[str, Rules], now: datetime
-) -> tuple[StoredHold, bool]:
-    """The hold, and whether it is new: the same again answers it as it is now, resolved or not.
+) -> Placed:
+    """The hold, decided under the customer's lock.
 
     Raises what `open_account`, `held` and `check_offer` raise, NotFound `reward_not_found`.
     """
     opened = await open_account(connection, asked.customer, asked.program, known, now, spends=[asked.name])
-    account = opened.loaded.account
+    points = asked.points
+    if asked.reward is not None and asked.name not in opened.loaded.account.holds:
+        points = await _price(connection, opened, asked.reward, now)
+    decision, is_new = _decided(opened, asked, points, now)
+    await save_account(connection, opened, decision, now)
+    return _placed(opened, decision.result, is_new=is_new)
+
+
+async def _unlocked(
+    connection: asyncpg.Connection, asked: Asked, found: Found, known: Mapping[str, Rules], now: datetime
+) -> Placed | None:
+    """None when somebody else wrote meanwhile, and for rewards, which are more than one row: nothing is written."""
+    if asked.reward is not None:
+        return None
+    seen = await look_at_account(connection, found, asked.program, known, now, spends=[asked.name])
+    if seen is None:
+        return None
+    decision, is_new = _decided(seen, asked, asked.points, now)
+    if is_new and not await save_unchanged(connection, change_of(seen, decision, now), now):
+        return None
+    return _placed(seen, decision.result, is_new=is_new)
+
+
+def _placed(seen: Seen, hold: Hold, *, is_new: bool) -> Placed:
+    return Placed(_stored(seen, hold), is_new, seen.loaded.owner.identity_revision)
+
+
+def _decided(seen: Seen, asked: Asked, points: int | None, now: datetime) -> tuple[Decision[Hold], bool]:
+    """The hold that stands there already, or a new one."""
+    account = seen.loaded.account
     before = account.holds.get(asked.name)
     if before is not None:
         _check_same(before, asked)
-        return _stored(opened, before), False
-    points = asked.points
-    if asked.reward is not None:
-        points = await _price(connection, opened, asked.reward, now)
-    ttl = asked.ttl_seconds or opened.version_at(now).hold_ttl_seconds
+        return Decision(account, (), before), False
     decision = held(
         account,
         id=asked.name,
         points=0 if points is None else points,
-        ttl_seconds=ttl,
+        ttl_seconds=asked.ttl_seconds or seen.version_at(now).hold_ttl_seconds,
         now=now,
         order_id=asked.order_id,
         reward=asked.reward,
     )
-    await save_account(connection, opened, decision, now)
-    return _stored(opened, decision.result), True
+    return decision, True
 
 
-async def release_hold(
+async def release(
     connection: asyncpg.Connection, public_id: str, known: Mapping[str, Rules], now: datetime
 ) -> tuple[StoredHold, Released]:
     """The hold given up, and what returned to its lots; again it is the same, and nothing returns.
@@ -99,7 +165,7 @@ async def read_hold(connection: asyncpg.Connection, public_id: str) -> StoredHol
 async def open_hold(
     connection: asyncpg.Connection, public_id: str, known: Mapping[str, Rules], now: datetime
 ) -> tuple[Opened, str]:
-    """The locked account of a hold, and the name of the hold there. Raises as `release_hold` but for the conflict."""
+    """The locked account of a hold, and the name of the hold there. Raises as `release` but for the conflict."""
     found = await read_hold(connection, public_id)
     reference = Reference(found.customer_id, ())
     opened = await open_account(connection, reference, found.program, known, now, spends=[found.hold.id])
@@ -142,7 +208,7 @@ def _check_same(before: Hold, asked: Asked) -> None:
         raise id_reused(before.state)
 
 
-def _stored(opened: Opened, hold: Hold) -> StoredHold:
+def _stored(opened: Seen, hold: Hold) -> StoredHold:
     account = opened.loaded.account
     return StoredHold(opened.loaded.customer_id, opened.loaded.program, hold_own_id(account.id, hold), hold)
 
