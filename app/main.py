@@ -47,6 +47,7 @@ from app.usecases.keep_house import keep_keeping_house
 from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
+from app.usecases.loyalty.spending_groups import SpendingGroups
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
 from app.usecases.read_context import Contexts
@@ -151,6 +152,14 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,
     )
+    state.spending = SpendingGroups(
+        state.database,
+        state.identities,
+        state.programs,
+        state.model,
+        queue_limit=settings.lane_queue,
+        group_limit=settings.group_size,
+    )
     _measure(metrics, state.database, state.lanes)
     return app
 
@@ -198,6 +207,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.identities.start()
     state.contexts.start()
     state.lanes.start()
+    state.spending.start()
     beside = [
         asyncio.create_task(state.keyring.keep_flushing()),
         asyncio.create_task(keep_keeping_house(state.database)),
@@ -216,6 +226,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         # References first: whoever is looked up goes on to a lane.
         await state.identities.drain()
         await state.lanes.drain()
+        await state.spending.drain()
         await state.contexts.drain()
         for task in beside:
             task.cancel()

@@ -26,9 +26,9 @@ from app.domain.kinds import OwnKinds
 from app.domain.problems import Forbidden, Unauthenticated
 from app.settings import Settings
 from app.storage.database import Database
-from app.usecases.identities import Identities
 from app.usecases.keyring import Keyring
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
+from app.usecases.loyalty.spending_groups import SpendingGroups
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
 from app.usecases.surveys.signing import Signing
@@ -76,9 +76,9 @@ async def _programs(request: Request) -> RememberedPrograms:
     return programs
 
 
-async def _identities(request: Request) -> Identities:
-    identities: Identities = request.app.state.identities
-    return identities
+async def _spending(request: Request) -> SpendingGroups:
+    spending: SpendingGroups = request.app.state.spending
+    return spending
 
 
 async def _signing(request: Request) -> Signing:
@@ -115,8 +115,8 @@ Kinds = Annotated[OwnKinds, Depends(_own_kinds)]
 """The shop's own kinds of touchpoint."""
 Programs = Annotated[RememberedPrograms, Depends(_programs)]
 """What remembers the loyalty programmes and their rules."""
-Known = Annotated[Identities, Depends(_identities)]
-"""What remembers which identifiers lead to which customer."""
+Spending = Annotated[SpendingGroups, Depends(_spending)]
+"""What holds and captures points."""
 Signed = Annotated[Signing, Depends(_signing)]
 """What signs the links of mails."""
 Now = Annotated[datetime, Depends(_now)]

@@ -89,23 +89,27 @@ async def record_group(
 
 
 async def record_with_points(
-    connection: asyncpg.Connection, entry: Entry, model: Model, points: Mapping[str, list[dict[str, Any]]]
-) -> Recorded | None:
-    """Record one entry, and save what became of its customer's account (`changed_parts`), in one statement.
+    connection: asyncpg.Connection,
+    entries: Sequence[Entry],
+    model: Model,
+    points: Mapping[str, list[dict[str, Any]]],
+) -> list[Recorded] | None:
+    """Record new entries, and save what became of their customers' accounts (`changed_parts`), in one statement.
 
     For one who is in no transaction and holds no lock. None when that cannot be: something changed meanwhile, silence
-    is to be told first, the entry is refused or was there before. Then nothing is written.
+    is to be told first, an entry is refused or was there before. Then nothing is written.
     """
-    loaded = await load(connection, _wanted([entry]))
+    loaded = await load(connection, _wanted(entries))
     logs = _logs(loaded)
-    if _due([entry], loaded, logs, model):
+    if _due(entries, loaded, logs, model):
         return None
-    (outcome,) = _outcomes([entry], loaded, logs, model)
+    outcomes = _outcomes(entries, loaded, logs, model)
+    recorded = [one for one in outcomes if isinstance(one, Recorded) and not one.duplicate]
     written = _written(logs, model)
-    if written is None or not isinstance(outcome, Recorded):
+    if written is None or len(recorded) < len(entries):
         return None
     whole = replace(written, points=points)
-    return outcome if await write_unchanged(connection, whole, _versions(loaded)) else None
+    return recorded if await write_unchanged(connection, whole, _versions(loaded)) else None
 
 
 def _versions(loaded: Loaded) -> Mapping[UUID, str]:

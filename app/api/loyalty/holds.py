@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from app.api import problems as wire
 from app.api.bodies import body
-from app.api.deps import Known, Now, Programs, Scoring, Store, requires
+from app.api.deps import Now, Programs, Spending, Store, requires
 from app.api.lean import LeanResponse, LeanRoute
 from app.api.loyalty.redeeming import CapturedOut, HoldOut, ReleasedOut, captured_members, hold_members
 from app.api.loyalty.shapes import PROGRAM_NOT_FOUND
@@ -25,14 +25,13 @@ from app.domain.loyalty.rewards import REFUSALS
 from app.domain.loyalty.spending import LONGEST_TTL_SECONDS
 from app.domain.problems import Conflict, Problem, refused
 from app.usecases.answer_once import Answer
-from app.usecases.loyalty.capture_hold import capture, whole_reward
+from app.usecases.loyalty.capture_hold import whole_reward
 from app.usecases.loyalty.change_account import busy
 from app.usecases.loyalty.hold_points import (
     Asked,
     hold_not_found,
     hold_points,
     id_reused,
-    place_hold,
     read_hold,
     release,
 )
@@ -137,7 +136,7 @@ async def post_hold(
     ],
     once: Once,
     store: Store,
-    identities: Known,
+    spending: Spending,
     remembered: Programs,
     now: Now,
 ) -> Response:
@@ -155,7 +154,7 @@ async def post_hold(
         sent.ttl_seconds,
     )
     if once.key is None:
-        stored, is_new, _ = await place_hold(store, identities, asked, remembered.current, now)
+        stored, is_new, _ = await spending.hold(asked, now)
         return LeanResponse(to_json(hold_members(stored, now)), 201 if is_new else 200)
     async with store.hot_transaction() as connection:
 
@@ -184,13 +183,11 @@ async def capture_hold(
     sent: Annotated[
         CaptureIn, body(CaptureIn, examples={"all": {}, "a part": {"points": 40}}, optional=True)
     ],
-    store: Store,
-    remembered: Programs,
-    model: Scoring,
+    spending: Spending,
     now: Now,
 ) -> Response:
     """Spend a hold, all of it or a part. Once: again it answers the same. Of the last item one capture wins."""
-    done = await capture(store, hold_id, sent.points, remembered.current, model, now)
+    done = await spending.capture(hold_id, sent.points, now)
     if isinstance(done, Problem):
         # It changed something (the hold is freed), so it was committed and not raised.
         return wire.respond(done)

@@ -1,6 +1,6 @@
 """Holds and redemptions by their public ids, what was handed out for them, and how often a reward was had."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -49,6 +49,12 @@ SELECT x.customer_id, x.program, x.id, {HOLD}::text
 FROM loyalty_holds x WHERE x.customer_id = $1 AND x.id = $2
 """  # noqa: S608 - our own columns
 
+_FIND_HOLDS: Final = f"""
+SELECT x.customer_id, x.program, x.id, {HOLD}::text
+FROM unnest($1::uuid[], $2::uuid[]) AS wanted (customer_id, id)
+JOIN loyalty_holds x ON x.customer_id = wanted.customer_id AND x.id = wanted.id AND x.customer_id = ANY ($1::uuid[])
+"""  # noqa: S608 - our own columns
+
 _FIND_SPEND: Final = f"""
 SELECT x.customer_id, x.program, x.id, x.coupon, x.failed, {SPEND}::text, h.id, x.reasons::text
 FROM loyalty_spends x
@@ -61,6 +67,16 @@ async def find_hold(connection: asyncpg.Connection, customer_id: UUID, own_id: U
     """The hold with this id."""
     row = await connection.fetchrow(_FIND_HOLD, customer_id, own_id)
     return None if row is None else StoredHold(row[0], row[1], row[2], hold_of(from_json(row[3])))
+
+
+async def find_holds(
+    connection: asyncpg.Connection, ids: Sequence[tuple[UUID, UUID]]
+) -> dict[tuple[UUID, UUID], StoredHold]:
+    """The holds with these ids: of the customer and of the hold."""
+    if not ids:
+        return {}
+    rows = await connection.fetch(_FIND_HOLDS, [one[0] for one in ids], [one[1] for one in ids])
+    return {(row[0], row[2]): StoredHold(row[0], row[1], row[2], hold_of(from_json(row[3]))) for row in rows}
 
 
 async def find_redemption(

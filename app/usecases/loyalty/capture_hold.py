@@ -23,25 +23,19 @@ from app.domain.problems import Conflict, Problem, refused
 from app.domain.recording import Recorded
 from app.domain.silence import SOURCE
 from app.domain.touchpoints import Touchpoint, propose
-from app.storage.database import Database
 from app.storage.loyalty import redemptions, rewards
 from app.storage.loyalty.programs import Rules
 from app.storage.loyalty.rewards import Coupon, StoredReward, Taker
-from app.storage.loyalty.saving import changed_parts
-from app.usecases.identities import Found
 from app.usecases.loyalty.change_account import (
     Opened,
     Seen,
-    change_of,
-    look_at_account,
     save_account,
 )
-from app.usecases.loyalty.hold_points import hold_own_id, open_hold, read_hold
+from app.usecases.loyalty.hold_points import hold_own_id, open_hold
 from app.usecases.record_touchpoints import (
     Entry,
     LostRace,
     record_touchpoints,
-    record_with_points,
 )
 
 _COUPON_ATTEMPTS: Final = 5
@@ -66,26 +60,6 @@ class _Taken(NamedTuple):
 
     decision: Decision[Redeemed]
     coupon: str | None
-
-
-async def capture(
-    database: Database,
-    public_id: str,
-    points: int | None,
-    known: Mapping[str, Rules],
-    model: Model,
-    now: datetime,
-) -> Redemption | Conflict:
-    """The redemption, in four statements while nobody else writes for this customer, else under their lock.
-
-    Raises and returns as `capture_hold`; what is returned is committed.
-    """
-    async with database.hot_reading() as connection:
-        done = await _unlocked(connection, public_id, points, known, model, now)
-    if done is not None:
-        return done
-    async with database.hot_transaction() as connection:
-        return await capture_hold(connection, public_id, points, known, model, now)
 
 
 async def capture_hold(
@@ -125,35 +99,6 @@ async def capture_hold(
         raise AssertionError("a capture without its spend")
     spent = Captured(result.hold, result.spend)
     return await _told(connection, opened, spent, taken.coupon, model, now)
-
-
-async def _unlocked(
-    connection: asyncpg.Connection,
-    public_id: str,
-    points: int | None,
-    known: Mapping[str, Rules],
-    model: Model,
-    now: datetime,
-) -> Redemption | None:
-    """None when somebody else wrote meanwhile, for rewards and for a hold that is resolved: nothing is written."""
-    found = await read_hold(connection, public_id)
-    name = found.hold.id
-    if found.hold.reward is not None or found.hold.state != "open":
-        return None
-    owner = Found(found.customer_id, None)
-    seen = await look_at_account(connection, owner, found.program, known, now, spends=[name])
-    if seen is None or name not in seen.loaded.account.holds:
-        return None
-    done = captured(seen.loaded.account, name, now, points)
-    if done.account is seen.loaded.account:
-        return None
-    redemption_id, touchpoint = _line(seen, done.result.spend, now)
-    parts = changed_parts([change_of(seen, done, now)], now)
-    entry = Entry(found.customer_id, touchpoint)
-    recorded = await record_with_points(connection, entry, model, parts)
-    if recorded is None:
-        return None
-    return _redemption(seen, redemption_id, done.result, None, recorded)
 
 
 async def _taken(connection: asyncpg.Connection, opened: Opened, hold: Hold, now: datetime) -> _Taken:
@@ -210,26 +155,27 @@ async def _told(
     now: datetime,
 ) -> Redemption:
     """The redemption with its line in the customer's log; said again, the line is the one that stands there."""
-    redemption_id, touchpoint = _line(seen, done.spend, now)
+    redemption_id, touchpoint = captured_line(seen, done.spend, now)
     entry = Entry(seen.loaded.customer_id, touchpoint)
     (outcome,) = await record_touchpoints(connection, [entry], model)
     if isinstance(outcome, Problem):
         raise outcome
     if not isinstance(outcome, Recorded):
         raise LostRace
-    return _redemption(seen, redemption_id, done, coupon, outcome)
+    return redemption_of(seen, redemption_id, done, coupon, outcome)
 
 
-def _line(seen: Seen, spend: Spend, now: datetime) -> tuple[UUID, Touchpoint]:
+def captured_line(seen: Seen, spend: Spend, now: datetime) -> tuple[UUID, Touchpoint]:
     """The own id of the redemption, and its line for the log."""
     loaded = seen.loaded
     redemption_id = own_id(loaded.account.id, "spend", spend.id, spend.at)
     return redemption_id, _touchpoint(opaque_id("redemption", loaded.customer_id, redemption_id), spend, now)
 
 
-def _redemption(
+def redemption_of(
     seen: Seen, redemption_id: UUID, done: Captured, coupon: str | None, recorded: Recorded
 ) -> Redemption:
+    """A captured hold whose line is in the log."""
     loaded = seen.loaded
     hold_id = hold_own_id(loaded.account.id, done.hold)
     return Redemption(

@@ -73,7 +73,7 @@ async def open_account(
         earns=earns,
         spends=spends,
         adjustments=adjustments,
-        qualifying_since=_tier_window(rules, now),
+        qualifying_since=tier_window(rules, now),
     )
     loaded = (await accounts.load(connection, [wanted], now)).get((wanted.customer_id, wanted.program))
     if loaded is None:
@@ -83,24 +83,11 @@ async def open_account(
     return Opened(rules, loaded, customer)
 
 
-async def look_at_account(
-    connection: asyncpg.Connection,
-    found: Found,
-    program: str | None,
-    known: Mapping[str, Rules],
-    now: datetime,
-    *,
-    spends: Sequence[str] = (),
-) -> Seen | None:
+def seen_of(loaded: Loaded | None, found: Found, rules: Rules) -> Seen | None:
     """The account of a customer who is not locked, for one who is in no transaction and saves it only unchanged.
 
-    None where only `open_account` can tell: the customer is another one by now, or the rules are. Raises NotFound
-    `program_not_found`.
+    None where only `open_account` can tell: the customer is another one by now, or the rules are.
     """
-    rules = await rules_named(connection, known, program, now)
-    code = rules.program.code
-    wanted = Wanted(found.customer_id, code, spends=spends, qualifying_since=_tier_window(rules, now))
-    loaded = (await accounts.load(connection, [wanted], now)).get((found.customer_id, code))
     if loaded is None or loaded.rules_revision != rules.revision:
         return None
     owner = loaded.owner
@@ -164,7 +151,8 @@ def due_at(decision: Decision[Any], standing: Standing | None) -> datetime | Non
     return min((at for at in times if at is not None), default=None)
 
 
-def _tier_window(rules: Rules, now: datetime) -> datetime | None:
+def tier_window(rules: Rules, now: datetime) -> datetime | None:
+    """Since when points count towards the tier at `now`; None before the first version."""
     version = in_force(rules.published, now)
     if version is None:
         return None

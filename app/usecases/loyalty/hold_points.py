@@ -19,18 +19,12 @@ from app.domain.loyalty.spending import held, released
 from app.domain.loyalty.tiers import Standing
 from app.domain.loyalty.versions import Version
 from app.domain.problems import Conflict, NotFound
-from app.storage.database import Database
 from app.storage.loyalty import redemptions, rewards
-from app.storage.loyalty.at_once import save_unchanged
 from app.storage.loyalty.programs import Rules
 from app.storage.loyalty.redemptions import StoredHold
-from app.usecases.find_customer import find_customer
-from app.usecases.identities import Found, Identities
 from app.usecases.loyalty.change_account import (
     Opened,
     Seen,
-    change_of,
-    look_at_account,
     open_account,
     save_account,
 )
@@ -64,28 +58,6 @@ class Placed(NamedTuple):
     identity_revision: int
 
 
-async def place_hold(
-    database: Database, identities: Identities, asked: Asked, known: Mapping[str, Rules], now: datetime
-) -> Placed:
-    """The hold, in two statements while nobody else writes for this customer, else under the customer's lock.
-
-    Raises as `hold_points`.
-    """
-    async with database.hot_reading() as connection:
-        found = identities.hinted(asked.customer)
-        if found is None:
-            identity = await find_customer(connection, asked.customer)
-            found = Found(identity.customer_id, identity.identity_revision)
-        placed = await _unlocked(connection, asked, found, known, now)
-    if placed is None:
-        async with database.hot_transaction() as connection:
-            placed = await hold_points(connection, asked, known, now)
-    if len(asked.customer.identifiers) == 1 and asked.customer.customer_id is None:
-        # Of several one may be unknown: then they did not all lead here.
-        identities.remember(asked.customer, placed.stored.customer_id, placed.identity_revision)
-    return placed
-
-
 async def hold_points(
     connection: asyncpg.Connection, asked: Asked, known: Mapping[str, Rules], now: datetime
 ) -> Placed:
@@ -97,32 +69,18 @@ async def hold_points(
     points = asked.points
     if asked.reward is not None and asked.name not in opened.loaded.account.holds:
         points = await _price(connection, opened, asked.reward, now)
-    decision, is_new = _decided(opened, asked, points, now)
+    decision, is_new = decided(opened, asked, points, now)
     await save_account(connection, opened, decision, now)
-    return _placed(opened, decision.result, is_new=is_new)
+    return placed(opened, decision.result, is_new=is_new)
 
 
-async def _unlocked(
-    connection: asyncpg.Connection, asked: Asked, found: Found, known: Mapping[str, Rules], now: datetime
-) -> Placed | None:
-    """None when somebody else wrote meanwhile, and for rewards, which are more than one row: nothing is written."""
-    if asked.reward is not None:
-        return None
-    seen = await look_at_account(connection, found, asked.program, known, now, spends=[asked.name])
-    if seen is None:
-        return None
-    decision, is_new = _decided(seen, asked, asked.points, now)
-    if is_new and not await save_unchanged(connection, change_of(seen, decision, now), now):
-        return None
-    return _placed(seen, decision.result, is_new=is_new)
-
-
-def _placed(seen: Seen, hold: Hold, *, is_new: bool) -> Placed:
+def placed(seen: Seen, hold: Hold, *, is_new: bool) -> Placed:
+    """What a caller is told of a hold."""
     return Placed(_stored(seen, hold), is_new, seen.loaded.owner.identity_revision)
 
 
-def _decided(seen: Seen, asked: Asked, points: int | None, now: datetime) -> tuple[Decision[Hold], bool]:
-    """The hold that stands there already, or a new one."""
+def decided(seen: Seen, asked: Asked, points: int | None, now: datetime) -> tuple[Decision[Hold], bool]:
+    """The hold that stands there already, or a new one and True. Raises Conflict `id_reused`, and as `held`."""
     account = seen.loaded.account
     before = account.holds.get(asked.name)
     if before is not None:
