@@ -160,7 +160,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,
     )
-    _measure(metrics, state.database, state.lanes)
+    _measure(metrics, state.database, state.lanes, state.spending)
     return app
 
 
@@ -170,14 +170,14 @@ def _open(settings: Settings) -> Database:
     return Database(
         settings.database_url,
         pool_size=settings.pool_size,
-        # The lanes, the identifiers and the context have connections of their own.
+        # The lanes, the identifiers, the context and spending have connections of their own.
         hot_size=settings.pool_size,
         wait_seconds=settings.pool_wait_seconds,
         statement_timeout_seconds=settings.statement_timeout_seconds,
     )
 
 
-def _measure(metrics: Metrics, database: Database, lanes: Lanes) -> None:
+def _measure(metrics: Metrics, database: Database, lanes: Lanes, spending: SpendingGroups) -> None:
     pool = database.engine.pool
     if isinstance(pool, QueuePool):
         readings = {"in_use": pool.checkedout, "idle": pool.checkedin}
@@ -192,6 +192,12 @@ def _measure(metrics: Metrics, database: Database, lanes: Lanes) -> None:
     )
     waiting = {str(lane): functools.partial(_waiting, lanes, lane) for lane in range(len(lanes.waiting))}
     metrics.gauge("lane_waiting", "Touchpoints that wait for their lane's writer.", "lane", waiting)
+    metrics.gauge(
+        "spending_waiting",
+        "Holds and captures of points that wait for their group.",
+        "what",
+        {"holds": spending.holds_waiting, "captures": spending.captures_waiting},
+    )
 
 
 def _waiting(lanes: Lanes, lane: int) -> int:

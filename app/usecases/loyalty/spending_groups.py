@@ -97,6 +97,14 @@ class SpendingGroups:
             self._capture_all, queue_limit, group_limit
         )
 
+    def holds_waiting(self) -> int:
+        """Holds that no group has taken yet."""
+        return self._holds.waiting
+
+    def captures_waiting(self) -> int:
+        """Captures that no group has taken yet."""
+        return self._captures.waiting
+
     def start(self) -> None:
         """Begin to write; needs a running loop."""
         self._holds.start()
