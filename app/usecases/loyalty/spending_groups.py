@@ -145,9 +145,15 @@ class SpendingGroups:
             founds = await _found(connection, items)
             looked, rules = _Looked({}, {}), dict[int, Rules]()
             for index, (item, found) in enumerate(zip(items, founds, strict=True)):
-                if found is not None:
+                if found is None:
+                    continue
+                try:
                     rules[index] = await self._rules(connection, item.asked.program, item.now)
-                    looked.take(index, found.customer_id, rules[index], item.asked.name, item.now)
+                except Problem as problem:
+                    # It is this item's alone: raised, it would be everybody's.
+                    answers[index] = problem
+                    continue
+                looked.take(index, found.customer_id, rules[index], item.asked.name, item.now)
             loaded = await looked.accounts(connection, items[0].now)
             changes: dict[int, Change] = {}
             for index, customer_id in looked.items.items():

@@ -28,12 +28,13 @@ async def test_one_who_is_refused_refuses_nobody_else(tills: list[Till]) -> None
     answers = await asyncio.gather(
         *[till.hold(101 if number == 5 else 60) for number, till in enumerate(tills)],
         Till(tills[0].client, "external_id:nobody").hold(1),
+        tills[0].hold(1, "h-2", program="none"),
     )
     codes = [answer.status_code for answer in answers]
-    assert codes == [201] * 5 + [409] + [201] * 6 + [404]
+    assert codes == [201] * 5 + [409] + [201] * 6 + [404] * 2
     holds = [answer.json().get("hold_id", "hold_x") for answer in answers]
     captures = await asyncio.gather(*[tills[0].capture(hold_id, 20) for hold_id in holds])
-    assert [answer.status_code for answer in captures] == [200] * 5 + [404] + [200] * 6 + [404]
+    assert [answer.status_code for answer in captures] == [200] * 5 + [404] + [200] * 6 + [404] * 2
     for number, till in enumerate(tills):
         assert await till.available() == (100 if number == 5 else 80)
         assert await till.is_sound()
