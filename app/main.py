@@ -34,7 +34,19 @@ from app.api.complaints import status as complaint_status
 from app.api.feedback import answers, figures, follow_ups
 from app.api.lean import stops
 from app.api.loyalty import accounts as loyalty
-from app.api.loyalty import adjustments, entries, liability, orders, programs, referrals, simulations
+from app.api.loyalty import (
+    adjustments,
+    entries,
+    holds,
+    liability,
+    orders,
+    programs,
+    quotes,
+    redemptions,
+    referrals,
+    rewards,
+    simulations,
+)
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
@@ -55,6 +67,7 @@ from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
 from app.usecases.loyalty.referrals.settle_referrals import keep_settling
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
+from app.usecases.loyalty.spending_groups import SpendingGroups
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
 from app.usecases.privacy.forget_erased import Forgetting
@@ -90,10 +103,14 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     answers.router,
     follow_ups.router,
     voiding.router,
+    holds.router,
+    redemptions.router,
+    quotes.router,
     adjustments.router,
     referrals.router,
     liability.router,
     entries.router,
+    rewards.router,
     programs.router,
     consent.router,
     privacy.router,
@@ -182,7 +199,15 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,
     )
-    _measure(metrics, state.database, state.lanes)
+    state.spending = SpendingGroups(
+        state.database,
+        state.identities,
+        state.programs,
+        state.model,
+        queue_limit=settings.lane_queue,
+        group_limit=settings.group_size,
+    )
+    _measure(metrics, state.database, state.lanes, state.spending)
     metrics.gauge(
         "rate_limited_requests",
         "Requests refused because their key was too fast, since the start.",
@@ -203,7 +228,7 @@ def _open(settings: Settings) -> Database:
     return Database(
         settings.database_url,
         pool_size=settings.pool_size,
-        # The lanes, the identifiers and the context have connections of their own.
+        # The lanes, the identifiers, the context and spending have connections of their own.
         hot_size=settings.pool_size,
         wait_seconds=settings.pool_wait_seconds,
         statement_timeout_seconds=settings.statement_timeout_seconds,
@@ -211,7 +236,7 @@ def _open(settings: Settings) -> Database:
     )
 
 
-def _measure(metrics: Metrics, database: Database, lanes: Lanes) -> None:
+def _measure(metrics: Metrics, database: Database, lanes: Lanes, spending: SpendingGroups) -> None:
     pool = database.engine.pool
     if isinstance(pool, QueuePool):
         readings = {"in_use": pool.checkedout, "idle": pool.checkedin}
@@ -226,6 +251,12 @@ def _measure(metrics: Metrics, database: Database, lanes: Lanes) -> None:
     )
     waiting = {str(lane): functools.partial(_waiting, lanes, lane) for lane in range(len(lanes.waiting))}
     metrics.gauge("lane_waiting", "Touchpoints that wait for their lane's writer.", "lane", waiting)
+    metrics.gauge(
+        "spending_waiting",
+        "Holds and captures of points that wait for their group.",
+        "what",
+        {"holds": spending.holds_waiting, "captures": spending.captures_waiting},
+    )
 
 
 def _waiting(lanes: Lanes, lane: int) -> int:
@@ -241,6 +272,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.identities.start()
     state.contexts.start()
     state.lanes.start()
+    state.spending.start()
     beside = [
         asyncio.create_task(state.keyring.keep_flushing()),
         asyncio.create_task(keep_keeping_house(state.database)),
@@ -265,6 +297,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         # References first: whoever is looked up goes on to a lane.
         await state.identities.drain()
         await state.lanes.drain()
+        await state.spending.drain()
         await state.contexts.drain()
         for task in beside:
             task.cancel()

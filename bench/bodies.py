@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 BATCH_SIZE = 500
+HELD = 100
 NEWEST_SECONDS, OLDEST_SECONDS = 1, 3600
 CHANNELS = ("web", "app", "store", "phone")
 CATEGORIES = ("shoes", "shirts", "coats", "bags")
@@ -66,6 +67,26 @@ def batches(customers: range, prefix: str, seed: str, key: str) -> Iterator[byte
         )
         yield post("/v1/touchpoints/batch", f'{{"touchpoints":[{items}]}}'.encode(), key)
         number += BATCH_SIZE
+
+
+def holds(customers: range, prefix: str, seed: str, key: str) -> Iterator[bytes]:
+    """A hold of HELD points per request, for customers at random; `capture` makes the second half of each pair."""
+    dice = random.Random(seed)
+    number = 0
+    while True:
+        customer = external_id(dice.choice(customers))
+        body = (
+            f'{{"id":"{prefix}-{number:07d}","customer":{{"external_id":"{customer}"}},"points":{HELD},'
+            f'"order_id":"A-{prefix}-{number:07d}"}}'
+        )
+        yield post("/v1/loyalty/holds", body.encode(), key)
+        number += 1
+
+
+def capture(answer: bytes, key: str) -> bytes:
+    """The capture of the hold that `answer` tells of."""
+    hold_id = answer.partition(b'"hold_id":"')[2].partition(b'"')[0].decode()
+    return post(f"/v1/loyalty/holds/{hold_id}/capture", b"{}", key)
 
 
 def contexts(customers: range, seed: str, key: str) -> Iterator[bytes]:

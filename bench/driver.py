@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from typing import cast
@@ -35,7 +35,7 @@ class Job:
     """
 
     port: int
-    shape: str  # single, batch or context
+    shape: str  # single, batch, context or hold_capture
     connections: int
     prefix: str  # of the ids; no two jobs share one
     first: int
@@ -49,7 +49,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Rate in events (single posts, reads, items of batches) per second; latencies per request in milliseconds."""
+    """Rate in events (single posts, reads, items of batches, pairs) per second; latencies per request (or pair) in
+    milliseconds.
+    """
 
     rate: float
     p50_ms: float
@@ -59,6 +61,14 @@ class Result:
     errors: int
     error: str | None
     driver_busy: float  # share of the measured time in which the driver's own process used a core
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """A second request that is made of the answer to the first, which must have this status: both are one event."""
+
+    status: bytes
+    request: Callable[[bytes], bytes]
 
 
 @dataclass(slots=True)
@@ -72,6 +82,7 @@ class Tally:
     ends: float
     open: int
     done: asyncio.Future[None]
+    follow: Follow | None = None
     latencies: list[float] = field(default_factory=list)
     last: float = 0.0
     errors: int = 0
@@ -101,6 +112,7 @@ class Connection(asyncio.Protocol):
         self.pending = b""
         self.sent = 0.0
         self.finished = False
+        self.following = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.WriteTransport", transport)
@@ -123,7 +135,16 @@ class Connection(asyncio.Protocol):
             self.pending = data
             return
         self.pending = b""
-        self.tally.answer(self.sent, data[9:12], data[data.index(HEAD_END) + 4 : whole])
+        self.take(data[9:12], data[data.index(HEAD_END) + 4 : whole])
+
+    def take(self, status: bytes, body: bytes) -> None:
+        follow = self.tally.follow
+        if follow is not None and not self.following and status == follow.status:
+            self.following = True
+            self.transport.write(follow.request(body))
+            return
+        self.following = False
+        self.tally.answer(self.sent, status, body)
         self.send()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -175,6 +196,8 @@ def _requests(job: Job) -> Iterator[bytes]:
             endless = bodies.singles(customers, job.prefix, job.prefix, job.key)
         case "batch":
             endless = bodies.batches(customers, job.prefix, job.prefix, job.key)
+        case "hold_capture":
+            endless = bodies.holds(customers, job.prefix, job.prefix, job.key)
         case "context":
             endless = bodies.contexts(customers, job.prefix, job.key)
         case _:
@@ -189,8 +212,11 @@ async def _drive(job: Job) -> Result:
     status, mark = (b"201", None) if job.shape == "single" else (b"200", None)
     if job.shape == "batch":
         mark = b'"rejected":0'
+    follow = None
+    if job.shape == "hold_capture":
+        follow = Follow(b"201", lambda body: bodies.capture(body, job.key))
     loop = asyncio.get_running_loop()
-    tally = Tally(_requests(job), status, mark, 0.0, 0.0, job.connections, loop.create_future())
+    tally = Tally(_requests(job), status, mark, 0.0, 0.0, job.connections, loop.create_future(), follow)
     crowd = [
         (await loop.create_connection(lambda: Connection(tally), "127.0.0.1", job.port))[1]
         for _ in range(job.connections)

@@ -75,6 +75,44 @@ FROM unnest($3::int[], $4::bytea[]) AS made (pattern, state), generate_series($1
 WHERE customer_id = ($5 || lpad(to_hex(n), 12, '0'))::uuid AND n % cardinality($3) = made.pattern
 """
 
+POINTS = 2_000_000_000
+# One grant each, as an import would have written it; no run looks at the hashes.
+CLUB = """
+INSERT INTO loyalty_programs (code, name, currency, time_zone, created_at, created_by, revision, versions)
+VALUES ('main', 'Club', 'EUR', 'Europe/Berlin', $1, 'bench', 2, 1)
+"""
+RULES = """
+INSERT INTO loyalty_versions (
+    program, version, status, body, sha256, effective_from, created_at, created_by, published_at, published_by
+) VALUES ('main', 1, 'published', '{}'::jsonb, sha256('{}'), $1, $1, 'bench', $1, 'bench')
+"""
+ACCOUNTS = """
+WITH numbers AS (
+    SELECT n, ($3 || lpad(to_hex(n), 12, '0'))::uuid AS id FROM generate_series(1, $1::bigint) AS n
+), a AS (
+    INSERT INTO loyalty_accounts (
+        customer_id, program, account_id, seq, head, last_at, debt, lifetime_earned, lifetime_burned,
+        lifetime_expired, tier, tier_since, review_at, opened_at, revision
+    )
+    SELECT id, 'main', id, 1, sha256(id::text::bytea), $2, 0, $4::bigint, 0, 0, 'base', $2,
+        $2::timestamptz + interval '1 year', $2, 1
+    FROM numbers
+), e AS (
+    INSERT INTO loyalty_entries (
+        customer_id, program, seq, kind, points, at, effective_at, movements, hash, key, debt_change, forgiven,
+        qualifying, activates_at
+    )
+    SELECT id, 'main', 1, 'opening', $4, $2, $2, jsonb_build_array(jsonb_build_array(1, 'grant', $4::bigint)),
+        sha256(id::text::bytea), 'opening', 0, 0, 0, $2
+    FROM numbers
+)
+INSERT INTO loyalty_lots (
+    customer_id, program, lot, activates_at, granted, drawn, restored, revoked, expired, absorbed, moved, held,
+    remaining
+)
+SELECT id, 'main', 1, $2, $4, 0, 0, 0, 0, 0, 0, 0, $4 FROM numbers
+"""
+
 
 @contextmanager
 def throw_away_server() -> Iterator[EmbeddedServer]:
@@ -121,6 +159,19 @@ def add_history(server: EmbeddedServer, database: str, plan: list[tuple[range, i
             (STATES, first, last, patterns, states, CUSTOMER_ID_PREFIX),
         ]
     _run(server, database, *statements, *_settle())
+
+
+def add_points(server: EmbeddedServer, database: str, customers: int) -> None:
+    """A programme, and an account with POINTS for every customer."""
+    since = datetime.now(UTC)
+    _run(
+        server,
+        database,
+        (CLUB, since),
+        (RULES, since),
+        (ACCOUNTS, customers, since, CUSTOMER_ID_PREFIX, POINTS),
+        *_settle(),
+    )
 
 
 def few_and_many(customers: int) -> tuple[list[tuple[range, int]], list[tuple[range, int]]]:

@@ -66,11 +66,12 @@ class Stage:
         )
         return driver.run(job)
 
-    def pgbench(self, clients: int) -> pgbench.Measured:
+    def pgbench(self, clients: int, said: str | None = None, database: str = "yardstick") -> pgbench.Measured:
         self.jobs += 1
         return pgbench.measure(
             self.database.bin_directory,
-            self.database.url(database="yardstick"),
+            self.database.url(database=database),
+            pgbench.script() if said is None else said,
             customers=self.customers,
             clients=clients,
             seconds=self.seconds,
@@ -97,6 +98,8 @@ MAIN: Mapping[str, Series] = {
     "bare_1": lambda stage: stage.drive("bare", "single", 1),
     "context": lambda stage: stage.drive("service", "context", 16, last=stage.probed),
     "bare_16": lambda stage: stage.drive("bare", "single", 16),
+    "hold_capture": lambda stage: stage.drive("club", "hold_capture", 16),
+    "pgbench_pairs": lambda stage: stage.pgbench(16, pgbench.pair(), "club_yardstick"),
 }
 GROWTH: Mapping[str, Series] = {
     "ingest_few": lambda stage: stage.drive("few", "single", 16),
@@ -112,6 +115,8 @@ STARTS = {
     "bare_16": {"bare"},
     "pgbench_16": set[str](),
     "pgbench_1": set[str](),
+    "hold_capture": {"club"},
+    "pgbench_pairs": {"club"},
 }
 
 
@@ -151,6 +156,11 @@ def main_phase(
     """The rounds of those series of MAIN, with just the processes they need."""
     needed = set().union(*(STARTS.get(name, {"service"}) for name in names))
     with ExitStack() as processes:
+        if "club" in needed:
+            load.clone(stage.database, "club", "main")
+            load.add_points(stage.database, "club", stage.customers)
+            load.clone(stage.database, "club_yardstick", "club")
+            processes.enter_context(_service(stage, "club", "club"))
         if "service" in needed:
             processes.enter_context(_service(stage, "service", "main"))
         if "club" in needed:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
+from bench.bodies import HELD
 from bench.load import CUSTOMER_ID_PREFIX, usual_state
 
 OUTCOME = {
@@ -47,6 +48,52 @@ UPDATE customer_states SET state = '\\x{state}', band = 'healthy', score = :amou
 WHERE customer_id = {customer};
 END;
 """
+PAIR = """\
+\\set customer random(1, :customers)
+\\set number random(1, 140000000000000)
+BEGIN;
+SELECT state FROM customer_states WHERE customer_id = {customer} FOR UPDATE;
+UPDATE loyalty_lots SET held = held + {points} WHERE customer_id = {customer} AND program = 'main' AND lot = 1;
+UPDATE loyalty_accounts SET revision = revision + 1, due_at = now() + interval '15 minutes'
+WHERE customer_id = {customer} AND program = 'main';
+INSERT INTO loyalty_holds (
+    customer_id, program, hold_id, id, points, locks, opened_at, expires_at, state, captured, order_id, terms, away
+) VALUES (
+    {customer}, 'main', {name}, {own}, {points}, '[[1, {points}]]', now(), now() + interval '15 minutes', 'open', 0,
+    {order}, '[{points}, "A", null]', '[]'
+);
+END;
+BEGIN;
+SELECT state FROM customer_states WHERE customer_id = {customer} FOR UPDATE;
+UPDATE loyalty_accounts SET seq = seq + 1, head = '\\x{digest}', last_at = now(),
+    lifetime_burned = lifetime_burned + {points}, due_at = NULL, revision = revision + 1
+WHERE customer_id = {customer} AND program = 'main'
+RETURNING seq \\gset
+INSERT INTO loyalty_entries (
+    customer_id, program, seq, kind, points, at, effective_at, movements, hash, key, debt_change, forgiven, qualifying
+) VALUES (
+    {customer}, 'main', :seq::int, 'spend', -{points}, now(), now(), '[[1, "draw", {points}]]', '\\x{digest}', {name},
+    0, 0, 0
+);
+UPDATE loyalty_lots SET held = held - {points}, drawn = drawn + {points}, remaining = remaining - {points}
+WHERE customer_id = {customer} AND program = 'main' AND lot = 1;
+UPDATE loyalty_holds SET state = 'captured', captured = {points}, resolved_at = now()
+WHERE customer_id = {customer} AND program = 'main' AND hold_id = {name};
+INSERT INTO loyalty_spends (customer_id, program, spend_id, id, points, at, draws, order_id, refunds, refundable)
+VALUES ({customer}, 'main', {name}, {own}, {points}, now(), '[[1, {points}, 0]]', {order}, '[]', {points});
+INSERT INTO touchpoints (
+    customer_id, origin_customer_id, source, id, kind, occurred_at, received_at, thread, properties, body_sha256,
+    outcome
+) VALUES (
+    {customer}, {customer}, 'rapport', {name}, 'points_redeemed', now(), now(), {order}, '{properties}',
+    '\\x{digest}', '{outcome}'
+);
+UPDATE customer_states SET state = '\\x{state}', band = 'healthy', score = 72.0, scored_at = now()
+WHERE customer_id = {customer};
+END;
+"""
+"""A hold and its capture as two transactions: the lock and the writes of ours, none of its reads and decisions."""
+
 CUSTOMER = f"('{CUSTOMER_ID_PREFIX}' || lpad(to_hex(:customer::bigint), 12, '0'))::uuid"
 TPS = re.compile(r"^tps = ([0-9.]+) \(without initial connection time\)$", re.MULTILINE)
 FAILED = re.compile(r"^number of failed transactions: (\d+)", re.MULTILINE)
@@ -59,6 +106,20 @@ class Measured:
     p50_ms: float
 
 
+def pair() -> str:
+    return PAIR.format(
+        customer=CUSTOMER,
+        points=HELD,
+        name="'pgbench-' || lpad(:number::bigint::text, 16, '0')",
+        order="'A-pgbench-' || lpad(:number::bigint::text, 16, '0')",
+        own="('01940000-0000-7000-8000-' || lpad(to_hex(:number::bigint), 12, '0'))::uuid",
+        properties=json.dumps({"points": HELD, "redemption_id": "redemption_" + "0" * 43}),
+        outcome=json.dumps(OUTCOME),
+        digest="5a" * 32,
+        state=usual_state().hex(),
+    )
+
+
 def script() -> str:
     return SCRIPT.format(
         customer=CUSTOMER,
@@ -69,13 +130,15 @@ def script() -> str:
     )
 
 
-def measure(binaries: Path, url: str, *, customers: int, clients: int, seconds: float, seed: int) -> Measured:
-    """Run the script with `clients` connections. RuntimeError when pgbench, or any transaction, fails."""
+def measure(
+    binaries: Path, url: str, said: str, *, customers: int, clients: int, seconds: float, seed: int
+) -> Measured:
+    """Run the script `said` with `clients` connections. RuntimeError when pgbench, or any transaction, fails."""
     target = make_url(url)
     host = target.query["host"]
     with tempfile.TemporaryDirectory(prefix="rb") as scratch:
         file = Path(scratch) / "event.sql"
-        file.write_text(script())
+        file.write_text(said)
         done = subprocess.run(
             [
                 *(binaries / "pgbench", "--no-vacuum", "--protocol=prepared", f"--file={file}"),

@@ -106,6 +106,14 @@ ROWS: tuple[Row, ...] = (
         (_medians("lone", "pgbench_1", "bare_1"),),
     ),
     _rate_row("context", "context reads, 16 connections / bare route", 0.35, 0.60, "context", "bare_16"),
+    _rate_row(
+        "hold_capture",
+        "pairs of hold and capture, 16 connections / pgbench pairs, 16 clients",
+        0.5,
+        1.0,
+        "hold_capture",
+        "pgbench_pairs",
+    ),
     Row(
         "growth",
         "p50 with 1,000,000 touchpoints stored / with 10,000, the worse of ingest and context",

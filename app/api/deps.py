@@ -33,6 +33,7 @@ from app.settings import Settings
 from app.storage.database import Database
 from app.usecases.keyring import Keyring
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
+from app.usecases.loyalty.spending_groups import SpendingGroups
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
 from app.usecases.surveys.signing import Signing
@@ -80,6 +81,11 @@ async def _programs(request: Request) -> RememberedPrograms:
     return programs
 
 
+async def _spending(request: Request) -> SpendingGroups:
+    spending: SpendingGroups = request.app.state.spending
+    return spending
+
+
 async def _signing(request: Request) -> Signing:
     signing: Signing = request.app.state.signing
     return signing
@@ -124,6 +130,8 @@ Kinds = Annotated[OwnKinds, Depends(_own_kinds)]
 """The shop's own kinds of touchpoint."""
 Programs = Annotated[RememberedPrograms, Depends(_programs)]
 """What remembers the loyalty programmes and their rules."""
+Spending = Annotated[SpendingGroups, Depends(_spending)]
+"""What holds and captures points."""
 Signed = Annotated[Signing, Depends(_signing)]
 """What signs the links of mails."""
 Admitting = Annotated[Admission, Depends(_admission)]

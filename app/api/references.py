@@ -12,6 +12,7 @@ from fastapi import Depends, Header, Path, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from app.api.templates import template
 from app.domain.canonical import body_sha256
 from app.domain.customers import erased, identity_conflict, not_found
 from app.domain.identifiers import Reference, blocked_identifier, parse_reference, too_many_identifiers
@@ -154,7 +155,7 @@ async def _once(
     ] = None,
 ) -> OnceOnly:
     key = None if idempotency_key is None else parse_idempotency_key(idempotency_key)
-    return OnceOnly(key, f"{request.method} {request.scope['route'].path_format}", dict(request.path_params))
+    return OnceOnly(key, f"{request.method} {template(request.scope)}", dict(request.path_params))
 
 
 ONCE_PROBLEMS: Final = (

@@ -7,6 +7,9 @@ from functools import lru_cache
 from uuid import UUID
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# Two digits at a time: half the divisions of numbers that are longer than a word.
+_PAIR = [high + low for high in _BASE62 for low in _BASE62]
+_PAIRS = len(_PAIR)
 _DIGIT: dict[str, int] = {character: value for value, character in enumerate(_BASE62)}
 _MASK = 0xFFFFFFFF
 _OPAQUE_WIDTH = 43  # ceil(256 / log2(62)): two UUIDs
@@ -26,9 +29,10 @@ def base62(number: int, width: int) -> str:
     """`number` in base 62 (0-9A-Za-z), left-padded with 0 to `width` characters."""
     digits = []
     while number:
-        number, rest = divmod(number, 62)
-        digits.append(_BASE62[rest])
-    return "".join(reversed(digits)).rjust(width, "0")
+        number, rest = divmod(number, _PAIRS)
+        digits.append(_PAIR[rest])
+    # The highest pair may begin with a 0 that the number does not have.
+    return "".join(reversed(digits)).lstrip("0").rjust(width, "0")
 
 
 def opaque_id(prefix: str, customer_id: UUID, own_id: UUID) -> str:

@@ -1,8 +1,9 @@
 """The one door into the log: a list of touchpoints in, one outcome each, a constant number of statements."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -138,6 +139,30 @@ async def _passbooks(
     if not bought:
         return NO_PASSBOOKS
     return await open_passbooks(connection, bought, loaded, earning)
+
+
+async def record_with_points(
+    connection: asyncpg.Connection,
+    entries: Sequence[Entry],
+    model: Model,
+    points: Mapping[str, list[dict[str, Any]]],
+) -> list[Recorded] | None:
+    """Record new entries, and save what became of their customers' accounts (`changed_parts`), in one statement.
+
+    For one who is in no transaction and holds no lock. None when that cannot be: something changed meanwhile, silence
+    is to be told first, an entry is refused or was there before. Then nothing is written.
+    """
+    loaded = await load(connection, _wanted(entries, NO_EARNING))
+    logs = _logs(loaded)
+    if _due(entries, loaded, logs, model):
+        return None
+    outcomes = _outcomes(entries, loaded, logs, model, NO_PASSBOOKS)
+    recorded = [one for one in outcomes if isinstance(one, Recorded) and not one.duplicate]
+    written = _written(logs, model, NO_PASSBOOKS)
+    if written is None or len(recorded) < len(entries):
+        return None
+    whole = replace(written, points=points)
+    return recorded if await write_unchanged(connection, whole, _versions(loaded)) else None
 
 
 def _versions(loaded: Loaded) -> Mapping[UUID, str]:

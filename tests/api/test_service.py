@@ -108,6 +108,7 @@ async def test_metrics_count_requests_by_template_and_say_how_the_pool_is(
     assert 'database_connections{state="in_use"} 0.0' in lines
     assert 'database_hot_connections{state="in_use"} 0.0' in lines
     assert 'lane_waiting{lane="0"} 0.0' in lines
+    assert 'spending_waiting{what="holds"} 0.0' in lines
     assert "ada" not in shown.text
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bench import bodies, driver, load, rows
+from bench import bodies, driver, load, pgbench, rows
 from bench.bare import ANSWER, adapter
 from bench.shapes import TouchpointOut
 
@@ -107,3 +107,20 @@ def test_a_history_has_the_purchases_it_says() -> None:
     newest = int(NOW.timestamp())
     state = load.history_state(3, 10, newest)
     assert (state.n, state.t_last) == (10, newest - load.DAY_SECONDS)
+
+
+def test_a_capture_is_made_of_the_answer_to_its_hold() -> None:
+    hold = next(bodies.holds(range(1, 9), "p", "seed", "KEY"))
+    assert json.loads(hold.partition(b"\r\n\r\n")[2])["points"] == bodies.HELD
+    capture = bodies.capture(b'{"hold_id":"hold_0aZ","customer_id":"x"}', "KEY")
+    assert capture.startswith(b"POST /v1/loyalty/holds/hold_0aZ/capture HTTP/1.1\r\n")
+    assert capture.endswith(b"{}")
+
+
+def test_the_yardstick_of_pairs_writes_what_a_hold_and_a_capture_write() -> None:
+    said = pgbench.pair()
+    for table in ("holds", "lots", "accounts", "entries", "spends"):
+        assert f"loyalty_{table}" in said
+    assert said.count("BEGIN;") == said.count("END;") == said.count("FOR UPDATE;") == 2
+    assert "INSERT INTO touchpoints" in said
+    assert "UPDATE customer_states" in said

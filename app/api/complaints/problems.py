@@ -7,8 +7,9 @@ from app.domain.customers import erased
 from app.domain.feedback.complaint_records import Complaint, complaint_not_found
 from app.domain.problems import Conflict, Fault, Stale, refused
 from app.usecases.complaints.receive_complaint import contact_not_found, id_reused
-from app.usecases.complaints.work_on_complaint import merge_target_not_found
+from app.usecases.complaints.work_on_complaint import already_compensated, merge_target_not_found
 from app.usecases.complaints.writing import unknown_calendar
+from app.usecases.loyalty.change_account import busy
 
 ONE_PROBLEMS: Final = (complaint_not_found(), erased())
 
@@ -67,6 +68,9 @@ COMPENSATION_PROBLEMS: Final = (
     Conflict("not_compensable", "A merged or withdrawn complaint is not compensated.", state="merged"),
     refused("#/amount_minor", "property_required", "an amount and its currency are needed"),
     refused("#/points", "invalid_property", "goes with points, and only with them"),
+    already_compensated(500, "booked"),
+    Conflict("yearly_cap", "The customer has had what a year allows.", left=0, cap=10000),
+    busy(),
 )
 
 

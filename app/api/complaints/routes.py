@@ -29,7 +29,7 @@ from app.api.complaints.shapes import (
     MessageIn,
     TransitionIn,
 )
-from app.api.deps import Now, Reader, Scoring, Signed, Tx, requires
+from app.api.deps import Now, Programs, Reader, Scoring, Signed, Tx, requires
 from app.api.openapi import problems
 from app.api.paging import BigInt, Cursor, Page, Paging
 from app.api.references import INVALID_CURSOR, ONCE_PROBLEMS, REFERENCE_PROBLEMS
@@ -313,15 +313,19 @@ async def post_complaint_compensation(
             },
         ),
     ],
+    remembered: Programs,
     posting: Posting,
 ) -> Response:
-    """Give something for the failure. It is written down here; `grant_id` is what whoever pays it out goes by."""
+    """Give something for the failure. Points are booked at once, as the one goodwill of the complaint; of all else
+    `grant_id` is what whoever pays it out goes by.
+    """
     given = compensation_of(
         sent.form, amount_minor=sent.amount_minor, currency=sent.currency, points=sent.points
     )
 
     async def give(connection: asyncpg.Connection) -> Did:
-        done, number, grant_id = await compensate(connection, complaint_id, given, sent.note, posting.actor)
-        return Did(done, 201, CompensationOut, {"number": number, "grant_id": grant_id})
+        made = await compensate(connection, complaint_id, given, sent.note, posting.actor, remembered.current)
+        more = {"number": made.number, "grant_id": made.grant_id, "adjustment": shapes.booked(made.booked)}
+        return Did(made.done, 201, CompensationOut, more)
 
     return await posting.answer(sent, give)

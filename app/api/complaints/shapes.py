@@ -11,8 +11,10 @@ from app.api.references import NamedInBody
 from app.domain.feedback.clocks import Clock
 from app.domain.feedback.complaint_records import Complaint, public_id
 from app.domain.feedback.complaints import allowed
+from app.domain.ids import opaque_id
 from app.storage.complaint_log import Line
 from app.usecases.complaints.writing import Done
+from app.usecases.loyalty.adjust import Answered
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True)
 
@@ -189,11 +191,20 @@ class ComplaintDone(ComplaintOut):
     ]
 
 
+class BookedOut(BaseModel):
+    """The adjustment that books points; `proposed` while so many wait for a second person."""
+
+    id: str
+    state: Literal["proposed", "booked", "declined"]
+    points: int
+
+
 class CompensationOut(ComplaintDone):
     """The complaint after something was given for it."""
 
     number: int
     grant_id: Annotated[str, Field(description="Names the grant, however often it is paid out.")]
+    adjustment: Annotated[BookedOut | None, Field(description="Of points; null without a loyalty programme.")]
 
 
 class LineOut(BaseModel):
@@ -295,3 +306,13 @@ def line_shown(line: Line) -> LineOut:
 def etag(complaint: Complaint, now: datetime) -> str:
     """Strong: the version, the writes of the row (a clock may speak in between), and what time opens and shuts."""
     return f'"{complaint.case.version}-{complaint.revision}-{len(allowed(complaint.case, now))}"'
+
+
+def booked(answered: Answered | None) -> BookedOut | None:
+    """The adjustment on the wire."""
+    if answered is None:
+        return None
+    one = answered.adjustment
+    return BookedOut.model_validate(
+        {"id": opaque_id("adjustment", one.customer_id, one.id), "state": one.state, "points": one.points}
+    )

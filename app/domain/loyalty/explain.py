@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from app.domain.loyalty.earning import Contribution, Evaluated, Member, Reason, evaluate
+from app.domain.loyalty.earning import Contribution, Evaluated, Member, Reason, evaluate, nothing
 from app.domain.loyalty.points import decimal_text
 from app.domain.loyalty.purchases import Purchase
 from app.domain.loyalty.rewards import Buyer, Offer, Reward, offer
@@ -30,7 +30,10 @@ WORDS: Final[Mapping[Reason, str]] = {
 
 
 class Quote(NamedTuple):
-    """What an order would earn, what does not apply and why, and what the customer could have for points."""
+    """What an order would earn, what does not apply and why, and what the customer could have for points.
+
+    `reason` says why there would be no points at all.
+    """
 
     points: int
     missing_minor: int | None
@@ -38,6 +41,7 @@ class Quote(NamedTuple):
     not_applied: tuple[Contribution, ...]
     rewards: tuple[Offer, ...]
     out_of_reach: tuple[Offer, ...]
+    reason: Reason | None = None
 
 
 def explained(evaluated: Evaluated, version_number: int | None, tier: str) -> dict[str, Any]:
@@ -50,7 +54,7 @@ def explained(evaluated: Evaluated, version_number: int | None, tier: str) -> di
         "exact": decimal_text(evaluated.exact),
         "version": version_number,
         "arrived": {"tier": tier},
-        "rules": [_told(one) for one in evaluated.contributions],
+        "rules": [told(one) for one in evaluated.contributions],
         "missing_minor": evaluated.missing_minor,
         "reason": evaluated.reason,
         "why": WORDS[evaluated.reason] if evaluated.reason else None,
@@ -58,7 +62,7 @@ def explained(evaluated: Evaluated, version_number: int | None, tier: str) -> di
 
 
 def quoted(
-    version: Version,
+    version: Version | None,
     programme: Programme,
     purchase: Purchase,
     member: Member,
@@ -66,8 +70,11 @@ def quoted(
     rewards: Iterable[tuple[Reward, int | None, Buyer]],
     at: datetime,
 ) -> Quote:
-    """What `purchase` would earn now; `rewards` with what is left of each and the customer's own standing."""
-    would = evaluate(version, programme, purchase, member)
+    """What `purchase` would earn now; `rewards` with what is left of each and the customer's own standing.
+
+    `version` None: none is in force then.
+    """
+    would = nothing("no_programme") if version is None else evaluate(version, programme, purchase, member)
     offers = [offer(reward, stock, buyer, at) for reward, stock, buyer in rewards]
     return Quote(
         points=would.points,
@@ -76,10 +83,12 @@ def quoted(
         not_applied=tuple(one for one in would.contributions if one.reason),
         rewards=tuple(one for one in offers if one.is_available),
         out_of_reach=tuple(one for one in offers if not one.is_available),
+        reason=would.reason,
     )
 
 
-def _told(one: Contribution) -> dict[str, Any]:
+def told(one: Contribution) -> dict[str, Any]:
+    """What one rule did, JSON values only."""
     return {
         "rule": one.rule,
         "points": decimal_text(one.points),

@@ -3,28 +3,44 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from app.domain.loyalty.account import Account, Decision, Hold, Spend
-from app.domain.loyalty.bodies import Body
+from app.domain.loyalty.bodies import Body, text_of
 from app.domain.loyalty.spending import captured, refunded, released
 from app.domain.problems import Conflict, refused
 
 Unmet = Literal["not_yet", "over", "tier", "limit", "out_of_stock", "points"]
-
+Coupons = Literal["given", "generated"]
 Failed = Literal["out_of_stock", "coupon_failed"]
+
+REFUSALS: Final[Mapping[Unmet, tuple[str, str]]] = {
+    "not_yet": ("reward_not_yet", "The reward cannot be had yet."),
+    "over": ("reward_over", "The reward can no longer be had."),
+    "tier": ("tier_required", "The reward is for a higher tier."),
+    "limit": ("per_customer_limit", "The customer has had as many of this reward as one may have."),
+    "out_of_stock": ("sold_out", "There is none left of this reward."),
+    "points": ("insufficient_points", "There are not enough points."),
+}
+"""What a caller is told: the code of the problem, and a sentence."""
 
 ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 COUPON_BYTES: Final = 10
 MOST_CODES: Final = 10_000
+LONGEST_PREFIX: Final = 16
 _COUPON: Final = 12
 _LONGEST: Final = 64
 _MEANT: Final = str.maketrans("OIL", "011", "- ")
+# No caller's source begins with a slash, so no refund of theirs can have this name.
+_COUPON_REFUND: Final = "/coupon"
 
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """One reward. `stock` and `per_customer` None: no limit. Before `valid_from` only `early_tier` and above may."""
+    """One reward. `stock` and `per_customer` None: no limit. Before `valid_from` only `early_tier` and above may.
+
+    `coupons`: each redemption hands out a code, of a given list or a generated one that begins with `coupon_prefix`.
+    """
 
     code: str
     name: str
@@ -35,6 +51,8 @@ class Reward:
     valid_until: datetime | None = None
     tier: str | None = None
     early_tier: str | None = None
+    coupons: Coupons | None = None
+    coupon_prefix: str = ""
 
 
 class Buyer(NamedTuple):
@@ -70,7 +88,11 @@ class Redeemed(NamedTuple):
 
 
 def reward_of(body: Mapping[str, Any]) -> Reward:
-    """A checked reward. Raises Invalid `property_required`, `invalid_number`, `unknown_member`, `invalid_window`."""
+    """A checked reward.
+
+    Raises Invalid `property_required`, `invalid_number`, `invalid_text`, `unknown_member`, `unknown_value`,
+    `invalid_window`, `invalid_prefix`.
+    """
     given = Body(body)
     reward = Reward(
         code=given.code("code"),
@@ -82,12 +104,16 @@ def reward_of(body: Mapping[str, Any]) -> Reward:
         valid_until=given.instant("valid_until"),
         tier=given.code("tier") if given.has("tier") else None,
         early_tier=given.code("early_tier") if given.has("early_tier") else None,
+        coupons=given.choice("coupons", None, (*get_args(Coupons), None)),
+        coupon_prefix=given.read("coupon_prefix", "", _prefix_of),
     )
     given.finish()
     if not reward.points:
         raise refused("#/points", "property_required", "is needed")
     if reward.valid_from and reward.valid_until and reward.valid_from >= reward.valid_until:
         raise refused("#/valid_until", "invalid_window", "must be after valid_from")
+    if reward.coupon_prefix and reward.coupons != "generated":
+        raise refused("#/coupon_prefix", "invalid_prefix", "goes with generated coupons")
     return reward
 
 
@@ -106,12 +132,21 @@ def offer(reward: Reward, stock: int | None, buyer: Buyer, at: datetime) -> Offe
 
 
 def check_offer(made: Offer) -> None:
-    """Raises Conflict `reward_unavailable` with `unmet` and `missing`, or `insufficient_points` when that is all."""
-    if made.unmet == ("points",):
-        raise Conflict("insufficient_points", "There are not enough points.", missing=made.missing)
+    """Raises Conflict with the code of the first thing in the way (REFUSALS), all of them as `unmet`, and `missing`."""
     if made.unmet:
-        unmet = list(made.unmet)
-        raise Conflict("reward_unavailable", "The reward cannot be had.", unmet=unmet, missing=made.missing)
+        code, detail = REFUSALS[made.unmet[0]]
+        raise Conflict(code, detail, unmet=list(made.unmet), missing=made.missing)
+
+
+def not_redeemed(done: Redeemed) -> Conflict | None:
+    """What a caller is told of a capture that gave them nothing, although it changed something."""
+    if done.failed is None:
+        return None
+    if done.failed == "out_of_stock":
+        return Conflict(*REFUSALS["out_of_stock"], released=done.hold.points)
+    return Conflict(
+        "coupon_failed", "No coupon could be issued; the points are restored.", restored=done.hold.points
+    )
 
 
 def redeemed(
@@ -133,7 +168,7 @@ def redeemed(
     hold = account.holds.get(hold_id)
     if hold is not None and hold.state == "captured":
         again = captured(account, hold_id, now)
-        failed: Failed | None = "coupon_failed" if not again.result.spend.refundable else None
+        failed: Failed | None = "coupon_failed" if _COUPON_REFUND in again.result.spend.refunds else None
         return Decision(account, (), Redeemed(hold, again.result.spend, coupon, failed, stock))
     if stock is not None and stock < 1 and hold is not None and hold.state == "open":
         freed = released(account, hold_id, now)
@@ -145,7 +180,7 @@ def redeemed(
     if not needs_coupon or coupon is not None:
         result = Redeemed(done.result.hold, done.result.spend, coupon, None, left)
         return Decision(done.account, done.entries, result)
-    back = refunded(done.account, hold_id, id=f"coupon:{hold_id}", points=None, grace=grace, now=now)
+    back = refunded(done.account, hold_id, id=_COUPON_REFUND, points=None, grace=grace, now=now)
     spend = back.account.spends[hold_id]
     result = Redeemed(done.result.hold, spend, None, "coupon_failed", stock)
     return Decision(back.account, done.entries + back.entries, result)
@@ -168,16 +203,23 @@ def coupons_of(codes: Iterable[str]) -> tuple[str, ...]:
     """A given list of codes, in its order. Raises Invalid `invalid_coupon`, `duplicate_coupon`, `too_many_coupons`."""
     given = tuple(codes)
     if len(given) > MOST_CODES:
-        raise refused("#/coupons", "too_many_coupons", f"at most {MOST_CODES} codes at once")
+        raise refused("#/codes", "too_many_coupons", f"at most {MOST_CODES} codes at once")
     seen: set[str] = set()
     for number, code in enumerate(given):
         key = coupon_key(code)
         if not 1 <= len(code) <= _LONGEST or not key.isascii() or not key.isprintable() or not key:
-            raise refused(f"#/coupons/{number}", "invalid_coupon", "must be 1 to 64 printable characters")
+            raise refused(f"#/codes/{number}", "invalid_coupon", "must be 1 to 64 printable characters")
         if key in seen:
-            raise refused(f"#/coupons/{number}", "duplicate_coupon", "is in the list twice")
+            raise refused(f"#/codes/{number}", "duplicate_coupon", "is in the list twice")
         seen.add(key)
     return given
+
+
+def _prefix_of(value: object, pointer: str) -> str:
+    text = text_of(value, pointer)
+    if len(text) > LONGEST_PREFIX or not (text.isascii() and text.isalnum()):
+        raise refused(pointer, "invalid_prefix", f"must be 1 to {LONGEST_PREFIX} letters and digits")
+    return text
 
 
 def _too_early(reward: Reward, buyer: Buyer, at: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from hashlib import sha256
 from typing import Any, Final, Literal, NamedTuple, get_args
@@ -80,6 +80,11 @@ class Version:
     referrals: ReferralRules = REFERRALS
     limits: Limits = LIMITS
     expiry_warning_days: int = 30
+
+    @property
+    def reinstatement_grace(self) -> timedelta:
+        """For how long refunded points live on whose lot has run out."""
+        return timedelta(days=self.reinstatement_grace_days)
 
     def rules_for(self, event: Event) -> tuple[Rule, ...]:
         """The rules about one sort of event, in their order."""

@@ -48,6 +48,15 @@ class Wanted(NamedTuple):
     referrals: bool = False
 
 
+class Owner(NamedTuple):
+    """The customer's state row as it was read with the account; `version` is another one after every change of it."""
+
+    identity_revision: int
+    merged_into: UUID | None
+    erased_at: datetime | None
+    version: str
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """An account as it was read. `revision` None: there is no row yet, and `account` is an empty one.
@@ -65,6 +74,7 @@ class Loaded:
     rules_revision: int
     qualifying: int
     in_period: Mapping[str, int]
+    owner: Owner
     referrals: Sequence[StoredReferral] = ()
 
 
@@ -100,7 +110,8 @@ def _asked(one: Wanted) -> dict[str, Any]:
 _BEGIN: Final = """
 SELECT s.customer_id, p.code, p.revision AS rules_revision, a.account_id, a.seq, a.head, a.last_at, a.debt,
   a.lifetime_earned, a.lifetime_burned, a.lifetime_expired, a.tier, a.tier_since, a.review_at, a.grace_until, a.due_at,
-  a.revision, lots.parts AS lots, holds.parts AS holds, earns.parts AS earns"""
+  a.revision, s.identity_revision, s.merged_into, s.erased_at, s.xmin::text AS version,
+  lots.parts AS lots, holds.parts AS holds, earns.parts AS earns"""
 
 _FROM: Final = """
 FROM json_to_recordset($2::text::json) AS w (
@@ -226,6 +237,7 @@ def _loaded(row: asyncpg.Record, now: datetime) -> Loaded:
         qualifying=row.get("qualifying") or 0,
         in_period=_parts(row.get("in_period"), {}),
         referrals=[referrals.open_of_row(one) for one in _list(row.get("referrals"))],
+        owner=Owner(row["identity_revision"], row["merged_into"], row["erased_at"], row["version"]),
     )
 
 

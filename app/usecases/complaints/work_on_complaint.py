@@ -1,6 +1,6 @@
 """What agents do about a complaint: move it on, change it, answer the customer, give something for the failure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,9 +13,14 @@ from app.domain.feedback.complaint_records import Complaint, Doing, after, compe
 from app.domain.feedback.complaint_states import TERMINAL
 from app.domain.feedback.complaints import Deed
 from app.domain.health.model import Model
-from app.domain.problems import Invalid, NotFound, refused
+from app.domain.identifiers import Reference
+from app.domain.loyalty.approvals import proposal_of
+from app.domain.problems import Conflict, Invalid, NotFound, refused
 from app.storage import complaints
+from app.storage.loyalty.programs import Rules
 from app.usecases.complaints.writing import Done, LockedComplaint, Writing, lock_complaint, write
+from app.usecases.loyalty.adjust import Answered, adjust, goodwill_for
+from app.usecases.loyalty.remembered_programs import default_of
 
 
 class Move(NamedTuple):
@@ -149,21 +154,67 @@ async def answer_complaint(
     return await write(connection, Writing(change, locked.customer_id), actor.model, actor.now)
 
 
+class Compensated(NamedTuple):
+    """A complaint for which something was given: the how-manieth it is, the name of the grant, and of points the
+    adjustment that books them (None: no programme was ever published, so they are only written down).
+    """
+
+    done: Done
+    number: int
+    grant_id: str
+    booked: Answered | None
+
+
 async def compensate(
     connection: asyncpg.Connection,
     public_id: str,
     compensation: Compensation,
     note: str | None,
     actor: Actor,
-) -> tuple[Done, int, str]:
-    """Give something for a failure: the complaint, the number of the compensation, and the name of the grant.
+    known: Mapping[str, Rules],
+) -> Compensated:
+    """Give something for a failure. Points are booked as the one goodwill of this complaint.
 
-    Raises Conflict `not_compensable`.
+    Raises Conflict `not_compensable`, `already_compensated`; for points what `adjust` raises.
     """
     locked = await lock_complaint(connection, public_id)
     check_compensable(locked.complaint.case)
     change = compensated(locked.complaint, compensation, note, actor.by, actor.now)
-    done = await write(connection, Writing(change, locked.customer_id), actor.model, actor.now)
     if change.given is None:
         raise AssertionError("a compensation without its row")
-    return done, change.given.number, change.given.grant_id
+    booked = None
+    if compensation.points is not None and default_of(known, actor.now) is not None:
+        booked = await _book(connection, locked, change.given.grant_id, compensation.points, actor, known)
+    done = await write(connection, Writing(change, locked.customer_id), actor.model, actor.now)
+    return Compensated(done, change.given.number, change.given.grant_id, booked)
+
+
+async def _book(
+    connection: asyncpg.Connection,
+    locked: LockedComplaint,
+    grant_id: str,
+    points: int,
+    actor: Actor,
+    known: Mapping[str, Rules],
+) -> Answered:
+    complaint = locked.complaint
+    proposal = proposal_of(
+        id=grant_id,
+        points=points,
+        reason_code="goodwill",
+        note=f"Complaint {complaint.reference}",
+        actor=actor.by,
+        about=complaint.public_id,
+    )
+    given = await goodwill_for(connection, locked.customer_id, proposal, known, actor.now)
+    if given is not None:
+        raise already_compensated(given.points, given.state)
+    reference = Reference(locked.customer_id, ())
+    return await adjust(connection, reference, None, proposal, None, known, actor.now)
+
+
+def already_compensated(points: int, state: str) -> Conflict:
+    """A complaint has one goodwill in points; more for the same failure is an adjustment of its own."""
+    return Conflict(
+        "already_compensated", "Points were given for this complaint before.", points=points, state=state
+    )

@@ -28,6 +28,7 @@ from app.storage.loyalty import adjustments
 from app.storage.loyalty.adjustments import Adjustment, ledger_key
 from app.storage.loyalty.programs import Rules
 from app.usecases.loyalty.change_account import Opened, open_account, save_account
+from app.usecases.loyalty.remembered_programs import rules_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,22 @@ async def adjust(
         await adjustments.write(connection, asked, None)
         return await _answered(connection, held, asked, now, is_new=True)
     return await _booked(connection, held, asked, decision, now)
+
+
+async def goodwill_for(
+    connection: asyncpg.Connection,
+    customer_id: UUID,
+    proposal: Proposal,
+    known: Mapping[str, Rules],
+    now: datetime,
+) -> Adjustment | None:
+    """What a locked customer was given before, in the default programme, for what the proposal is about.
+
+    Raises NotFound `program_not_found`.
+    """
+    rules = await rules_named(connection, known, None, now)
+    owners = [customer_id, *await merges.aliases(connection, customer_id)]
+    return await adjustments.find(connection, owners, rules.program.code, natural_key(proposal), customer_id)
 
 
 async def approve_adjustment(

@@ -25,15 +25,15 @@ from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.saving import Change, save
 from app.storage.states import StateRow
+from app.usecases.identities import Found
 from app.usecases.lock_customer import lock_customer
 from app.usecases.loyalty.remembered_programs import program_not_found, rules_named
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A locked customer, the account as loaded, and the rules of the very same snapshot."""
+class Seen:
+    """An account as loaded, and the rules of the very same snapshot."""
 
-    customer: StateRow
     rules: Rules
     loaded: Loaded
 
@@ -41,6 +41,13 @@ class Opened:
         """What was in force then; the standard version before the first one."""
         found = in_force(self.rules.published, at)
         return Version() if found is None else found.version
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(Seen):
+    """The same of a customer who is locked."""
+
+    customer: StateRow
 
 
 async def open_account(
@@ -73,7 +80,21 @@ async def open_account(
         raise program_not_found()
     if loaded.rules_revision != rules.revision:
         rules = (await all_rules(connection))[rules.program.code]
-    return Opened(customer, rules, loaded)
+    return Opened(rules, loaded, customer)
+
+
+def seen_of(loaded: Loaded | None, found: Found, rules: Rules) -> Seen | None:
+    """The account of a customer who is not locked, for one who is in no transaction and saves it only unchanged.
+
+    None where only `open_account` can tell: the customer is another one by now, or the rules are.
+    """
+    if loaded is None or loaded.rules_revision != rules.revision:
+        return None
+    owner = loaded.owner
+    is_other = found.identity_revision not in (None, owner.identity_revision)
+    if is_other or owner.merged_into is not None or owner.erased_at is not None:
+        return None
+    return Seen(rules, loaded)
 
 
 async def save_account(
@@ -89,11 +110,17 @@ async def save_account(
     loaded = before.loaded
     if decision.account is loaded.account:
         return loaded.standing
-    standing = standing_after(loaded, decision.entries, before.rules, now)
-    change = Change(loaded, decision.account, decision.entries, standing, due_at(decision.account, standing))
+    change = change_of(before, decision, now)
     if not await save(connection, [change], now):
         raise busy()
-    return standing
+    return change.standing
+
+
+def change_of(before: Seen, decision: Decision[Any], now: datetime) -> Change:
+    """What is to be saved of a decision that changed something."""
+    loaded = before.loaded
+    standing = standing_after(loaded, decision.entries, before.rules, now)
+    return Change(loaded, decision.account, decision.entries, standing, due_at(decision.account, standing))
 
 
 def standing_after(loaded: Loaded, entries: Sequence[Entry], rules: Rules, now: datetime) -> Standing | None:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import Service
+from tests.api.loyalty.spending import Till
 
 CLUB = {"code": "main", "name": "Club", "currency": "EUR", "time_zone": "Europe/Berlin"}
 RULES: dict[str, Any] = {
@@ -62,3 +63,9 @@ async def ada(admin: httpx.AsyncClient) -> dict[str, Any]:
 async def bob(service: Service) -> httpx.AsyncClient:
     """A second person, who may do everything too."""
     return await service.client(await service.key("admin", source="back-office"))
+
+
+@pytest.fixture
+async def till(admin: httpx.AsyncClient) -> Till:
+    """Where Ada's points are spent."""
+    return Till(admin)

@@ -8,6 +8,7 @@ import pytest
 from app.domain.loyalty.account import Account, Decision
 from app.domain.loyalty.rewards import (
     COUPON_BYTES,
+    REFUSALS,
     Buyer,
     Redeemed,
     Reward,
@@ -73,7 +74,8 @@ def test_an_offer_names_everything_that_is_in_the_way(
     if unmet:
         with pytest.raises(Conflict) as refusal:
             check_offer(made)
-        assert refusal.value.code == ("insufficient_points" if unmet == ("points",) else "reward_unavailable")
+        assert refusal.value.code == REFUSALS[unmet[0]][0]  # type: ignore[index]  # the parameters are plain texts
+        assert refusal.value.members["unmet"] == list(unmet)
     else:
         check_offer(made)
 
@@ -103,6 +105,16 @@ def test_a_coupon_that_cannot_be_issued_restores_the_points_once() -> None:
     assert (done.failed, done.stock, ledger.available) == ("coupon_failed", 5, 100)
     again: Redeemed = ledger.take(redeem(ledger.account, stock=5, coupon="X", needs_coupon=True))
     assert (again.failed, again.stock, ledger.available) == ("coupon_failed", 5, 100)
+
+
+def test_a_redemption_that_was_refunded_is_no_failed_coupon() -> None:
+    ledger = Ledger()
+    ledger.earn(100)
+    ledger.hold(100)
+    ledger.take(redeem(ledger.account, coupon="X", needs_coupon=True))
+    ledger.refund(spend="h1")
+    again: Redeemed = ledger.take(redeem(ledger.account, coupon="X", needs_coupon=True))
+    assert (again.failed, again.coupon) == (None, "X")
 
 
 def test_a_capture_again_takes_no_second_item() -> None:
@@ -149,6 +161,9 @@ def test_a_given_list_has_each_code_once(codes: list[str], code: str) -> None:
         ({"per_customer": 0}, "invalid_number"),
         ({"valid_from": "2026-05-02T00:00Z", "valid_until": "2026-05-02T00:00Z"}, "invalid_window"),
         ({"prize": 1}, "unknown_member"),
+        ({"coupons": "printed"}, "unknown_value"),
+        ({"coupons": "generated", "coupon_prefix": "A B"}, "invalid_prefix"),
+        ({"coupons": "given", "coupon_prefix": "MUG"}, "invalid_prefix"),
     ],
 )
 def test_a_reward_is_checked(change: dict[str, Any], code: str) -> None:

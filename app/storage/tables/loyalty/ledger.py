@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
@@ -229,6 +230,8 @@ loyalty_spends = Table(
     # [[id, points, restored, lapsed, reinstated, reinstated_until]].
     Column("refunds", JSONB, nullable=False),
     Column("refundable", BigInteger, nullable=False),
+    # {refund id: why}; written by whoever refunds.
+    Column("reasons", JSONB, nullable=False, server_default=text("'{}'")),
     # What was handed out for it, and why nothing was: written by whoever redeems.
     Column("coupon", Text),
     Column("failed", Text),
