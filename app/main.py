@@ -46,6 +46,7 @@ from app.usecases.identities import Identities
 from app.usecases.keep_house import keep_keeping_house
 from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
+from app.usecases.loyalty.keep_clock import keep_clock
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.own_kinds import RememberedKinds
@@ -205,6 +206,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             asyncio.create_task(keep_sweeping(state.database, state.model, pause, state.metrics.swept)),
             asyncio.create_task(keep_watching(state.database, state.model, pause, state.metrics.watched)),
             asyncio.create_task(keep_surveying(state.database, state.signing, pause)),
+            asyncio.create_task(keep_clock(state.database, state.model, pause, state.metrics.clocked)),
         ]
     try:
         yield

@@ -1,4 +1,4 @@
-"""`rapport worker`: sweeps of the bands, of complaints' clocks and of the surveys in a process of their own."""
+"""`rapport worker`: sweeps of the bands, of complaints' clocks, of the surveys and of loyalty in a process of their own."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,8 @@ from app.cli import environment
 from app.settings import Settings
 from app.usecases.complaints.watch_complaints import Watched, keep_watching, watch_complaints
 from app.usecases.fresh import keep_fresh
+from app.usecases.loyalty.keep_clock import keep_clock
+from app.usecases.loyalty.run_clock import Clocked, run_clock
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.surveys.keep_surveying import keep_surveying, survey_once
 from app.usecases.surveys.signing import Signing
@@ -30,17 +32,17 @@ def work(*, once: bool) -> None:
     settings = environment.load_settings()
     logs.configure(settings.log_level)
     with environment.database(settings) as urls:
-        swept, watched, surveyed = environment.run(_work(urls.app, settings, once=once))
+        done = environment.run(_work(urls.app, settings, once=once))
     if once:
-        bands, clocks, asked = (_said(asdict(done)) for done in (swept, watched, surveyed))
-        typer.echo(f"{bands}\ncomplaints {clocks}\nsurveys {asked}")
+        bands, clocks, asked, points = (_said(asdict(one)) for one in done)
+        typer.echo(f"{bands}\ncomplaints {clocks}\nsurveys {asked}\nloyalty {points}")
 
 
 def _said(counts: dict[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in counts.items())
 
 
-async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched, SurveysSwept]:
+async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched, SurveysSwept, Clocked]:
     async with environment.opened(url) as database:
         model = ActiveModel(database)
         await model.refresh()
@@ -52,15 +54,17 @@ async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Wat
             database, settings.signing_secrets(), None if pepper is None else pepper.get_secret_value()
         )
         surveyed = await survey_once(database, signing, datetime.now(UTC))
+        clocked = await run_clock(database, model.current, datetime.now(UTC))
         if not once:
             pause = settings.sweep_seconds or PAUSE_SECONDS
             await _until_stopped(
                 keep_sweeping(database, model, pause),
                 keep_watching(database, model, pause),
                 keep_surveying(database, signing, pause),
+                keep_clock(database, model, pause),
                 keep_fresh([model]),
             )
-    return swept, watched, surveyed
+    return swept, watched, surveyed, clocked
 
 
 async def _until_stopped(*work: Coroutine[Any, Any, None]) -> None:

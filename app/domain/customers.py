@@ -12,6 +12,8 @@ from app.domain.canonical import is_deeper
 from app.domain.problems import Conflict, Fault, Invalid, NotFound, Problem
 
 MOST_TAGS: Final = 50
+SEGMENT_PREFIX: Final = "segment:"
+"""A customer is in the segments that their tags name: `segment:gold` is the segment `gold`."""
 MOST_TRAITS_BYTES: Final = 16 * 1024
 DEEPEST_TRAITS: Final = 8
 

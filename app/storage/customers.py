@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.domain.customers import Customer, HeldIdentifier, Profile, not_found
+from app.domain.customers import SEGMENT_PREFIX, Customer, HeldIdentifier, Profile, not_found
 from app.domain.health.state import State
 from app.storage.states import StateRow
 
@@ -144,6 +144,21 @@ async def existing(connection: asyncpg.Connection, customer_id: UUID) -> Custome
     if customer is None:
         raise not_found()
     return customer
+
+
+async def segments(
+    connection: asyncpg.Connection, customer_ids: Collection[UUID]
+) -> dict[UUID, frozenset[str]]:
+    """In which segments each of these customers is: those that their tags name."""
+    rows = await connection.fetch(
+        "SELECT id, tags FROM customers WHERE id = ANY ($1::uuid[])", list(customer_ids)
+    )
+    return {
+        row[0]: frozenset(
+            tag.removeprefix(SEGMENT_PREFIX) for tag in row[1] if tag.startswith(SEGMENT_PREFIX)
+        )
+        for row in rows
+    }
 
 
 async def save(connection: asyncpg.Connection, customer_id: UUID, profile: Profile, now: datetime) -> None:

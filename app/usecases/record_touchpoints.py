@@ -8,7 +8,8 @@ from uuid import UUID
 import asyncpg
 
 from app.domain.health.model import Model
-from app.domain.problems import Conflict, NotFound, Problem
+from app.domain.loyalty.occasions import OCCASIONS
+from app.domain.problems import Conflict, NotFound, Problem, Unavailable
 from app.domain.recording import CustomerLog, Recorded, catch_up, record, record_untold, settle
 from app.domain.silence import SOURCE, Crossing, crossings, draw, is_due
 from app.domain.touchpoints import Touchpoint
@@ -16,6 +17,7 @@ from app.storage.identifiers import Key
 from app.storage.recording import Loaded, Written, load, lock, write, write_unchanged
 from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import Wanted, load_known
+from app.usecases.loyalty.earn_occasions import earn_occasions, occasions_in
 
 
 class Entry(NamedTuple):
@@ -65,6 +67,7 @@ async def record_touchpoints(
     written = _written(logs, model)
     if written is not None and not await write(connection, written):
         raise LostRace
+    await _earn_occasions(connection, entries, outcomes, model)
     return outcomes
 
 
@@ -74,17 +77,39 @@ async def record_group(
     """The same for one who is in no transaction: two statements while nobody else writes for these customers.
 
     What was read is written if it still stands, else it is all done again under the lock; so are the few whose band
-    time has changed since anybody looked, because what silence did is told first.
+    time has changed since anybody looked, because what silence did is told first, and occasions of loyalty, which
+    earn.
     """
     loaded = await load(connection, _wanted(entries))
     logs = _logs(loaded)
-    if not _due(entries, loaded, logs, model):
+    may_earn = any(entry.touchpoint.kind in OCCASIONS for entry in entries)
+    if not may_earn and not _due(entries, loaded, logs, model):
         outcomes = _outcomes(entries, loaded, logs, model)
         written = _written(logs, model)
         if written is None or await write_unchanged(connection, written, _versions(loaded)):
             return outcomes
     async with connection.transaction():
         return await record_touchpoints(connection, entries, model)
+
+
+async def _earn_occasions(
+    connection: asyncpg.Connection, entries: Sequence[Entry], outcomes: Sequence[Outcome], model: Model
+) -> None:
+    """Let what is new and is an occasion of loyalty earn, and tell the tiers that it raised."""
+    told = [
+        (entry.customer_id, entry.touchpoint)
+        for entry, outcome in zip(entries, outcomes, strict=True)
+        if entry.touchpoint.kind in OCCASIONS and isinstance(outcome, Recorded) and not outcome.duplicate
+    ]
+    if not told:
+        return
+    try:
+        moves = await earn_occasions(connection, occasions_in(told), told[-1][1].received_at)
+    except Unavailable:
+        # Rules that have just changed: the group is done again under the new ones.
+        raise LostRace from None
+    if moves:
+        await record_touchpoints(connection, [Entry(*move) for move in moves], model)
 
 
 def _versions(loaded: Loaded) -> Mapping[UUID, str]:

@@ -6,7 +6,7 @@ await save_account(connection, held, decision, now)
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,9 +14,9 @@ import asyncpg
 
 from app.domain.identifiers import Reference
 from app.domain.loyalty import tiers
-from app.domain.loyalty.account import Decision, Entry
+from app.domain.loyalty.account import Account, Decision, Entry
+from app.domain.loyalty.clock import Rulebook, Seen, next_look_at, until_the_end
 from app.domain.loyalty.periods import window_start
-from app.domain.loyalty.settling import next_due_at
 from app.domain.loyalty.tiers import Standing
 from app.domain.loyalty.versions import Version, in_force
 from app.domain.problems import Unavailable
@@ -66,14 +66,15 @@ async def open_account(
         earns=earns,
         spends=spends,
         adjustments=adjustments,
-        qualifying_since=_tier_window(rules, now),
+        qualifying_since=tier_window(rules, now),
     )
     loaded = (await accounts.load(connection, [wanted], now)).get((wanted.customer_id, wanted.program))
     if loaded is None:
         raise program_not_found()
     if loaded.rules_revision != rules.revision:
         rules = (await all_rules(connection))[rules.program.code]
-    return Opened(customer, rules, loaded)
+    account = until_the_end(loaded.account, rules.programme.ends_at)
+    return Opened(customer, rules, replace(loaded, account=account))
 
 
 async def save_account(
@@ -90,7 +91,16 @@ async def save_account(
     if decision.account is loaded.account:
         return loaded.standing
     standing = standing_after(loaded, decision.entries, before.rules, now)
-    change = Change(loaded, decision.account, decision.entries, standing, due_at(decision, standing))
+    version = in_force(before.rules.published, now)
+    change = Change(
+        loaded,
+        decision.account,
+        decision.entries,
+        standing,
+        due_at(loaded, decision.account, standing, before.rules, now),
+        # A new account's tier begins under this version; of others a worker looks at the tier first.
+        ruled_by=None if loaded.revision is not None or version is None else version.number,
+    )
     if not await save(connection, [change], now):
         raise busy()
     return standing
@@ -118,13 +128,21 @@ def standing_after(loaded: Loaded, entries: Sequence[Entry], rules: Rules, now: 
     return tiers.raised(standing, points, entries[-1].at, tier_rules, zone).standing
 
 
-def due_at(decision: Decision[Any], standing: Standing | None) -> datetime | None:
-    """When the account next has clock work: points and holds, or its tier."""
-    times = [next_due_at(decision.account), None if standing is None else tiers.due_at(standing, ())]
-    return min((at for at in times if at is not None), default=None)
+def due_at(
+    loaded: Loaded, account: Account, standing: Standing | None, rules: Rules, now: datetime
+) -> datetime | None:
+    """When the account, loaded as `loaded`, next has clock work: points, holds, its tier, something to be told.
+
+    What is due already stays so: a writer settles the points, and the rest is for the worker to find.
+    """
+    if loaded.due_at is not None and loaded.due_at <= now:
+        return loaded.due_at
+    version = Rulebook(rules.published, rules.programme.zone).version(now)
+    return next_look_at(Seen(account, standing, loaded.warned_until), version, now)
 
 
-def _tier_window(rules: Rules, now: datetime) -> datetime | None:
+def tier_window(rules: Rules, now: datetime) -> datetime | None:
+    """Since when points count towards the tier at `now`; None before the first version."""
     version = in_force(rules.published, now)
     if version is None:
         return None
