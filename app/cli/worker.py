@@ -1,4 +1,4 @@
-"""`rapport worker`: sweeps of the bands, of complaints' clocks, of the surveys and of loyalty in a process of their own."""
+"""`rapport worker`: sweeps of the bands, of complaints' clocks, surveys and loyalty in a process of their own."""
 
 import asyncio
 import contextlib

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from app.domain.loyalty import tiers
 from app.domain.loyalty.account import Account, Decision, Entry, Lot
 from app.domain.loyalty.settling import Expiring, expiring, next_due_at, settled
-from app.domain.loyalty.tiers import Change, Pause, Ruling, Standing, Warning
+from app.domain.loyalty.tiers import Change, Pause, Ruling, Standing
 from app.domain.loyalty.versions import Published, Version, in_force
 
 LOOKS_AGAIN: Final = timedelta(hours=1)
@@ -61,7 +61,7 @@ class Look(NamedTuple):
     standing: Standing | None
     changes: tuple[Change, ...]
     expiring: tuple[Expiring, ...]
-    warning: Warning | None
+    warning: tiers.Warning | None
     warned_until: datetime | None
     due_at: datetime | None
 

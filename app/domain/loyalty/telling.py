@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from app.domain.health.facts import fact_of
 from app.domain.loyalty.settling import Expiring
-from app.domain.loyalty.tiers import Change, Warning
+from app.domain.loyalty import tiers
+from app.domain.loyalty.tiers import Change
 from app.domain.silence import SOURCE
 from app.domain.touchpoints import EPOCH, Touchpoint, fact_key, seconds
 
@@ -28,7 +29,7 @@ def tier_changed(program: str, change: Change, now: datetime) -> Touchpoint:
     return _told("tier_changed", name, change.at, now, said)
 
 
-def tier_warned(program: str, warning: Warning, now: datetime) -> Touchpoint:
+def tier_warned(program: str, warning: tiers.Warning, now: datetime) -> Touchpoint:
     """A tier that will be lost, when, and what would keep it."""
     said = {
         "program": program,

@@ -242,9 +242,7 @@ async def _look(
         await asyncio.sleep(0)
         row = rows[loaded.customer_id]
         is_gone = row.merged_into is not None or row.erased_at is not None
-        needs_past = not is_gone and (
-            not due_only or tier_is_due(loaded.standing, version and version.version, now)
-        )
+        needs_past = not is_gone and (not due_only or _needs_past(loaded, version, now))
         past = await _past(connection, loaded, now) if needs_past else None
         seen = Seen(loaded.account, loaded.standing, loaded.warned_until)
         # Points of somebody who is gone lapse all the same, or the shop would owe them for ever. Nobody is told.
@@ -258,6 +256,12 @@ async def _look(
         raise LostRace
     await _tell(connection, told, model)
     return done
+
+
+def _needs_past(loaded: Loaded, version: Published | None, now: datetime) -> bool:
+    """Whether the tier is to be looked at: its time has come, or came before somebody wrote, who may have hidden it."""
+    hidden = loaded.due_at is not None and loaded.account.last_at > loaded.due_at
+    return hidden or tier_is_due(loaded.standing, version and version.version, now)
 
 
 def _told_from(loaded: Loaded, version: Published | None, now: datetime) -> datetime:
