@@ -139,7 +139,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         group_limit=settings.group_size,
     )
     state.contexts = Contexts(
-        state.database, state.identities, state.own_kinds, queue_limit=settings.lane_queue
+        state.database, state.identities, state.own_kinds, state.programs, queue_limit=settings.lane_queue
     )
     state.lanes = Lanes(
         state.database,

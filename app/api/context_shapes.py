@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from app.api.complaints.shapes import ClockOut
 from app.api.customers import Band, CustomerOut
 from app.api.health import ValueOut
+from app.api.loyalty.shapes import LoyaltyOut
 from app.api.notes import NoteOut
 from app.api.opinions import OverrideOut, SentimentOut
 
@@ -112,6 +113,8 @@ class ActionOut(BaseModel):
         "follow_up",
         "call_personally",
         "win_back",
+        "keep_tier",
+        "remind_of_points",
         "ask_for_feedback",
         "thank_and_invite",
     ]
@@ -124,7 +127,7 @@ class ContextOut(BaseModel):
     customer: CustomerOut
     health: ContextHealth
     value: ValueOut
-    loyalty: dict[str, Any] | None
+    loyalty: Annotated[LoyaltyOut | None, Field(description="Points and tier; null for who is no member.")]
     open_complaints: Annotated[list[OpenComplaintOut], Field(description="The oldest first, at most 50.")]
     feedback: FeedbackOut
     follow_ups: Annotated[

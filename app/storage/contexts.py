@@ -16,8 +16,11 @@ from app.domain.descriptions import complaint_id_of, describe, order_id_of
 from app.domain.feedback.complaint_records import PREFIX
 from app.domain.health.state import State
 from app.domain.ids import opaque_id, parse_opaque_id
+from app.domain.loyalty.membership import Known as Member
 from app.domain.opinions import Override, Sentiment
 from app.storage.complaints import clocks_of
+from app.storage.loyalty import memberships
+from app.storage.loyalty.memberships import membership_of
 from app.storage.opinions import opted_out
 from app.storage.states import holds
 from app.storage.timeline import PENDING, openings
@@ -30,7 +33,7 @@ FOLLOW_UPS: Final = 20
 # is a range of one index of this customer's, so that what is read does not grow with the log, and what the state knows
 # to be empty is not looked for. The answers' kinds are repeated as constants because only constants prove the partial
 # index. OFFSET 0 keeps each look-up a look-up (touchpoints.py).
-_CONTEXTS: Final = f"""
+_CONTEXT: Final = f"""
 SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner,
   c.traits, c.created_at, c.updated_at, c.revision, s.state, s.identity_revision, s.merged_into, s.erased_at,
   {opted_out("c.id")} IS NOT NULL AS opted_out, json_build_array((
@@ -95,13 +98,17 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
       ORDER BY u.due_at
       LIMIT {FOLLOW_UPS}
     ) u
-  )) AS parts
+  ), LOYALTY) AS parts
 FROM unnest($1::uuid[], $2::bigint[]) AS asked (customer_id, recent)
 CROSS JOIN LATERAL (SELECT * FROM customers c WHERE c.id = asked.customer_id OFFSET 0) c
 CROSS JOIN LATERAL (SELECT * FROM customer_states s WHERE s.customer_id = asked.customer_id OFFSET 0) s
 WHERE c.id = ANY ($1::uuid[]) AND s.customer_id = ANY ($1::uuid[])
 """  # noqa: S608 - constants of this package
 
+# Where there is no programme, nobody's account is looked for.
+_LOYALTY: Final = membership_of("c.id", "$3::text", "$4::text", "$5::timestamptz")
+_CONTEXTS: Final = _CONTEXT.replace("LOYALTY", "NULL::json")
+_CONTEXTS_OF_MEMBERS: Final = _CONTEXT.replace("LOYALTY", _LOYALTY)
 
 _NO_TRAITS: Final[Mapping[str, Any]] = {}
 
@@ -111,6 +118,14 @@ class Asked(NamedTuple):
 
     customer_id: UUID
     touchpoints: int
+
+
+class Club(NamedTuple):
+    """In which programme members are looked for: its code, its zone, and since when its tiers count."""
+
+    program: str
+    zone: str
+    since: datetime
 
 
 class Known(NamedTuple):
@@ -134,6 +149,7 @@ class Known(NamedTuple):
     sentiment: Sentiment | None
     opted_out: bool
     follow_ups: list[OpenFollowUp]
+    member: Member | None
     seal: bytes
 
 
@@ -141,19 +157,33 @@ async def load(
     connection: asyncpg.Connection,
     asked: Collection[Asked],
     labels: Mapping[str, str] = MappingProxyType({}),
+    club: Club | None = None,
 ) -> dict[Asked, Known]:
     """What is known of each; who does not exist is missing. `labels` are those of the shop's own kinds."""
     if not asked:
         return {}
-    rows = await connection.fetch(
-        _CONTEXTS, [one.customer_id for one in asked], [one.touchpoints for one in asked]
-    )
+    names = [one.customer_id for one in asked], [one.touchpoints for one in asked]
+    if club is None:
+        rows = await connection.fetch(_CONTEXTS, *names)
+    else:
+        rows = await connection.fetch(_CONTEXTS_OF_MEMBERS, *names, *club)
     return {Asked(row["customer_id"], row["wanted"]): _known(row, labels) for row in rows}
 
 
 def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
     customer_id, parts = row["customer_id"], row["parts"]
-    identifiers, notes, recent, complaints, cases, answers, override, sentiment, follow_ups = from_json(parts)
+    (
+        identifiers,
+        notes,
+        recent,
+        complaints,
+        cases,
+        answers,
+        override,
+        sentiment,
+        follow_ups,
+        member,
+    ) = from_json(parts)
     return Known(
         customer_id=customer_id,
         identity_revision=row["identity_revision"],
@@ -183,6 +213,7 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
         sentiment=_sentiment(*sentiment) if sentiment else None,
         opted_out=row["opted_out"],
         follow_ups=[_follow_up(customer_id, *one) for one in follow_ups] if follow_ups else [],
+        member=memberships.known(member),
         seal=_seal(row),
     )
 

@@ -11,10 +11,11 @@ from app.api.loyalty.shapes import (
     IN_THE_FUTURE,
     PROGRAM_NOT_FOUND,
     BalanceOut,
+    LoyaltyOut,
     ProgramQuery,
     TierOut,
     balance_members,
-    tier_shown,
+    tier_members,
 )
 from app.api.openapi import problems
 from app.api.paging import Moment
@@ -35,13 +36,6 @@ router = APIRouter(prefix="/v1/customers/{customer}/loyalty", tags=["loyalty"])
 Member = Annotated[Caller, requires("loyalty:read")]
 _PROBLEMS: Final = (*NAMED_PROBLEMS, PROGRAM_NOT_FOUND)
 _INVALID_WINDOW: Final = refused("#/query/to", "invalid_window", "must be after from")
-
-
-class LoyaltyOut(BalanceOut):
-    """What a customer has, and where they stand."""
-
-    program: str
-    tier: TierOut | None
 
 
 class LineOut(BaseModel):
@@ -95,8 +89,9 @@ async def get_loyalty(
     found = await read_loyalty(await driver(reader), named, program, remembered.current, now)
     if found is None:
         return None
-    shown = balance_members(found.balance, found.loaded.account.seq)
-    return LoyaltyOut(**shown, program=found.loaded.program, tier=tier_shown(found))
+    members = balance_members(found.balance, found.loaded.account.seq)
+    tier = tier_members(found.standing, found.projection)
+    return LoyaltyOut(**members, program=found.loaded.program, tier=None if tier is None else TierOut(**tier))
 
 
 @router.get("/balance", responses=problems(*_PROBLEMS, IN_THE_FUTURE, too_many_entries()))

@@ -9,8 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.domain.health.facts import fact_of
-from app.domain.loyalty.settling import Expiring
 from app.domain.loyalty import tiers
+from app.domain.loyalty.settling import Expiring
 from app.domain.loyalty.tiers import Change
 from app.domain.silence import SOURCE
 from app.domain.touchpoints import EPOCH, Touchpoint, fact_key, seconds
