@@ -103,21 +103,27 @@ async def celebrating(
 
 
 async def tier_entries(
-    connection: asyncpg.Connection, customer_id: UUID, program: str, until: datetime
+    connection: asyncpg.Connection,
+    customer_id: UUID,
+    program: str,
+    until: datetime,
+    limit: int | None = None,
 ) -> list[Entry]:
     """What makes or moves a tier, up to the time `until` of entries: the first entry, what qualifies, manual moves.
 
-    What they say of the hash before is empty.
+    At most `limit` of them (None: all). What they say of the hash before is empty.
     """
     rows = await connection.fetch(
         f"""
         SELECT {COLUMNS} FROM loyalty_entries
         WHERE customer_id = $1 AND program = $2 AND at <= $3 AND (qualifying <> 0 OR tier IS NOT NULL OR seq = 1)
         ORDER BY seq
+        LIMIT $4
         """,  # noqa: S608 - our own columns
         customer_id,
         program,
         until,
+        limit,
     )
     return [entry_of(row, b"") for row in rows]
 

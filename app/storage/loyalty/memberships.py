@@ -1,8 +1,11 @@
 """One member for whoever talks to them: the account in one JSON array, beside whatever else is asked about them."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
+
+import asyncpg
+from pydantic_core import from_json
 
 from app.domain.loyalty.account import BEGINNING, Account
 from app.domain.loyalty.membership import Known
@@ -37,6 +40,19 @@ def membership_of(customer: str, program: str, zone: str, since: str) -> str:
     FROM loyalty_accounts a
     WHERE a.customer_id = {customer} AND a.program = {program}
   )"""  # noqa: S608 - constants of this package and numbers of arguments
+
+
+_FIND: Final = (
+    "SELECT" + membership_of("$1::uuid", "$2::text", "$3::text", "$4::timestamptz") + "::text"
+)
+
+
+async def find(
+    connection: asyncpg.Connection, customer_id: UUID, program: str, zone: str, since: datetime
+) -> Known | None:
+    """One member; None for who is none."""
+    text = await connection.fetchval(_FIND, customer_id, program, zone, since)
+    return None if text is None else known(from_json(text))
 
 
 def known(row: list[Any] | None) -> Known | None:

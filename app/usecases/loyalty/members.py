@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
 
 from app.domain.loyalty.clock import Rulebook
 from app.domain.loyalty.membership import Known, Membership, membership
 from app.storage.contexts import Club
+from app.storage.loyalty import memberships
 from app.storage.loyalty.programs import Rules
 from app.usecases.loyalty.change_account import tier_window
 from app.usecases.loyalty.remembered_programs import default_of
@@ -19,6 +23,16 @@ def club_at(programs: Mapping[str, Rules], now: datetime) -> Club | None:
     if rules is None:
         return None
     return Club(rules.program.code, rules.program.time_zone, tier_window(rules, now) or _NEVER)
+
+
+async def find_member(
+    connection: asyncpg.Connection, customer_id: UUID, programs: Mapping[str, Rules], now: datetime
+) -> Membership | None:
+    """The member as of `now`; None without a programme, for nobody is asked then, and for who is no member."""
+    club = club_at(programs, now)
+    if club is None:
+        return None
+    return member_of(await memberships.find(connection, customer_id, *club), programs, now)
 
 
 def member_of(known: Known | None, programs: Mapping[str, Rules], now: datetime) -> Membership | None:
