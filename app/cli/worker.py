@@ -48,13 +48,13 @@ async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Wat
         await model.refresh()
         # What waited for a worker is done first; and a database that is not there is said at once.
         watched = await watch_complaints(database, model.current, datetime.now(UTC))
+        clocked = await run_clock(database, model.current, datetime.now(UTC))
         swept = await sweep_bands(database, model.current, datetime.now(UTC))
         pepper = settings.household_pepper
         signing = Signing(
             database, settings.signing_secrets(), None if pepper is None else pepper.get_secret_value()
         )
         surveyed = await survey_once(database, signing, datetime.now(UTC))
-        clocked = await run_clock(database, model.current, datetime.now(UTC))
         if not once:
             pause = settings.sweep_seconds or PAUSE_SECONDS
             await _until_stopped(

@@ -100,10 +100,22 @@ def tier_is_due(standing: Standing | None, version: Version | None, now: datetim
 
 
 def next_look_at(
-    seen: Seen, version: Version | None, now: datetime, pauses: Sequence[Pause] = ()
+    seen: Seen,
+    version: Version | None,
+    now: datetime,
+    pauses: Sequence[Pause] = (),
+    *,
+    is_new: bool = False,
 ) -> datetime | None:
-    """When the clock next has something to do with the account, None: never. What the workers' index holds."""
-    return min(_looks(seen, version, now, pauses), default=None)
+    """When the clock next has something to do with the account, None: never. What the workers' index holds.
+
+    `is_new`: the standing has just become what it is, so nobody can have been warned of its loss.
+    """
+    times = list(_looks(seen, version, now, pauses))
+    if version is not None and seen.standing is not None:
+        warns_at = tiers.warns_at(seen.standing, version.tier_rules)
+        times += [warns_at] if is_new or warns_at > now else []
+    return min(times, default=None)
 
 
 def until_the_end(account: Account, ends_at: datetime | None) -> Account:
@@ -129,9 +141,6 @@ def _looks(seen: Seen, version: Version | None, now: datetime, pauses: Sequence[
                 yield lot.expires_at - within
     if seen.standing is not None:
         yield tiers.due_at(seen.standing, pauses) or now + LOOKS_AGAIN
-        warns_at = tiers.warns_at(seen.standing, version.tier_rules)
-        if warns_at > now:
-            yield warns_at
 
 
 def _is_unwarned(lot: Lot, warned_until: datetime | None) -> bool:

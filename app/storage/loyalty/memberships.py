@@ -42,9 +42,7 @@ def membership_of(customer: str, program: str, zone: str, since: str) -> str:
   )"""  # noqa: S608 - constants of this package and numbers of arguments
 
 
-_FIND: Final = (
-    "SELECT" + membership_of("$1::uuid", "$2::text", "$3::text", "$4::timestamptz") + "::text"
-)
+_FIND: Final = "SELECT" + membership_of("$1::uuid", "$2::text", "$3::text", "$4::timestamptz") + "::text"
 
 
 async def find(

@@ -138,7 +138,8 @@ def due_at(
     if loaded.due_at is not None and loaded.due_at <= now:
         return loaded.due_at
     version = Rulebook(rules.published, rules.programme.zone).version(now)
-    return next_look_at(Seen(account, standing, loaded.warned_until), version, now)
+    seen = Seen(account, standing, loaded.warned_until)
+    return next_look_at(seen, version, now, is_new=standing != loaded.standing)
 
 
 def tier_window(rules: Rules, now: datetime) -> datetime | None:

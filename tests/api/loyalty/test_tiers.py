@@ -139,7 +139,8 @@ async def test_the_tier_of_the_past_never_changes(admin: httpx.AsyncClient) -> N
     assert (then.status_code, then.json()) == (200, {"program": "main", "tier": None})
     now = (await admin.get(f"{LOYALTY}/tier")).json()["tier"]
     assert now == (await admin.get(LOYALTY)).json()["tier"]
-    assert (now["code"], now["points_to_keep"], now["projected"]) == ("silver", 0, "silver")
+    # The review looks at the twelve months from tomorrow on.
+    assert (now["code"], now["points_to_keep"], now["projected"]) == ("silver", 100, "base")
     ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     assert problem(await admin.get(f"{LOYALTY}/tier", params={"as_of": ahead})) == (422, "in_the_future")
     for path in ("tier", "tiers"):
