@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 
 from app.domain.health.model import Model
-from app.domain.loyalty.clock import Look, Past, Rulebook, Seen, looked, tier_is_due
+from app.domain.loyalty.clock import Look, Past, Rulebook, Seen, looked, tier_is_due, until_the_end
 from app.domain.loyalty.earning import occasion_key
 from app.domain.loyalty.occasions import Occasion, birthdays
 from app.domain.loyalty.settling import run_out
@@ -49,7 +49,7 @@ _Page = Callable[[asyncpg.Connection, Sequence[UUID]], Awaitable["Clocked"]]
 class Clocked:
     """What a run did: accounts looked at, and of those in how many points lapsed, holds ran out, a tier moved.
 
-    `warned`: lines that tell what will lapse or be lost; `celebrated`: birthdays that were granted; `ended`: accounts
+    `warned`: lines that tell what will lapse; `celebrated`: birthdays that were granted; `ended`: accounts
     that ran out with their programme. `failed`: accounts that stay due; the log says why.
     """
 
@@ -73,7 +73,7 @@ class Clocked:
 
 
 async def run_clock(database: Database, model: Model, now: datetime, page: int = PAGE) -> Clocked:
-    """Do all that fell due by `now`: the accounts of the index, new versions, the ends of programmes, birthdays.
+    """Do all that fell due by `now`: the ends of programmes, the accounts of the index, new versions, birthdays.
 
     Raises what the database raises when it is away; what was done by then stays so.
     """
@@ -82,14 +82,14 @@ async def run_clock(database: Database, model: Model, now: datetime, page: int =
     done = Clocked()
     if not known:
         return done
-    done.add(await _due(database, model, now, page))
-    for rules in known.values():
-        done.add(await _ruled(database, rules, model, now, page))
-        done.add(await _born(database, rules, model, now, page))
     async with database.hot_reading() as connection:
         over = await clock.ended(connection, now)
     for program in over:
         done.add(await _ended(database, program, now, page))
+    done.add(await _due(database, model, now, page))
+    for rules in known.values():
+        done.add(await _ruled(database, rules, model, now, page))
+        done.add(await _born(database, rules, model, now, page))
     return done
 
 
@@ -240,11 +240,11 @@ async def _look(
         if due_only and (loaded.due_at is None or loaded.due_at > now):
             continue
         await asyncio.sleep(0)
-        row = rows[loaded.customer_id]
+        row, account = rows[loaded.customer_id], until_the_end(loaded.account, rules.programme.ends_at)
         is_gone = row.merged_into is not None or row.erased_at is not None
         needs_past = not is_gone and (not due_only or _needs_past(loaded, version, now))
         past = await _past(connection, loaded, now) if needs_past else None
-        seen = Seen(loaded.account, loaded.standing, loaded.warned_until)
+        seen = Seen(account, loaded.standing, loaded.warned_until)
         # Points of somebody who is gone lapse all the same, or the shop would owe them for ever. Nobody is told.
         rulebook = book._replace(published=()) if is_gone else book
         look = looked(seen, past, rulebook, _told_from(loaded, version, now), now)

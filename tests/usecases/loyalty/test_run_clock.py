@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.domain.loyalty.tiers import history
+from app.domain.loyalty import clawback, crediting
+from app.domain.loyalty.tiers import Ruling, history
+from app.domain.loyalty.versions import version_of
 from app.domain.problems import Conflict
 from app.storage.database import Database
 from app.usecases.loyalty.run_clock import Clocked
@@ -127,9 +129,13 @@ async def test_case_26_at_one_instant_activate_then_tiers_then_expire(club: Club
     assert (await club.standing(who)).tier == "silver"
 
 
-def _taken(account: Any, now: datetime) -> Any:
-    from app.domain.loyalty import clawback  # noqa: PLC0415 - one test's deed
+def _given(account: Any, now: datetime) -> Any:
+    return crediting.adjusted(
+        account, id="late", points=5, reason_code="service", allow_debt=False, expires_at=None, now=now
+    )
 
+
+def _taken(account: Any, now: datetime) -> Any:
     return clawback.clawed_back(account, "spent", id="r", amount_minor=None, policy="unlimited", now=now)
 
 
@@ -226,6 +232,12 @@ async def test_case_35_a_closed_programme_earns_no_more_spends_until_its_end_and
     assert wound_up == day(20)
     assert (await club.at(21).tick()).ended == 0
     assert await club.wound_up_at() == wound_up
+    # What somebody gives after the end is over at once.
+    await club.do(who, _given)
+    with pytest.raises(Conflict, match="enough"):
+        await club.spend(who, 1, "s3")
+    await club.tick()
+    assert sum((await club.lots(who)).values()) == 0
 
 
 async def test_an_open_complaint_puts_the_downgrade_off_until_it_is_resolved(club: Club) -> None:
@@ -392,9 +404,6 @@ async def test_the_standing_is_that_of_the_whole_history(club: Club) -> None:
     for number in range(0, 700, 45):
         await club.at(number).earn(who, (number * 7) % 300, f"o{number}")
         await club.at(number + 20).tick()
-    from app.domain.loyalty.tiers import Ruling  # noqa: PLC0415 - one test's word
-    from app.domain.loyalty.versions import version_of  # noqa: PLC0415 - as above
-
     rulings = [Ruling(START - 30 * DAY, version_of(RULES).tier_rules)]
     whole, _ = history(await club.ledger(who), rulings, (), BERLIN, club.now)
     assert await club.standing(who) == whole
