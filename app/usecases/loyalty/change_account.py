@@ -138,7 +138,8 @@ def due_at(
     if loaded.due_at is not None and loaded.due_at <= now:
         return loaded.due_at
     version = Rulebook(rules.published, rules.programme.zone).version(now)
-    seen = Seen(account, standing, loaded.warned_until)
+    # Also of points that came in after the end of their programme.
+    seen = Seen(until_the_end(account, rules.programme.ends_at), standing, loaded.warned_until)
     return next_look_at(seen, version, now, is_new=standing != loaded.standing)
 
 
