@@ -6,7 +6,7 @@ import signal
 from collections.abc import Coroutine
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import typer
 
@@ -25,6 +25,7 @@ from app.usecases.sweep_bands import Swept, keep_sweeping, sweep_bands
 
 PAUSE_SECONDS: Final = 30.0
 """When RAPPORT_SWEEP_SECONDS is 0, which is meant for the services beside."""
+Done: TypeAlias = tuple[Swept, Watched, SurveysSwept, Clocked]
 
 
 def work(*, once: bool) -> None:
@@ -33,7 +34,7 @@ def work(*, once: bool) -> None:
     logs.configure(settings.log_level)
     with environment.database(settings) as urls:
         done = environment.run(_work(urls.app, settings, once=once))
-    if once:
+    if once and done is not None:
         bands, clocks, asked, points = (_said(asdict(one)) for one in done)
         typer.echo(f"{bands}\ncomplaints {clocks}\nsurveys {asked}\nloyalty {points}")
 
@@ -42,7 +43,25 @@ def _said(counts: dict[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in counts.items())
 
 
-async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Watched, SurveysSwept, Clocked]:
+async def _work(url: str, settings: Settings, *, once: bool) -> Done | None:
+    """What the first sweeps did; None when the worker was stopped during them."""
+    first = asyncio.ensure_future(_sweep(url, settings, once=once))
+    if not once:
+        _stop_by_signal(first)
+    try:
+        return await first
+    except asyncio.CancelledError:
+        if not first.cancelled():
+            raise
+        return None
+
+
+def _stop_by_signal(work: "asyncio.Future[Any]") -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, work.cancel)
+
+
+async def _sweep(url: str, settings: Settings, *, once: bool) -> Done:
     async with environment.opened(url) as database:
         model = ActiveModel(database)
         await model.refresh()
@@ -70,7 +89,6 @@ async def _work(url: str, settings: Settings, *, once: bool) -> tuple[Swept, Wat
 async def _until_stopped(*work: Coroutine[Any, Any, None]) -> None:
     """Do all of it side by side until SIGTERM or SIGINT. What is half done then is rolled back, and stays due."""
     tasks = asyncio.gather(*work)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, tasks.cancel)
+    _stop_by_signal(tasks)
     with contextlib.suppress(asyncio.CancelledError):
         await tasks
