@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from app.storage.database import Database
 from app.usecases.loyalty.run_clock import Clocked
 from app.usecases.verify import verify
-from tests.usecases.loyalty.clubs import DAY, RULES, START, Club
+from tests.usecases.loyalty.clubs import DAY, RULES, START, Club, day
 
 BERLIN = ZoneInfo("Europe/Berlin")
 GRACE_ENDS = datetime(2027, 1, 2, tzinfo=BERLIN).astimezone(UTC) + 30 * DAY
