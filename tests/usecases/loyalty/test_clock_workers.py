@@ -85,7 +85,7 @@ async def test_one_account_that_cannot_be_done_does_not_keep_the_others(club: Cl
     for who in (broken, well):
         await club.earn(who, 100, expires_at=day(60))
     async with store.hot_transaction() as connection:
-        # A key that is not one: the tier cannot be drawn from it.
+        # A time that no clock ever shows: nothing can be written after it.
         await connection.execute(
             "UPDATE loyalty_accounts SET head = decode(repeat('00', 32), 'hex'), last_at = 'infinity'"
             " WHERE customer_id = $1",
