@@ -147,14 +147,14 @@ async def test_pauses_are_openings_and_their_resolutions_by_when_they_were_told(
         assert set(found) <= {who}
         return sorted(found.get(who, []), key=lambda pause: pause.since)
 
-    at = [NOW + timedelta(hours=number) for number in range(9)]
+    hours_on = [NOW + timedelta(hours=number) for number in range(9)]
     assert await asked(0.5) == []
-    assert await asked(2.5) == [Pause(at[1]), Pause(at[2])]
-    assert await asked(6) == [Pause(at[1], at[3]), Pause(at[2]), Pause(at[5])]
+    assert await asked(2.5) == [Pause(hours_on[1]), Pause(hours_on[2])]
+    assert await asked(6) == [Pause(hours_on[1], hours_on[3]), Pause(hours_on[2]), Pause(hours_on[5])]
     await bare.execute(
         "INSERT INTO touchpoint_voids (customer_id, origin_customer_id, source, id, voided_at, voided_by, outcome)"
         " VALUES ($1, $1, 'shop', '3', $2, 'test', 'null')",
         who,
         NOW,
     )
-    assert await asked(6) == [Pause(at[1], at[3]), Pause(at[5])]
+    assert await asked(6) == [Pause(hours_on[1], hours_on[3]), Pause(hours_on[5])]

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -34,7 +35,7 @@ async def test_many_looks_on_the_way_come_to_what_one_in_the_end_does(club: Club
     assert await club.standing(often) == await club.standing(once)
     lines = [(entry.kind, entry.points, entry.effective_at) for entry in await club.ledger(often)]
     assert lines == [(entry.kind, entry.points, entry.effective_at) for entry in await club.ledger(once)]
-    told = {who: [] for who in (often, once)}  # type: dict[UUID, list[Any]]
+    told: dict[UUID, list[Any]] = {who: [] for who in (often, once)}
     for row in await club.told("tier_changed"):
         told[row["customer_id"]].append((row["id"], row["said"], row["occurred_at"]))
     assert told[often] == told[once]
