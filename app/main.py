@@ -65,6 +65,7 @@ from app.usecases.identities import Identities
 from app.usecases.keep_house import keep_keeping_house
 from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
+from app.usecases.loyalty.keep_clock import keep_clock
 from app.usecases.loyalty.referrals.settle_referrals import keep_settling
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.loyalty.spending_groups import SpendingGroups
@@ -188,7 +189,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     )
     state.fresh = (*state.fresh, Forgetting(state.database, state.identities))
     state.contexts = Contexts(
-        state.database, state.identities, state.own_kinds, queue_limit=settings.lane_queue
+        state.database, state.identities, state.own_kinds, state.programs, queue_limit=settings.lane_queue
     )
     state.lanes = Lanes(
         state.database,
@@ -286,6 +287,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             asyncio.create_task(keep_watching(state.database, state.model, pause, state.metrics.watched)),
             asyncio.create_task(keep_surveying(state.database, state.signing, pause)),
             asyncio.create_task(keep_settling(state.database, state.programs, pause, state.metrics.settled)),
+            asyncio.create_task(keep_clock(state.database, state.model, pause, state.metrics.clocked)),
         ]
         retention = state.settings.retention()
         if retention:

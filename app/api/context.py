@@ -15,6 +15,7 @@ from app.api.context_shapes import ContextOut
 from app.api.deps import Config, Now, Scoring, requires
 from app.api.health import value_members
 from app.api.lean import LeanResponse, LeanRoute
+from app.api.loyalty.shapes import balance_members, tier_members
 from app.api.openapi import problems
 from app.api.privacy.consent_shapes import members as consent_members
 from app.api.references import NAMED_PROBLEMS, Named
@@ -33,6 +34,7 @@ from app.domain.descriptions import amount_of
 from app.domain.health.facts import scale_of
 from app.domain.health.weights import DAY_SECONDS
 from app.domain.keys import Caller
+from app.domain.loyalty.membership import Membership
 from app.domain.opinions import Override, Sentiment
 from app.usecases.read_context import SealedContext
 
@@ -135,6 +137,16 @@ def _follow_up(one: OpenFollowUp, now: datetime) -> dict[str, Any]:
     }
 
 
+def _loyalty(member: Membership | None) -> dict[str, Any] | None:
+    if member is None:
+        return None
+    return {
+        **balance_members(member.balance, member.seq),
+        "program": member.program,
+        "tier": tier_members(member.standing, member.projection),
+    }
+
+
 def _touchpoint(row: RecentTouchpoint) -> dict[str, Any]:
     return {
         "id": row.id,
@@ -188,7 +200,7 @@ def _members(context: Context, model: str) -> dict[str, Any]:
             "computed_at": context.now,
         },
         "value": value_members(context.value, context.currency),
-        "loyalty": None,
+        "loyalty": _loyalty(context.loyalty),
         "open_complaints": [_complaint(complaint, context.now) for complaint in context.open_complaints],
         "feedback": {
             f"latest_{kind}": _answer(answers.get(kind)) for kind in ("nps", "csat", "ces", "review")
@@ -206,11 +218,11 @@ def _members(context: Context, model: str) -> dict[str, Any]:
 
 
 def _etag(sealed: SealedContext, form: str, model: str) -> str:
-    """Weak: the same while the tables say the same, and the score, its band, the flags and the actions do.
+    """Weak: the same while the tables say the same, and the score, its band, the flags, actions and points do.
 
     The rest of the answer follows from these and from the time: ages, figures after the point, computed_at.
     """
-    context = sealed.context
+    context, member = sealed.context, sealed.context.loyalty
     seen = (
         context.health.score,
         context.health.band,
@@ -220,6 +232,9 @@ def _etag(sealed: SealedContext, form: str, model: str) -> str:
         [action for action, _ in context.actions],
         [one.is_overdue(context.now) for one in context.follow_ups],
         [one.allowed for one in context.consents],
+        # Points become active, expire and are freed by time alone.
+        None if member is None else member.balance,
+        None if member is None else member.projection,
     )
     digest = hashlib.blake2b(f"{seen}{form}{model}".encode(), key=sealed.seal, digest_size=12)
     return f'W/"{digest.hexdigest()}"'

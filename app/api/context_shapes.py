@@ -1,13 +1,14 @@
 """What a context looks like on the wire; context.py writes it by hand."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 from app.api.complaints.shapes import ClockOut
 from app.api.customers import Band, CustomerOut
 from app.api.health import ValueOut
+from app.api.loyalty.shapes import LoyaltyOut
 from app.api.notes import NoteOut
 from app.api.opinions import OverrideOut, SentimentOut
 from app.api.privacy.consent_shapes import ConsentOut
@@ -122,6 +123,8 @@ class ActionOut(BaseModel):
         "follow_up",
         "call_personally",
         "win_back",
+        "keep_tier",
+        "remind_of_points",
         "ask_for_feedback",
         "thank_and_invite",
     ]
@@ -134,7 +137,7 @@ class ContextOut(BaseModel):
     customer: CustomerOut
     health: ContextHealth
     value: ValueOut
-    loyalty: dict[str, Any] | None
+    loyalty: Annotated[LoyaltyOut | None, Field(description="Points and tier; null for who is no member.")]
     open_complaints: Annotated[list[OpenComplaintOut], Field(description="The oldest first, at most 50.")]
     feedback: FeedbackOut
     follow_ups: Annotated[

@@ -1,6 +1,6 @@
 """Customers: who they are, under which names, and what is kept of them beside the log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import JSON, MERGE_PATCH, body
-from app.api.deps import Admitting, Now, Reader, Tx, requires
+from app.api.deps import Admitting, Now, Programs, Reader, Tx, requires
 from app.api.identifiers import IdentifierOut, members
 from app.api.openapi import problems
 from app.api.paging import Cursor, Page, Paging
@@ -37,9 +37,11 @@ from app.domain.problems import Fault, Invalid, Stale
 from app.storage import customers
 from app.storage.customers import LAST_ID, Filter, Place
 from app.storage.database import driver
+from app.storage.loyalty.programs import Rules
 from app.usecases.answer_once import Answer
 from app.usecases.change_customer import change_customer
 from app.usecases.find_customer import find_customer
+from app.usecases.loyalty.remembered_programs import default_of
 from app.usecases.search_customers import search_customers
 from app.usecases.upsert_customer import upsert_customer
 
@@ -259,11 +261,19 @@ async def create_or_change_customer(
     return await once.answer(connection, caller, sent, now, upsert)
 
 
+def _program(known: Mapping[str, Rules], now: datetime) -> str:
+    """The programme whose tiers are meant; nobody is in a tier of none."""
+    found = default_of(known, now)
+    return "" if found is None else found.program.code
+
+
 @router.get("", responses=problems(INVALID_CURSOR))
 async def list_customers(
     _caller: Annotated[Caller, requires("customers:read")],
     page: Paging,
     reader: Reader,
+    remembered: Programs,
+    now: Now,
     search: Annotated[
         str | None,
         Query(
@@ -282,9 +292,14 @@ async def list_customers(
             description="Those with the tag `segment:` and this name.",
         ),
     ] = None,
+    tier: Annotated[
+        str | None,
+        Query(min_length=1, max_length=64, description="Their tier in the oldest open loyalty programme."),
+    ] = None,
 ) -> Page[ListedCustomer]:
     """The customers, newest first; with `search` those with that identifier, then those with that name."""
-    narrow = Filter(band, tag, segment)
+    in_tier = None if tier is None else (_program(remembered.current, now), tier)
+    narrow = Filter(band, tag, segment, in_tier)
     if search is None:
         before = page.after(_BY_ID)
         found = await customers.newest(await driver(reader), page.fetch, narrow, before or LAST_ID)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from app.api.customers import Band
-from app.api.deps import Config, Now, Scoring, Store, requires
+from app.api.deps import Config, Now, Programs, Scoring, Store, requires
 from app.api.openapi import problems
 from app.api.opinions import OverrideOut, SentimentOut, override_shown, sentiment_shown
 from app.api.references import NAMED_PROBLEMS, Named
@@ -230,6 +230,7 @@ async def get_health(
     database: Store,
     config: Config,
     model: Scoring,
+    remembered: Programs,
     now: Now,
     as_of: Annotated[
         QueryMoment | None,
@@ -242,7 +243,14 @@ async def get_health(
 ) -> HealthOut:
     """How healthy the relationship is, why, what would help; now, or as of any time in the past."""
     reading = await read_health(
-        database, named, model, now, currency=config.shop_currency, as_of=as_of, known_at=known_at
+        database,
+        named,
+        model,
+        now,
+        currency=config.shop_currency,
+        programs=remembered.current,
+        as_of=as_of,
+        known_at=known_at,
     )
     health, beside = reading.health, reading.beside
     return HealthOut(

@@ -21,6 +21,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from app.usecases.complaints.watch_complaints import Watched
 from app.usecases.loyalty.referrals.settle_referrals import Settled
+from app.usecases.loyalty.run_clock import Clocked
 from app.usecases.privacy.purge_log import Purged
 from app.usecases.sweep_bands import Swept
 
@@ -88,6 +89,17 @@ class Metrics:
             ("result",),
             registry=self._registry,
         )
+        self._accounts = Counter(
+            "loyalty_clock_total",
+            "Accounts of points that were looked at because time passed, by what was done with them.",
+            ("result",),
+            registry=self._registry,
+        )
+        self._clock = Gauge(
+            "loyalty_clock_timestamp_seconds",
+            "When the last run of the clock of loyalty came to its end.",
+            registry=self._registry,
+        )
         self._request_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._touchpoint_children: dict[tuple[str, str], Counter] = {}
 
@@ -136,6 +148,12 @@ class Metrics:
         """Count what one look at the referrals did."""
         for result, count in asdict(settled).items():
             self._referrals.labels(result).inc(count)
+
+    def clocked(self, clocked: Clocked) -> None:
+        """Count what one run of the clock of loyalty did."""
+        for result, count in asdict(clocked).items():
+            self._accounts.labels(result).inc(count)
+        self._clock.set_to_current_time()
 
     def gauge(
         self, name: str, documentation: str, label: str, readings: Mapping[str, Callable[[], float]]

@@ -1,4 +1,4 @@
-"""`rapport worker`: sweeps of the bands, of complaints' clocks and of the surveys in a process of their own."""
+"""`rapport worker`: sweeps of the bands, of complaints' clocks, surveys and loyalty in a process of their own."""
 
 import asyncio
 import contextlib
@@ -15,8 +15,10 @@ from app.cli import environment
 from app.settings import Settings
 from app.usecases.complaints.watch_complaints import Watched, keep_watching, watch_complaints
 from app.usecases.fresh import keep_fresh
+from app.usecases.loyalty.keep_clock import keep_clock
 from app.usecases.loyalty.referrals.settle_referrals import Settled, keep_settling, settle_referrals
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
+from app.usecases.loyalty.run_clock import Clocked, run_clock
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.privacy.purge_log import keep_purging, purge_log
 from app.usecases.surveys.keep_surveying import keep_surveying, survey_once
@@ -46,6 +48,7 @@ class _Done(NamedTuple):
     complaints: Watched
     surveys: SurveysSwept
     referrals: Settled
+    loyalty: Clocked
 
 
 def _said(counts: dict[str, int]) -> str:
@@ -81,6 +84,7 @@ async def _sweep(url: str, settings: Settings, *, once: bool) -> _Done:
         programs = RememberedPrograms(database)
         await programs.refresh()
         settled = await settle_referrals(database, programs.current, datetime.now(UTC))
+        clocked = await run_clock(database, model.current, datetime.now(UTC))
         swept = await sweep_bands(database, model.current, datetime.now(UTC))
         pepper = settings.household_pepper
         signing = Signing(
@@ -96,9 +100,10 @@ async def _sweep(url: str, settings: Settings, *, once: bool) -> _Done:
                 keep_watching(database, model, pause),
                 keep_surveying(database, signing, pause),
                 keep_settling(database, programs, pause),
+                keep_clock(database, model, pause),
                 keep_fresh([model, programs]),
             )
-    return _Done(swept, watched, surveyed, settled)
+    return _Done(swept, watched, surveyed, settled, clocked)
 
 
 async def _until_stopped(*work: Coroutine[Any, Any, None]) -> None:

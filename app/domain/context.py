@@ -1,6 +1,6 @@
 """Everything a support agent, or an AI agent, needs to know about one customer: the facts, and the same in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -12,11 +12,13 @@ from app.domain.health import wording
 from app.domain.health.facts import SEVERITIES
 from app.domain.health.score import Health
 from app.domain.health.value import Value
+from app.domain.loyalty.membership import Membership
 from app.domain.opinions import Override, Sentiment
 
 SUMMARY_WORDS: Final = 80
 _NAME_WORDS: Final = 6
 _NAME_LENGTH: Final = 60
+_TIER_WORDS: Final = 3
 _SUMMARY_REASONS: Final = 3
 
 ANSWERS: Final[Mapping[str, str]] = {"nps": "NPS", "csat": "CSAT", "ces": "CES", "review": "Review"}
@@ -108,7 +110,7 @@ class Action(NamedTuple):
 class Context(NamedTuple):
     """One customer at `now`. `first_purchase_at` and `value` are None before the first purchase.
 
-    `override` is one that holds at `now`.
+    `override` is one that holds at `now`. `loyalty` is None for who is no member.
 
     Amounts of `value` are in minor units of `currency`, the shop's.
     """
@@ -131,6 +133,7 @@ class Context(NamedTuple):
     follow_ups: Sequence[OpenFollowUp] = ()
     consents: Sequence[Standing] = ()
     opted_out_at: datetime | None = None
+    loyalty: Membership | None = None
 
 
 WHY_FOLLOW: Final[Mapping[str, str]] = {
@@ -155,6 +158,31 @@ def with_follow_up(
     told = Action("follow_up", f"{WHY_FOLLOW[first.reason]} has not been followed up; {due}")
     place = 1 if actions and actions[0].action == "resolve_complaint" else 0
     return [*actions[:place], told, *actions[place:]]
+
+
+_CAN_WAIT: Final = frozenset(("ask_for_feedback", "thank_and_invite"))
+
+
+def with_loyalty(
+    actions: Sequence[Action], member: Membership | None, flags: Collection[str]
+) -> list[Action]:
+    """The actions with what would save a tier or points among them, before those that can wait.
+
+    Not while a complaint is open, and not to somebody who opted out: nothing else is asked of them then.
+    """
+    if member is None or "complaint_open" in flags or "opted_out" in flags:
+        return list(actions)
+    told = []
+    if member.threat is not None:
+        loss, keep = member.threat, member.threat.points_to_keep
+        told.append(
+            Action("keep_tier", f"Tier {loss.tier} is lost on {day(loss.on)}; {keep} more points keep it")
+        )
+    if member.lapsing is not None:
+        why = f"{member.lapsing.points} points expire after {member.last_day}; a reward would use them"
+        told.append(Action("remind_of_points", why))
+    place = next((n for n, one in enumerate(actions) if one.action in _CAN_WAIT), len(actions))
+    return [*actions[:place], *told, *actions[place:]]
 
 
 # --- promises -------------------------------------------------------------------------------------------------------
@@ -218,7 +246,7 @@ def summary(context: Context) -> str:
     When it gets long the reasons give way first. Of what people typed only the name is repeated, cut to a few words.
     """
     who = f"{_who(context)} {_how(context)} {_by_hand(context)}"
-    then = f"{_open(context)} {_promised(context)} {_next(context)}"
+    then = f"{_member(context)} {_open(context)} {_promised(context)} {_next(context)}"
     why = [f"{reason}." for reason in context.reasons[:_SUMMARY_REASONS]]
     told = " ".join((who, *why, then)).split()
     if len(told) > SUMMARY_WORDS:
@@ -269,6 +297,17 @@ def _how(context: Context) -> str:
 def _by_hand(context: Context) -> str:
     override = context.override
     return "" if override is None else f"Set to {override.score} by hand until {day(override.until)}."
+
+
+def _member(context: Context) -> str:
+    member = context.loyalty
+    if member is None:
+        return ""
+    tier = "" if member.standing is None else " ".join(member.standing.tier.split()[:_TIER_WORDS])
+    lapsing = "" if member.lapsing is None else f", {member.lapsing.points} expire after {member.last_day}"
+    who = f"Member in tier {tier}" if tier else "Member"
+    risk = "" if member.threat is None else ", which is at risk"
+    return f"{who}{risk}, {member.balance.available} points{lapsing}."
 
 
 def _open(context: Context) -> str:

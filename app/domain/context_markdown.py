@@ -42,6 +42,7 @@ def markdown(context: Context) -> str:
     for title, lines in (
         ("Customer", _customer_lines(context.customer)),
         ("Health", _health_lines(context)),
+        ("Loyalty", _loyalty_lines(context)),
         ("Open complaints", _complaint_lines(context)),
         ("Follow-ups", _follow_up_lines(context)),
         ("Next best actions", (f"{spoken(action)}: {escaped(why)}" for action, why in context.actions)),
@@ -101,6 +102,24 @@ def _value_lines(value: Value | None, currency: str) -> Iterator[str]:
     if value.expected_value is not None:
         amount = decimal_string(value.expected_value, currency)
         yield f"Expected value in {VALUE_DAYS} days: {amount} {currency}"
+
+
+def _loyalty_lines(context: Context) -> Iterator[str]:
+    member = context.loyalty
+    if member is None:
+        return
+    points, standing = member.balance, member.standing
+    yield f"Points: {points.available} available, {points.pending} pending, {points.held} held"
+    if standing is not None:
+        yield f"Tier: {escaped(standing.tier)} since {day(standing.since)}, reviewed on {day(standing.review_at)}"
+    if member.threat is not None:
+        lost = member.threat
+        yield (
+            f"Tier {escaped(lost.tier)} is lost on {day(lost.on)} for {escaped(lost.would_be)}: "
+            f"{lost.points_to_keep} more points keep it"
+        )
+    if member.lapsing is not None:
+        yield f"{member.lapsing.points} points expire after {member.last_day}"
 
 
 def _complaint_lines(context: Context) -> Iterator[str]:

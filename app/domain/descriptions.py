@@ -122,6 +122,23 @@ def _redeemed(properties: Mapping[str, Any]) -> str:
     return "Points redeemed" if points is None else f"{points} points redeemed"
 
 
+def _moved(properties: Mapping[str, Any]) -> str:
+    before, after = properties.get("from"), properties.get("to")
+    return "Tier changed" if before is None or after is None else f"Tier went from {before} to {after}"
+
+
+def _at_risk(properties: Mapping[str, Any]) -> str:
+    tier, on, missing = (properties.get(name) for name in ("tier", "on", "points_to_keep"))
+    if tier is None or not isinstance(on, str):
+        return "Tier at risk"
+    return f"Tier {tier} is lost on {on[:10]} unless {missing} more points are earned"
+
+
+def _lapsing(properties: Mapping[str, Any]) -> str:
+    points, day = properties.get("points"), properties.get("last_day")
+    return "Points expiring" if points is None else f"{points} points expire after {day}"
+
+
 _OWN_WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = MappingProxyType(
     {
         "complaint_opened": _opened,
@@ -129,6 +146,9 @@ _OWN_WORDS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = MappingPro
         "social_mention": _mentioned,
         "points_redeemed": _redeemed,
         "band_changed": _fell_or_rose,
+        "tier_changed": _moved,
+        "tier_warned": _at_risk,
+        "points_expiring": _lapsing,
         "complaint_warned": _noticed("is about to miss"),
         "complaint_breached": _noticed("missed"),
         **{kind: _answered(kind) for kind in SCALES},

@@ -158,6 +158,7 @@ _ALL = (
     Kind("goodwill", None, "Goodwill"),
     Kind("band_changed", None, "Band changed", server_only=True),
     Kind("tier_changed", None, "Tier changed", server_only=True),
+    Kind("tier_warned", None, "Tier at risk", server_only=True),
     Kind("points_expiring", None, "Points expiring", server_only=True),
     Kind("complaint_warned", None, "Complaint clock runs out", server_only=True),
     Kind("complaint_breached", None, "Complaint clock breached", server_only=True),

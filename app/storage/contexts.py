@@ -17,9 +17,12 @@ from app.domain.descriptions import complaint_id_of, describe, order_id_of
 from app.domain.feedback.complaint_records import PREFIX
 from app.domain.health.state import State
 from app.domain.ids import opaque_id, parse_opaque_id
+from app.domain.loyalty.membership import Known as Member
 from app.domain.opinions import Override, Sentiment
 from app.storage.complaints import clocks_of
 from app.storage.consents import COLUMNS, unsubscribed
+from app.storage.loyalty import memberships
+from app.storage.loyalty.memberships import membership_of
 from app.storage.states import holds
 from app.storage.timeline import PENDING, openings
 from app.storage.touchpoints import standing
@@ -31,7 +34,7 @@ FOLLOW_UPS: Final = 20
 # is a range of one index of this customer's, so that what is read does not grow with the log, and what the state knows
 # to be empty is not looked for. The answers' kinds are repeated as constants because only constants prove the partial
 # index. OFFSET 0 keeps each look-up a look-up (touchpoints.py).
-_CONTEXTS: Final = f"""
+_CONTEXT: Final = f"""
 SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone, c.preferred_channel, c.tags, c.owner,
   c.traits, c.created_at, c.updated_at, c.revision, s.state, s.identity_revision, s.merged_into, s.erased_at,
   json_build_array((
@@ -100,13 +103,17 @@ SELECT asked.customer_id, asked.recent AS wanted, c.name, c.language, c.timezone
     SELECT json_agg(json_build_array({COLUMNS}) ORDER BY purpose, channel)
     FROM consents n
     WHERE n.customer_id = c.id
-  ), array_to_json(nullif({unsubscribed("c.id")}, ARRAY[]::timestamptz[]))) AS parts
+  ), array_to_json(nullif({unsubscribed("c.id")}, ARRAY[]::timestamptz[])), LOYALTY) AS parts
 FROM unnest($1::uuid[], $2::bigint[]) AS asked (customer_id, recent)
 CROSS JOIN LATERAL (SELECT * FROM customers c WHERE c.id = asked.customer_id OFFSET 0) c
 CROSS JOIN LATERAL (SELECT * FROM customer_states s WHERE s.customer_id = asked.customer_id OFFSET 0) s
 WHERE c.id = ANY ($1::uuid[]) AND s.customer_id = ANY ($1::uuid[])
 """  # noqa: S608 - constants of this package
 
+# Where there is no programme, nobody's account is looked for.
+_LOYALTY: Final = membership_of("c.id", "$3::text", "$4::text", "$5::timestamptz")
+_CONTEXTS: Final = _CONTEXT.replace("LOYALTY", "NULL::json")
+_CONTEXTS_OF_MEMBERS: Final = _CONTEXT.replace("LOYALTY", _LOYALTY)
 
 _NO_TRAITS: Final[Mapping[str, Any]] = {}
 
@@ -116,6 +123,14 @@ class Asked(NamedTuple):
 
     customer_id: UUID
     touchpoints: int
+
+
+class Club(NamedTuple):
+    """In which programme members are looked for: its code, its zone, and since when its tiers count."""
+
+    program: str
+    zone: str
+    since: datetime
 
 
 class Known(NamedTuple):
@@ -140,6 +155,7 @@ class Known(NamedTuple):
     unsubscribed: list[datetime]
     consents: list[Statement]
     follow_ups: list[OpenFollowUp]
+    member: Member | None
     seal: bytes
 
 
@@ -147,13 +163,16 @@ async def load(
     connection: asyncpg.Connection,
     asked: Collection[Asked],
     labels: Mapping[str, str] = MappingProxyType({}),
+    club: Club | None = None,
 ) -> dict[Asked, Known]:
     """What is known of each; who does not exist is missing. `labels` are those of the shop's own kinds."""
     if not asked:
         return {}
-    rows = await connection.fetch(
-        _CONTEXTS, [one.customer_id for one in asked], [one.touchpoints for one in asked]
-    )
+    names = [one.customer_id for one in asked], [one.touchpoints for one in asked]
+    if club is None:
+        rows = await connection.fetch(_CONTEXTS, *names)
+    else:
+        rows = await connection.fetch(_CONTEXTS_OF_MEMBERS, *names, *club)
     return {Asked(row["customer_id"], row["wanted"]): _known(row, labels) for row in rows}
 
 
@@ -161,7 +180,7 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
     customer_id, parts = row["customer_id"], row["parts"]
     said = from_json(parts)
     identifiers, notes, recent, complaints, cases, answers, override, sentiment, follow_ups = said[:9]
-    consents, unsubscribed_at = said[9:]
+    consents, unsubscribed_at, member = said[9:]
     return Known(
         customer_id=customer_id,
         identity_revision=row["identity_revision"],
@@ -192,6 +211,7 @@ def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
         unsubscribed=[_utc(at) for at in unsubscribed_at] if unsubscribed_at else [],
         consents=[_consent(*one) for one in consents] if consents else [],
         follow_ups=[_follow_up(*one) for one in follow_ups] if follow_ups else [],
+        member=memberships.known(member),
         seal=_seal(row),
     )
 

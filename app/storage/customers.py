@@ -153,6 +153,21 @@ async def existing(connection: asyncpg.Connection, customer_id: UUID) -> Custome
     return customer
 
 
+async def segments(
+    connection: asyncpg.Connection, customer_ids: Collection[UUID]
+) -> dict[UUID, frozenset[str]]:
+    """In which segments each of these customers is: those that their tags name."""
+    rows = await connection.fetch(
+        "SELECT id, tags FROM customers WHERE id = ANY ($1::uuid[])", list(customer_ids)
+    )
+    return {
+        row[0]: frozenset(
+            tag.removeprefix(SEGMENT_PREFIX) for tag in row[1] if tag.startswith(SEGMENT_PREFIX)
+        )
+        for row in rows
+    }
+
+
 async def save(connection: asyncpg.Connection, customer_id: UUID, profile: Profile, now: datetime) -> None:
     """Write a customer's profile. The state row is locked."""
     await connection.execute(
@@ -173,11 +188,12 @@ async def save(connection: asyncpg.Connection, customer_id: UUID, profile: Profi
 
 
 class Filter(NamedTuple):
-    """What narrows a list: the band as of the last touchpoint, a tag, and a segment, which is a tag too."""
+    """What narrows a list: the band as of the last touchpoint, a tag, a segment, and a (programme, tier)."""
 
     band: str | None = None
     tag: str | None = None
     segment: str | None = None
+    tier: tuple[str, str] | None = None
 
 
 class Place(NamedTuple):
@@ -216,7 +232,14 @@ def _narrowed(narrow: Filter, arguments: list[object]) -> str:
     if tags:
         arguments.append(tags)
         conditions.append(f"c.tags @> ${len(arguments)}::text[]")
+    if narrow.tier is not None:
+        arguments.extend(narrow.tier)
+        conditions.append(f"m.program = ${len(arguments) - 1} AND m.tier = ${len(arguments)}")
     return " AND ".join(conditions)
+
+
+def _from(narrow: Filter) -> str:
+    return _FROM if narrow.tier is None else f"{_FROM} JOIN loyalty_accounts m ON m.customer_id = c.id"
 
 
 async def newest(
@@ -224,13 +247,15 @@ async def newest(
 ) -> list[Customer]:
     """The customers who came last, newest first, older than `before`."""
     arguments: list[object] = [limit, before]
-    # With a band the walk is along ix_customer_states_band, which knows the id by its other name. The bound is said
-    # for both: on one side of a join it is not seen on the other, and a page deep inside would read all above it.
-    key = "c.id" if narrow.band is None else "s.customer_id"
+    # With a band the walk is along ix_customer_states_band, with a tier along ix_loyalty_accounts_tier, which know the
+    # id by its other name. The bound is said for all: on one side of a join it is not seen on the other, and a page
+    # deep inside would read all above it.
+    key = "m.customer_id" if narrow.tier else "c.id" if narrow.band is None else "s.customer_id"
+    bound = "AND m.customer_id < $2" if narrow.tier else ""
     rows = await connection.fetch(
         f"""
-        {_SELECT} {_FROM}
-        WHERE c.id < $2 AND s.customer_id < $2 AND {_narrowed(narrow, arguments)}
+        {_SELECT} {_from(narrow)}
+        WHERE c.id < $2 AND s.customer_id < $2 {bound} AND {_narrowed(narrow, arguments)}
         ORDER BY {key} DESC
         LIMIT $1
         """,
@@ -256,9 +281,9 @@ async def matching(
     rows = await connection.fetch(
         f"""
         SELECT * FROM (
-          {_SELECT}, false AS by_name, '' AS sort_name {_FROM} WHERE c.id = ANY ($2::uuid[]) AND {narrowed}
+          {_SELECT}, false AS by_name, '' AS sort_name {_from(narrow)} WHERE c.id = ANY ($2::uuid[]) AND {narrowed}
           UNION ALL (
-            {_SELECT}, true, lower(c.name) {_FROM}
+            {_SELECT}, true, lower(c.name) {_from(narrow)}
             WHERE {_NAME_MATCHES} AND {_NAME_AFTER} AND c.id <> ALL ($3::uuid[]) AND {narrowed}
             ORDER BY lower(c.name) USING ~<~, c.id
             LIMIT $1

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 from app.domain.consent import ANY, SURVEYS, standings, withdrawn_since
-from app.domain.context import Action, Context, promises, with_follow_up, with_promises
+from app.domain.context import Action, Context, promises, with_follow_up, with_loyalty, with_promises
 from app.domain.customers import Customer, not_found
 from app.domain.health.flags import red_flags
 from app.domain.health.model import Model
@@ -18,15 +18,18 @@ from app.domain.health.score import score
 from app.domain.health.standing import level_reasons, next_best_actions
 from app.domain.health.value import value
 from app.domain.identifiers import Reference, identifier
+from app.domain.loyalty.membership import Membership
 from app.domain.money import minor_per_major
 from app.domain.touchpoints import seconds
 from app.storage import contexts, identifiers
-from app.storage.contexts import Asked, Known
+from app.storage.contexts import Asked, Club, Known
 from app.storage.database import Database
 from app.storage.identifiers import Key
 from app.usecases.find_customer import find_customer
 from app.usecases.group_writer import GroupWriter
 from app.usecases.identities import Found, Identities
+from app.usecases.loyalty.members import club_at, member_of
+from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.own_kinds import RememberedKinds
 
 GROUP: Final = 64
@@ -43,6 +46,7 @@ class SealedContext(NamedTuple):
 class _Question(NamedTuple):
     reference: Reference
     touchpoints: int
+    club: Club | None
 
 
 class _Nothing:
@@ -56,11 +60,18 @@ class Contexts:
     """What is known of customers, for the readers of one process."""
 
     def __init__(
-        self, database: Database, identities: Identities, own_kinds: RememberedKinds, *, queue_limit: int
+        self,
+        database: Database,
+        identities: Identities,
+        own_kinds: RememberedKinds,
+        programs: RememberedPrograms,
+        *,
+        queue_limit: int,
     ) -> None:
         self._database = database
         self._identities = identities
         self._own_kinds = own_kinds
+        self._programs = programs
         self._seat = database.seat()
         self._reads = GroupWriter[_Question, Known | _Nothing](self._load, queue_limit, GROUP)
 
@@ -85,12 +96,15 @@ class Contexts:
 
         Raises what `find_customer` raises, and Unavailable as GroupWriter.submit does.
         """
-        known = await self._reads.submit_one(_Question(reference, touchpoints))
+        programs = self._programs.current
+        club = club_at(programs, now)
+        known = await self._reads.submit_one(_Question(reference, touchpoints, club))
         if isinstance(known, BaseException):
             raise known
         if isinstance(known, _Nothing):
-            known = await self._load_thoroughly(reference, touchpoints)
-        return SealedContext(_context(known, model, now, currency), known.seal)
+            known = await self._load_thoroughly(reference, touchpoints, club)
+        member = member_of(known.member, programs, now)
+        return SealedContext(_context(known, member, model, now, currency), known.seal)
 
     async def _load(self, questions: list[_Question]) -> Sequence[Known | _Nothing]:
         """At most two statements: who is meant by those that no hint knows, and what is known of them all."""
@@ -113,7 +127,10 @@ class Contexts:
                 None if who is None else Asked(who.customer_id, question.touchpoints)
                 for question, who in zip(questions, named, strict=True)
             ]
-            found = await contexts.load(connection, {one for one in asked if one is not None}, self._labels())
+            # The same for all of them, but for the moment in which a day or a programme begins.
+            club = max((question.club for question in questions if question.club is not None), default=None)
+            who_asked = {one for one in asked if one is not None}
+            found = await contexts.load(connection, who_asked, self._labels(), club)
         return [
             _NOTHING
             if who is None or one is None or one not in found
@@ -137,12 +154,12 @@ class Contexts:
             return _NOTHING
         return known
 
-    async def _load_thoroughly(self, reference: Reference, touchpoints: int) -> Known:
+    async def _load_thoroughly(self, reference: Reference, touchpoints: int, club: Club | None) -> Known:
         """By the general look-up, which follows merges and knows what to say."""
         async with self._database.hot_reading() as connection:
             identity = await find_customer(connection, reference)
             asked = Asked(identity.customer_id, touchpoints)
-            known = (await contexts.load(connection, [asked], self._labels())).get(asked)
+            known = (await contexts.load(connection, [asked], self._labels(), club)).get(asked)
         if known is None:
             raise not_found()
         return known
@@ -161,12 +178,13 @@ def _holds(known: Known, kind: str, key: str) -> bool:
     )
 
 
-def _context(known: Known, model: Model, now: datetime, currency: str) -> Context:
+def _context(known: Known, member: Membership | None, model: Model, now: datetime, currency: str) -> Context:
     state, at = known.state, seconds(now)
     health = score(state, at, model)
     said = known.consents or known.unsubscribed
     opted_out_at = withdrawn_since(known.consents, known.unsubscribed, SURVEYS, ANY) if said else None
-    flags = red_flags(state, at, model, opted_out=opted_out_at is not None)
+    at_risk = member is not None and member.threat is not None
+    flags = red_flags(state, at, model, opted_out=opted_out_at is not None, tier_at_risk=at_risk)
     customer = Customer(
         id=known.customer_id,
         profile=known.profile,
@@ -186,6 +204,7 @@ def _context(known: Known, model: Model, now: datetime, currency: str) -> Contex
         promises(known.open_complaints),
         now,
     )
+    actions = with_loyalty(actions, member, flags)
     return Context(
         now=now,
         customer=customer,
@@ -205,4 +224,5 @@ def _context(known: Known, model: Model, now: datetime, currency: str) -> Contex
         follow_ups=known.follow_ups,
         consents=standings(known.consents, next(iter(known.unsubscribed), None), now),
         opted_out_at=opted_out_at,
+        loyalty=member,
     )

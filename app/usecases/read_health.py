@@ -1,10 +1,11 @@
 """How healthy a customer's relationship is, at what time you like, and what stands behind every point of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from app.domain.health.standing import level_reasons
 from app.domain.health.state import State
 from app.domain.health.value import Forecast, Value, forecast, value
 from app.domain.identifiers import Reference
+from app.domain.loyalty.membership import Membership
 from app.domain.money import minor_per_major
 from app.domain.problems import Fault, Invalid
 from app.domain.retention import OpeningState, beyond_retention
@@ -31,10 +33,13 @@ from app.domain.touchpoints import CLOCK_TOLERANCE, EPOCH, seconds
 from app.storage import facts, opinions
 from app.storage.database import Database
 from app.storage.facts import END_OF_TIME, LoggedFact, OpenComplaint, Recent
+from app.storage.loyalty.programs import Rules
 from app.storage.opinions import Beside
 from app.storage.privacy import purging
 from app.usecases.find_customer import find_customer
+from app.usecases.loyalty.members import find_member
 
+NO_PROGRAMS: Final[Mapping[str, Rules]] = MappingProxyType({})
 TREND: Final = timedelta(days=30)
 MOST_RECENT: Final = 2000
 """Touchpoints within the trend's days that are taken back one by one; beyond it there is no trend."""
@@ -87,6 +92,7 @@ class _Around:
     latest: Sequence[LoggedFact]
     openings: Sequence[OpenComplaint]
     beside: Beside
+    member: Membership | None = None
 
 
 async def read_health(
@@ -96,18 +102,19 @@ async def read_health(
     now: datetime,
     *,
     currency: str,
+    programs: Mapping[str, Rules] = NO_PROGRAMS,
     as_of: datetime | None = None,
     known_at: datetime | None = None,
 ) -> HealthReading:
     """Health now, from the stored state; with `as_of` or `known_at` as a fold of the log up to these times.
 
-    Sums are told in the shop's `currency`. Raises what `find_customer` raises, Invalid `in_the_future` or
-    `before_1970`.
+    Sums are told in the shop's `currency`; `programs` say whose tier is at risk, which is told of the present alone.
+    Raises what `find_customer` raises, Invalid `in_the_future` or `before_1970`.
     """
     check_asked("as_of", as_of, now)
     check_asked("known_at", known_at, now)
     if as_of is None and known_at is None:
-        return await _current(database, reference, _Measure(model, currency), now)
+        return await _current(database, reference, _Measure(model, currency), programs, now)
     return await _past(database, reference, _Measure(model, currency), as_of or now, known_at or END_OF_TIME)
 
 
@@ -134,13 +141,18 @@ async def snapshot(
 
 
 async def _current(
-    database: Database, reference: Reference, measure: _Measure, now: datetime
+    database: Database,
+    reference: Reference,
+    measure: _Measure,
+    programs: Mapping[str, Rules],
+    now: datetime,
 ) -> HealthReading:
     """From the stored state, and for the trend the same without what happened since."""
     async with snapshot(database, reference) as (connection, customer_id):
         state = await facts.state(connection, customer_id)
         recent = await facts.recent_facts(connection, customer_id, now - TREND, MOST_RECENT)
         around = await _around(connection, customer_id, END_OF_TIME, END_OF_TIME)
+        around = replace(around, member=await find_member(connection, customer_id, programs, now))
         opening = await purging.opening(connection, customer_id)
     before = None
     if recent is not None:
@@ -200,7 +212,8 @@ def _reading(
     state, at, model = then.state, seconds(moment), measure.model
     health = score(state, at, model)
     beside = around.beside.at(moment)
-    flags = red_flags(state, at, model, opted_out=beside.opted_out_at is not None)
+    at_risk = around.member is not None and around.member.threat is not None
+    flags = red_flags(state, at, model, opted_out=beside.opted_out_at is not None, tier_at_risk=at_risk)
     by_id = {row.fact.id: row for row in around.latest}
     top = evidence.top((row.fact for row in around.latest), at)
     opened = [

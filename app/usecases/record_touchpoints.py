@@ -10,8 +10,9 @@ import asyncpg
 
 from app.domain.descriptions import order_id_of
 from app.domain.health.model import Model
+from app.domain.loyalty.occasions import OCCASIONS
 from app.domain.loyalty.passbook import MONEY, OrderStep, Passbook
-from app.domain.problems import Conflict, NotFound, Problem
+from app.domain.problems import Conflict, NotFound, Problem, Unavailable
 from app.domain.recording import (
     UNTOLD,
     CustomerLog,
@@ -39,6 +40,7 @@ from app.usecases.loyalty.earn import (
     open_passbooks,
     tier_touchpoints,
 )
+from app.usecases.loyalty.earn_occasions import earn_occasions, occasions_in
 
 
 class Entry(NamedTuple):
@@ -93,6 +95,7 @@ async def record_touchpoints(
     counted = [(log.customer_id, *one) for log in logs.values() for one in log.counted]
     if counted:
         await voids.mark_counted(connection, counted)
+    await _earn_occasions(connection, entries, outcomes, model)
     return outcomes
 
 
@@ -103,12 +106,13 @@ async def record_group(
     where money earns.
 
     What was read is written if it still stands, else it is all done again under the lock; so are the few whose band
-    time has changed since anybody looked, because what silence did is told first, and purchases that their order has
-    counted, because these are taken back.
+    time has changed since anybody looked, because what silence did is told first, purchases that their order has
+    counted, because these are taken back, and occasions of loyalty, which earn.
     """
     loaded = await load(connection, _wanted(entries, earning))
     logs = _logs(loaded)
-    if not _due(entries, loaded, logs, model):
+    may_earn = any(entry.touchpoint.kind in OCCASIONS for entry in entries)
+    if not may_earn and not _due(entries, loaded, logs, model):
         books = await _passbooks(connection, entries, loaded, logs, earning)
         outcomes = _outcomes(entries, loaded, logs, model, books)
         written = _written(logs, model, books)
@@ -163,6 +167,26 @@ async def record_with_points(
         return None
     whole = replace(written, points=points)
     return recorded if await write_unchanged(connection, whole, _versions(loaded)) else None
+
+
+async def _earn_occasions(
+    connection: asyncpg.Connection, entries: Sequence[Entry], outcomes: Sequence[Outcome], model: Model
+) -> None:
+    """Let what is new and is an occasion of loyalty earn, and tell the tiers that it raised."""
+    told = [
+        (entry.customer_id, entry.touchpoint)
+        for entry, outcome in zip(entries, outcomes, strict=True)
+        if entry.touchpoint.kind in OCCASIONS and isinstance(outcome, Recorded) and not outcome.duplicate
+    ]
+    if not told:
+        return
+    try:
+        moves = await earn_occasions(connection, occasions_in(told), told[-1][1].received_at)
+    except Unavailable:
+        # Rules that have just changed: the group is done again under the new ones.
+        raise LostRace from None
+    if moves:
+        await record_touchpoints(connection, [Entry(*move) for move in moves], model)
 
 
 def _versions(loaded: Loaded) -> Mapping[UUID, str]:

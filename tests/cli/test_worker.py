@@ -17,8 +17,9 @@ from app.domain.health.history import fold
 from app.domain.health.model import shipped
 from app.domain.ids import uuid7
 from app.domain.touchpoints import seconds
-from app.storage.database import connect_arguments
+from app.storage.database import Database, connect_arguments
 from tests.cli.conftest import COMMAND, _environment
+from tests.usecases.loyalty.clubs import Club
 
 MODEL = shipped()
 CUSTOMERS = 400
@@ -128,3 +129,63 @@ def test_a_worker_without_its_database_says_so(rapport: Any) -> None:
     done = rapport("worker", "--once", env=away)
     assert done.returncode == 2
     assert done.stderr.startswith("rapport: cannot reach the database")
+
+
+# --- loyalty --------------------------------------------------------------------------------------------------------
+
+GRANTED = "SELECT count(*) FROM loyalty_entries WHERE kind = 'expire'"
+MEMBERS = 300
+
+
+async def add_members(url: str) -> None:
+    """Members of long ago, with points that have lapsed and a tier whose grace is over; nobody looked at them since."""
+    then = datetime.now(UTC) - LONG
+    database = Database(url, pool_size=2, hot_size=2, wait_seconds=5, statement_timeout_seconds=30)
+    club = Club(database).at(then)
+    await club.open()
+    for who in await club.members(MEMBERS):
+        await club.earn(who, 1_000, expires_at=then + timedelta(days=100))
+    await database.close()
+
+
+async def test_workers_that_are_killed_amid_the_clock_of_loyalty_lose_and_double_nothing(
+    rapport: Any, start: Any, on_database: dict[str, str], owner_url: str
+) -> None:
+    await add_members(owner_url)
+    done = 0
+    for _ in range(3):
+        # Two at once, and both are killed in the middle of it.
+        workers = [start(), start()]
+        async with asyncio.timeout(120):
+            while True:
+                ((found,),) = await fetch(owner_url, GRANTED)
+                if found > done or all(worker.poll() is not None for worker in workers):
+                    break
+                await asyncio.sleep(0.005)
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+        ((done,),) = await fetch(owner_url, GRANTED)
+    ended = rapport("worker", "--once", env=on_database)
+    assert ended.returncode == 0, ended.stderr
+    ledgers = await fetch(
+        owner_url,
+        "SELECT customer_id, array_agg(kind ORDER BY seq) AS kinds, sum(points) AS points"
+        " FROM loyalty_entries GROUP BY customer_id",
+    )
+    assert len(ledgers) == MEMBERS
+    assert {(tuple(row["kinds"]), row["points"]) for row in ledgers} == {(("earn", "expire"), 0)}
+    told = await fetch(
+        owner_url,
+        "SELECT customer_id, count(*) AS moves, count(DISTINCT id) AS names FROM touchpoints"
+        " WHERE kind = 'tier_changed' GROUP BY customer_id",
+    )
+    # Gold, then one tier down at the end of the first grace; the next review is still in its own.
+    assert len(told) == MEMBERS
+    assert {row["moves"] == row["names"] for row in told} == {True}
+    assert len({row["moves"] for row in told}) == 1
+    assert rapport("worker", "--once", env=on_database).stdout.splitlines()[-1] == (
+        "loyalty looked: 0, expired: 0, timed_out: 0, moved: 0, warned: 0, celebrated: 0, ended: 0, failed: 0"
+    )
+    verified = rapport("verify", env=on_database)
+    assert verified.returncode == 0, verified.stdout

@@ -13,6 +13,7 @@ from app.storage.notes import Note
 from app.usecases.add_note import add_note
 from app.usecases.identities import Identities
 from app.usecases.lanes import Lanes
+from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.own_kinds import RememberedKinds
 from app.usecases.post_touchpoints import Post, post_touchpoints
 from app.usecases.read_context import Contexts, SealedContext
@@ -23,7 +24,7 @@ ADA = parse_reference("external_id:42")
 
 @pytest.fixture
 async def desk(store: Database, lanes: Lanes, identities: Identities) -> AsyncIterator["Desk"]:
-    contexts = Contexts(store, identities, RememberedKinds(store), queue_limit=100)
+    contexts = Contexts(store, identities, RememberedKinds(store), RememberedPrograms(store), queue_limit=100)
     contexts.start()
     yield Desk(store, lanes, identities, contexts)
     await contexts.drain()

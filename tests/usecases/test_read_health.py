@@ -36,9 +36,17 @@ class Log:
         assert not [answer for answer in answers if isinstance(answer, BaseException)]
 
     async def health(
-        self, reference: str = "external_id:42", *, now: datetime = NOW, **times: datetime
+        self,
+        reference: str = "external_id:42",
+        *,
+        now: datetime = NOW,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
     ) -> HealthReading:
-        return await read_health(self._store, parse_reference(reference), MODEL, now, currency="EUR", **times)
+        found = parse_reference(reference)
+        return await read_health(
+            self._store, found, MODEL, now, currency="EUR", as_of=as_of, known_at=known_at
+        )
 
 
 def history(seed: int, count: int = 60) -> list[Post]:

@@ -34,8 +34,10 @@ async def void(store: Database, id: str, source: str | None = None) -> Voided:  
         )
 
 
-async def health(store: Database, now: datetime = NOW, **times: datetime) -> HealthReading:
-    return await read_health(store, ADA, MODEL, now, currency="EUR", **times)
+async def health(
+    store: Database, now: datetime = NOW, *, as_of: datetime | None = None, known_at: datetime | None = None
+) -> HealthReading:
+    return await read_health(store, ADA, MODEL, now, currency="EUR", as_of=as_of, known_at=known_at)
 
 
 async def state_bytes(store: Database) -> bytes:

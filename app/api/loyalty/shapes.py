@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 from app.domain.loyalty.account import Entry
 from app.domain.loyalty.balances import Balance
 from app.domain.loyalty.public_ids import entry_id
+from app.domain.loyalty.tiers import Projection, Standing
 from app.domain.problems import refused
 from app.storage.loyalty.entries import Face
-from app.usecases.loyalty.read_account import Read
 from app.usecases.loyalty.remembered_programs import program_not_found
 
 ProgramQuery = Annotated[
@@ -65,6 +65,13 @@ class TierOut(BaseModel):
     projected: str | None
 
 
+class LoyaltyOut(BalanceOut):
+    """What a customer has, and where they stand."""
+
+    program: str
+    tier: TierOut | None
+
+
 class EntryOut(BaseModel):
     """A line of the ledger; never changed. `hash` covers all of it and `previous_hash`."""
 
@@ -101,20 +108,19 @@ def balance_members(one: Balance, seq: int) -> dict[str, Any]:
     }
 
 
-def tier_shown(found: Read) -> TierOut | None:
-    """The tier on the wire; None before the first entry."""
-    standing, ahead = found.standing, found.projection
+def tier_members(standing: Standing | None, ahead: Projection | None) -> dict[str, Any] | None:
+    """A tier on the wire; None before the first entry."""
     if standing is None:
         return None
-    return TierOut(
-        code=standing.tier,
-        since=standing.since,
-        review_at=standing.review_at,
-        grace_until=standing.grace_until,
-        points_to_next=ahead and ahead.points_to_next,
-        points_to_keep=None if ahead is None else ahead.points_to_keep,
-        projected=None if ahead is None else ahead.projected,
-    )
+    return {
+        "code": standing.tier,
+        "since": standing.since,
+        "review_at": standing.review_at,
+        "grace_until": standing.grace_until,
+        "points_to_next": None if ahead is None else ahead.points_to_next,
+        "points_to_keep": None if ahead is None else ahead.points_to_keep,
+        "projected": None if ahead is None else ahead.projected,
+    }
 
 
 def entry_shown(customer_id: Any, face: Face, entry: Entry) -> EntryOut:

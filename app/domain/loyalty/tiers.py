@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from app.domain.loyalty.account import Entry
 from app.domain.loyalty.periods import end_of_day, months_on, window_start
+from app.domain.loyalty.qualifying import Qualified
 from app.domain.loyalty.versions import SHORTEST_MONTH_DAYS, TierRules
 
 Why = Literal["upgrade", "downgrade", "manual", "version"]
@@ -70,6 +71,19 @@ class Warning(NamedTuple):  # noqa: A001 - the word of the field
     would_be: str
     on: datetime
     points_to_keep: int
+
+
+class _Past(NamedTuple):
+    """What a fold looks at on its way: the entries it has passed, and all that is not an entry."""
+
+    qualified: Qualified
+    rulings: Sequence[Ruling]
+    pauses: Sequence[Pause]
+    zone: ZoneInfo
+
+    def points(self, at: datetime, rules: TierRules) -> int:
+        """Qualifying points of the window that ends at `at`, of the entries so far."""
+        return self.qualified.points(window_start(at, rules.window_months, self.zone), at)
 
 
 def points_in_window(entries: Iterable[Entry], at: datetime, rules: TierRules, zone: ZoneInfo) -> int:
@@ -155,6 +169,17 @@ def _is_inside(entry: Entry, now: datetime, rules: TierRules, zone: ZoneInfo) ->
     return window_start(now, rules.window_months, zone) <= at
 
 
+def climbed(before: Standing | None, after: Standing, rules: TierRules) -> Change | None:
+    """The move that a raise made, to be told; everybody begins in the lowest tier. None: nobody moved up."""
+    codes = [tier.code for tier in rules.tiers]
+    was = codes[0] if before is None else before.tier
+    if was == after.tier or after.tier not in codes:
+        return None
+    low = codes.index(was) if was in codes else -1
+    passed = tuple(codes[low + 1 : codes.index(after.tier) + 1])
+    return Change(after.since, was, after.tier, "upgrade", passed)
+
+
 def due_at(standing: Standing, pauses: Sequence[Pause]) -> datetime | None:
     """When the standing is next looked at: its review, or the end of its grace, later where a complaint is open."""
     if standing.grace_until is None:
@@ -195,18 +220,21 @@ def history(
     """
     standing: Standing | None = None
     changes: list[Change] = []
+    past = _Past(Qualified(entries), rulings, pauses, zone)
     for at, entry in _marks(entries, rulings, until):
         rules = rules_at(rulings, at)
-        if rules is None:
-            continue
-        if standing is None:
-            standing = joined(at, rules, zone)
-        standing = _wait(standing, changes, entries, rulings, pauses, zone, at)
-        step = _after(standing, entry, entries, at, rules, zone)
-        standing = step.standing
-        changes += [step.change] if step.change else []
+        if rules is not None:
+            if standing is None:
+                standing = joined(at, rules, zone)
+            standing = _wait(standing, changes, past, at)
+        if entry is not None:
+            past.qualified.tell(entry)
+        if standing is not None and rules is not None:
+            step = _after(standing, entry, past, at, rules)
+            standing = step.standing
+            changes += [step.change] if step.change else []
     if standing is not None:
-        standing = _wait(standing, changes, entries, rulings, pauses, zone, until + timedelta.resolution)
+        standing = _wait(standing, changes, past, until + timedelta.resolution)
     return standing, tuple(changes)
 
 
@@ -221,36 +249,60 @@ def projection(
 ) -> Projection:
     """What is missing to the next tier now, and to this one at the review, counting only what is earned already."""
     now = points_in_window(entries, at, rules, zone)
-    kept = _points_at_review(standing, entries, at, rules, zone)
+    return projected(standing, now, _points_at_review(standing, entries, at, rules, zone), rules)
+
+
+def projected(standing: Standing, now: int, kept: int, rules: TierRules) -> Projection:
+    """The same from the points of the window that ends now, and what is left of them in the one of `looked_at`.
+
+    The rules must know the tier.
+    """
     codes = [tier.code for tier in rules.tiers]
     place = codes.index(standing.tier)
     above = rules.tiers[place + 1] if place + 1 < len(rules.tiers) else None
     merit = codes.index(merited(kept, rules))
-    projected = place if rules.downgrade == "none" or merit >= place else _lowered(place, merit, rules)
+    ahead = place if rules.downgrade == "none" or merit >= place else _lowered(place, merit, rules)
     return Projection(
         points_to_next=max(above.threshold - now, 0) if above else None,
         points_to_keep=max(rules.tiers[place].threshold - kept, 0),
-        projected=codes[projected],
+        projected=codes[ahead],
     )
+
+
+def looked_at(standing: Standing) -> datetime:
+    """When the tier is looked at next, complaints aside: its review, or the end of its grace."""
+    return standing.grace_until or standing.review_at
 
 
 def warning(
     standing: Standing, entries: Sequence[Entry], at: datetime, rules: TierRules, zone: ZoneInfo
 ) -> Warning | None:
     """The downgrade that is near: within `warning_days`, or in grace already; None when none is to be feared."""
-    ends = standing.grace_until or standing.review_at + timedelta(days=rules.grace_days)
-    near = standing.grace_until is not None or ends - timedelta(days=rules.warning_days) <= at
-    ahead = projection(standing, entries, at, rules, zone)
-    if not near or ahead.projected == standing.tier:
+    return threat(standing, projection(standing, entries, at, rules, zone), at, rules)
+
+
+def threat(standing: Standing, ahead: Projection, at: datetime, rules: TierRules) -> Warning | None:
+    """The same from what is projected."""
+    if at < warns_at(standing, rules) or ahead.projected == standing.tier:
         return None
-    return Warning(standing.tier, ahead.projected, ends, ahead.points_to_keep)
+    return Warning(standing.tier, ahead.projected, _lost_at(standing, rules), ahead.points_to_keep)
+
+
+def warns_at(standing: Standing, rules: TierRules) -> datetime:
+    """From when on a downgrade that would come is warned of; with a grace at the latest when it begins."""
+    near = _lost_at(standing, rules) - timedelta(days=rules.warning_days)
+    return near if standing.grace_until is None else standing.since
+
+
+def _lost_at(standing: Standing, rules: TierRules) -> datetime:
+    return standing.grace_until or standing.review_at + timedelta(days=rules.grace_days)
 
 
 def _points_at_review(
     standing: Standing, entries: Iterable[Entry], at: datetime, rules: TierRules, zone: ZoneInfo
 ) -> int:
-    when = standing.grace_until or standing.review_at
-    return points_in_window((entry for entry in entries if entry.at <= at), when, rules, zone)
+    known = (entry for entry in entries if entry.at <= at)
+    return points_in_window(known, looked_at(standing), rules, zone)
 
 
 def _lowered(place: int, merit: int, rules: TierRules) -> int:
@@ -279,41 +331,26 @@ def _marks(
         yield at, entry
 
 
-def _after(
-    standing: Standing,
-    entry: Entry | None,
-    entries: Iterable[Entry],
-    at: datetime,
-    rules: TierRules,
-    zone: ZoneInfo,
-) -> Step:
+def _after(standing: Standing, entry: Entry | None, past: _Past, at: datetime, rules: TierRules) -> Step:
     if entry is not None and entry.tier is not None:
         change = Change(at, standing.tier, entry.tier, "manual", (entry.tier,))
-        return Step(_held(entry.tier, at, rules, zone), None if entry.tier == standing.tier else change)
+        held = _held(entry.tier, at, rules, past.zone)
+        return Step(held, None if entry.tier == standing.tier else change)
     if entry is not None and not entry.qualifying:
         return Step(standing)
-    known = entries if entry is None else (one for one in entries if one.seq <= entry.seq)
-    points = points_in_window(known, at, rules, zone)
-    return raised(standing, points, at, rules, zone, "version" if entry is None else "upgrade")
+    why: Why = "version" if entry is None else "upgrade"
+    return raised(standing, past.points(at, rules), at, rules, past.zone, why)
 
 
-def _wait(
-    standing: Standing,
-    changes: list[Change],
-    entries: Sequence[Entry],
-    rulings: Sequence[Ruling],
-    pauses: Sequence[Pause],
-    zone: ZoneInfo,
-    before: datetime,
-) -> Standing:
+def _wait(standing: Standing, changes: list[Change], past: _Past, before: datetime) -> Standing:
     """What time alone does to a standing before an instant."""
-    at = due_at(standing, pauses)
+    at = due_at(standing, past.pauses)
     while at is not None and at < before:
-        rules = rules_at(rulings, at)
+        rules = rules_at(past.rulings, at)
         if rules is None:
             break
-        step = reviewed(standing, points_in_window(entries, at, rules, zone), at, rules, zone)
+        step = reviewed(standing, past.points(at, rules), at, rules, past.zone)
         standing = step.standing
         changes += [step.change] if step.change else []
-        at = due_at(standing, pauses)
+        at = due_at(standing, past.pauses)
     return standing

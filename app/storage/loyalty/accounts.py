@@ -70,6 +70,8 @@ class Loaded:
     account: Account
     standing: Standing | None
     due_at: datetime | None
+    warned_until: datetime | None
+    ruled_by: int
     revision: int | None
     rules_revision: int
     qualifying: int
@@ -110,7 +112,8 @@ def _asked(one: Wanted) -> dict[str, Any]:
 _BEGIN: Final = """
 SELECT s.customer_id, p.code, p.revision AS rules_revision, a.account_id, a.seq, a.head, a.last_at, a.debt,
   a.lifetime_earned, a.lifetime_burned, a.lifetime_expired, a.tier, a.tier_since, a.review_at, a.grace_until, a.due_at,
-  a.revision, s.identity_revision, s.merged_into, s.erased_at, s.xmin::text AS version,
+  a.warned_until, coalesce(a.ruled_by, 0) AS ruled_by, a.revision, s.identity_revision, s.merged_into, s.erased_at,
+  s.xmin::text AS version,
   lots.parts AS lots, holds.parts AS holds, earns.parts AS earns"""
 
 _FROM: Final = """
@@ -232,6 +235,8 @@ def _loaded(row: asyncpg.Record, now: datetime) -> Loaded:
         if row["tier"] is None
         else Standing(row["tier"], row["tier_since"], row["review_at"], row["grace_until"]),
         due_at=row["due_at"],
+        warned_until=row["warned_until"],
+        ruled_by=row["ruled_by"],
         revision=row["revision"],
         rules_revision=row["rules_revision"],
         qualifying=row.get("qualifying") or 0,

@@ -25,7 +25,8 @@ class Change:
     """What became of a loaded account: its new face, and the entries of all decisions since, in their order.
 
     `explains`: why each new earn earned what it did, by its key. `rule_points`: what capped rules gave, by rule and
-    local day. Adjustments are rows of their own (`adjustments`).
+    local day. Adjustments are rows of their own (`adjustments`). `warned_until`: everything that lapses up to then was
+    warned of; `ruled_by`: the number of the version by which `standing` was drawn. None leaves what stands.
     """
 
     before: Loaded
@@ -35,6 +36,8 @@ class Change:
     due_at: datetime | None
     explains: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rule_points: Mapping[tuple[str, date], int] = field(default_factory=dict)
+    warned_until: datetime | None = None
+    ruled_by: int | None = None
 
 
 async def save(connection: asyncpg.Connection, changes: Sequence[Change], now: datetime) -> bool:
@@ -110,6 +113,8 @@ def _account(change: Change, now: datetime) -> dict[str, Any]:
         "review_at": standing and standing.review_at,
         "grace_until": standing and standing.grace_until,
         "due_at": change.due_at,
+        "warned_until": change.warned_until,
+        "ruled_by": change.ruled_by,
         "opened_at": now,
         "was_revision": change.before.revision,
         "was_seq": change.before.account.seq,
@@ -129,7 +134,8 @@ _NEW_FACE: Final = ", ".join(
 _ACCOUNT_COLUMNS: Final = (
     "customer_id uuid, program text, account_id uuid, seq integer, head text, last_at timestamptz, debt bigint,"
     " lifetime_earned bigint, lifetime_burned bigint, lifetime_expired bigint, tier text, tier_since timestamptz,"
-    " review_at timestamptz, grace_until timestamptz, due_at timestamptz, opened_at timestamptz, was_revision bigint,"
+    " review_at timestamptz, grace_until timestamptz, due_at timestamptz,"
+    " warned_until timestamptz, ruled_by integer, opened_at timestamptz, was_revision bigint,"
     " was_seq integer, rules_revision integer"
 )
 _LOT_COUNTERS: Final = "granted, drawn, restored, revoked, expired, absorbed, moved, held, remaining"
@@ -164,14 +170,17 @@ RETURNING true"""  # noqa: S608 - this module's constants
 # Rules of another revision must not have decided: the programme is compared where the account is.
 _PARTS: Final[Mapping[str, str]] = {
     "opened": f"""
-INSERT INTO loyalty_accounts (customer_id, program, account_id, opened_at, revision, {_FACE})
-SELECT new.customer_id, new.program, new.account_id, new.opened_at, 1, {_NEW_FACE}
+INSERT INTO loyalty_accounts (customer_id, program, account_id, opened_at, revision, {_FACE}, warned_until, ruled_by)
+SELECT new.customer_id, new.program, new.account_id, new.opened_at, 1, {_NEW_FACE}, new.warned_until,
+  coalesce(new.ruled_by, 0)
 FROM {_sent("opened", _ACCOUNT_COLUMNS)}
 JOIN loyalty_programs p ON p.code = new.program AND p.revision = new.rules_revision
 WHERE new.customer_id = ANY ($1::uuid[])
 ON CONFLICT DO NOTHING RETURNING true""",  # noqa: S608 - this module's constants
     "changed": f"""
-UPDATE loyalty_accounts a SET ({_FACE}, revision) = ROW ({_NEW_FACE}, a.revision + 1)
+UPDATE loyalty_accounts a SET ({_FACE}, revision, warned_until, ruled_by) = ROW (
+  {_NEW_FACE}, a.revision + 1, coalesce(new.warned_until, a.warned_until), coalesce(new.ruled_by, a.ruled_by)
+)
 FROM {_sent("changed", _ACCOUNT_COLUMNS)}
 JOIN loyalty_programs p ON p.code = new.program AND p.revision = new.rules_revision
 WHERE a.customer_id = new.customer_id AND a.customer_id = ANY ($1::uuid[]) AND a.program = new.program

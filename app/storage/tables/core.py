@@ -46,6 +46,13 @@ Index(
     postgresql_ops={"lower_name": "text_pattern_ops"},
 )
 Index("ix_customers_tags", customers.c.tags, postgresql_using="gin")
+# Whose birthday is on a day: the month and the day that the trait ends with.
+Index(
+    "ix_customers_birthday",
+    func.right(customers.c.traits["birthday"].astext, text("5")),
+    customers.c.id,
+    postgresql_where=customers.c.traits["birthday"].astext.is_not(None),
+)
 
 customer_states = Table(
     "customer_states",

@@ -6,19 +6,19 @@ await save_account(connection, held, decision, now)
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 
 from app.domain.identifiers import Reference
-from app.domain.loyalty import tiers
+from app.domain.loyalty import clock, tiers
 from app.domain.loyalty.account import Account, Decision, Entry
+from app.domain.loyalty.clock import Rulebook, next_look_at, until_the_end
 from app.domain.loyalty.periods import window_start
-from app.domain.loyalty.settling import next_due_at
 from app.domain.loyalty.tiers import Standing
-from app.domain.loyalty.versions import Version, in_force
+from app.domain.loyalty.versions import Programme, Published, Version, in_force
 from app.domain.problems import Unavailable
 from app.storage.loyalty import accounts
 from app.storage.loyalty.accounts import Loaded, Wanted
@@ -80,7 +80,8 @@ async def open_account(
         raise program_not_found()
     if loaded.rules_revision != rules.revision:
         rules = (await all_rules(connection))[rules.program.code]
-    return Opened(rules, loaded, customer)
+    account = until_the_end(loaded.account, rules.programme.ends_at)
+    return Opened(rules, replace(loaded, account=account), customer)
 
 
 def seen_of(loaded: Loaded | None, found: Found, rules: Rules) -> Seen | None:
@@ -94,7 +95,8 @@ def seen_of(loaded: Loaded | None, found: Found, rules: Rules) -> Seen | None:
     is_other = found.identity_revision not in (None, owner.identity_revision)
     if is_other or owner.merged_into is not None or owner.erased_at is not None:
         return None
-    return Seen(rules, loaded)
+    account = until_the_end(loaded.account, rules.programme.ends_at)
+    return Seen(rules, replace(loaded, account=account))
 
 
 async def save_account(
@@ -120,7 +122,14 @@ def change_of(before: Seen, decision: Decision[Any], now: datetime) -> Change:
     """What is to be saved of a decision that changed something."""
     loaded = before.loaded
     standing = standing_after(loaded, decision.entries, before.rules, now)
-    return Change(loaded, decision.account, decision.entries, standing, due_at(decision.account, standing))
+    return Change(
+        loaded,
+        decision.account,
+        decision.entries,
+        standing,
+        due_at(loaded, decision.account, standing, before.rules, now),
+        ruled_by=ruled_by(loaded, before.rules, now),
+    )
 
 
 def standing_after(loaded: Loaded, entries: Sequence[Entry], rules: Rules, now: datetime) -> Standing | None:
@@ -142,10 +151,37 @@ def standing_after(loaded: Loaded, entries: Sequence[Entry], rules: Rules, now: 
     return step.standing
 
 
-def due_at(account: Account, standing: Standing | None) -> datetime | None:
-    """When the account next has clock work: points and holds, or its tier."""
-    times = [next_due_at(account), None if standing is None else tiers.due_at(standing, ())]
-    return min((at for at in times if at is not None), default=None)
+class Ruled(Protocol):
+    """A programme and what was published of it."""
+
+    @property
+    def programme(self) -> Programme:
+        """The programme."""
+
+    @property
+    def published(self) -> Sequence[Published]:
+        """Its versions that were published."""
+
+
+def ruled_by(loaded: Loaded, rules: Ruled, now: datetime) -> int | None:
+    """The version under which a new account's tier begins; None for others, at whose tier a worker looks first."""
+    version = in_force(rules.published, now)
+    return None if loaded.revision is not None or version is None else version.number
+
+
+def due_at(
+    loaded: Loaded, account: Account, standing: Standing | None, rules: Ruled, now: datetime
+) -> datetime | None:
+    """When the account, loaded as `loaded`, next has clock work: points, holds, its tier, something to be told.
+
+    What is due already stays so: a writer settles the points, and the rest is for the worker to find.
+    """
+    if loaded.due_at is not None and loaded.due_at <= now:
+        return loaded.due_at
+    version = Rulebook(rules.published, rules.programme.zone).version(now)
+    # Also of points that came in after the end of their programme.
+    seen = clock.Seen(until_the_end(account, rules.programme.ends_at), standing, loaded.warned_until)
+    return next_look_at(seen, version, now, is_new=standing != loaded.standing)
 
 
 def tier_window(rules: Rules, now: datetime) -> datetime | None:

@@ -27,7 +27,7 @@ from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.referrals import StoredReferral, step_row
 from app.storage.loyalty.saving import Change, changed_parts
 from app.storage.recording import Loaded as LoadedLog
-from app.usecases.loyalty.change_account import due_at, tier_window
+from app.usecases.loyalty.change_account import due_at, ruled_by, tier_window
 from app.usecases.loyalty.referrals.order_steps import Paid, Refunded, followed
 from app.usecases.loyalty.remembered_programs import default_of
 
@@ -98,7 +98,7 @@ class Passbooks:
         if self.now is None:
             return {}
         changes = [
-            _change(self.loaded[customer_id, program], draft)
+            _change(self.loaded[customer_id, program], draft, self.now)
             for customer_id, book in self.books.items()
             for program, draft in book.drafts.items()
             if draft.account is not self.loaded[customer_id, program].account
@@ -235,15 +235,16 @@ def _books(
     return books
 
 
-def _change(before: Loaded, draft: Draft) -> Change:
+def _change(before: Loaded, draft: Draft, now: datetime) -> Change:
     return Change(
         before,
         draft.account,
         draft.entries,
         draft.standing,
-        due_at(draft.account, draft.standing),
+        due_at(before, draft.account, draft.standing, draft, now),
         draft.explains,
         draft.rule_points,
+        ruled_by=ruled_by(before, draft, now),
     )
 
 

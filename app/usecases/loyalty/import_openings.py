@@ -20,7 +20,7 @@ from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.adjustments import Adjustment
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.saving import Change, save
-from app.usecases.loyalty.change_account import busy, due_at, standing_after
+from app.usecases.loyalty.change_account import busy, due_at, ruled_by, standing_after
 from app.usecases.loyalty.remembered_programs import program_not_found
 from app.usecases.resolve_customers import Raced, resolve_customers, until_settled
 
@@ -111,7 +111,14 @@ class _Draft:
 
     def change(self, rules: Rules, now: datetime) -> Change:
         standing = standing_after(self.before, self.entries, rules, now)
-        return Change(self.before, self.account, self.entries, standing, due_at(self.account, standing))
+        return Change(
+            self.before,
+            self.account,
+            self.entries,
+            standing,
+            due_at(self.before, self.account, standing, rules, now),
+            ruled_by=ruled_by(self.before, rules, now),
+        )
 
 
 async def _locked(connection: asyncpg.Connection, references: Sequence[Reference], now: datetime) -> _Whose:

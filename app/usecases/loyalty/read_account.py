@@ -13,6 +13,7 @@ from app.domain.loyalty import tiers
 from app.domain.loyalty.account import Entry
 from app.domain.loyalty.balances import Balance, Statement, as_of, balance, statement
 from app.domain.loyalty.chain import Finding, verify
+from app.domain.loyalty.clock import until_the_end
 from app.domain.loyalty.periods import window_start
 from app.domain.loyalty.public_ids import entry_not_found, parse_entry_id
 from app.domain.loyalty.tiers import Projection, Standing
@@ -91,7 +92,7 @@ async def read_balance(
     if at is None:
         return found, found.balance, found.loaded.account.seq
     past = as_of(found.loaded.account, await _ledger(connection, found), at)
-    return found, balance(past, at), past.seq
+    return found, balance(until_the_end(past, found.rules.programme.ends_at), at), past.seq
 
 
 async def read_statement(
@@ -168,7 +169,8 @@ async def _read(
     if loaded is None:
         raise program_not_found()
     ahead = await _projection(connection, loaded, rules, now)
-    return Read(customer_id, rules, loaded, balance(loaded.account, now), loaded.standing, ahead)
+    account = until_the_end(loaded.account, rules.programme.ends_at)
+    return Read(customer_id, rules, loaded, balance(account, now), loaded.standing, ahead)
 
 
 async def _projection(

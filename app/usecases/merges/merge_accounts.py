@@ -125,7 +125,7 @@ def _change(
     loaded: Loaded, account: Account, written: Sequence[Entry], rules: Rules, now: datetime
 ) -> Change:
     standing = standing_after(loaded, written, rules, now)
-    return Change(loaded, account, written, standing, due_at(account, standing))
+    return Change(loaded, account, written, standing, due_at(loaded, account, standing, rules, now))
 
 
 # --- tiers ----------------------------------------------------------------------------------------------------------

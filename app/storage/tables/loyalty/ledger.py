@@ -50,6 +50,8 @@ loyalty_accounts = Table(
     Column("due_at", TIME),
     # Of what customers were warned already: everything that lapses before.
     Column("warned_until", TIME),
+    # The number of the version whose tiers the standing was last drawn by; 0: of none. A worker finds the others.
+    Column("ruled_by", Integer, nullable=False, server_default=text("0")),
     Column("opened_at", TIME, nullable=False),
     # Counts writes of this row: one who saves says which one was read.
     Column("revision", BigInteger, nullable=False),
@@ -67,6 +69,20 @@ Index(
     loyalty_accounts.c.customer_id,
     loyalty_accounts.c.program,
     postgresql_where=loyalty_accounts.c.due_at.is_not(None),
+)
+Index(
+    "ix_loyalty_accounts_ruled",
+    loyalty_accounts.c.program,
+    loyalty_accounts.c.ruled_by,
+    loyalty_accounts.c.customer_id,
+)
+# Lists of customers by their tier, newest first.
+Index(
+    "ix_loyalty_accounts_tier",
+    loyalty_accounts.c.program,
+    loyalty_accounts.c.tier,
+    loyalty_accounts.c.customer_id,
+    postgresql_where=loyalty_accounts.c.tier.is_not(None),
 )
 
 # domain.loyalty.account.Entry, append-only.

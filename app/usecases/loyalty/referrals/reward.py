@@ -20,7 +20,7 @@ from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.referrals import StoredReferral
 from app.storage.loyalty.saving import Change, save
-from app.usecases.loyalty.change_account import busy, due_at, standing_after
+from app.usecases.loyalty.change_account import busy, due_at, ruled_by, standing_after
 from app.usecases.loyalty.referrals.make_code import version_at
 from app.usecases.loyalty.remembered_programs import rules_named
 
@@ -165,7 +165,8 @@ def _change(
         decision.account,
         decision.entries,
         standing,
-        due_at(decision.account, standing),
+        due_at(before, decision.account, standing, rules, now),
         explains,
         given,
+        ruled_by=ruled_by(before, rules, now),
     )
