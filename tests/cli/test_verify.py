@@ -34,7 +34,17 @@ async def test_a_database_that_holds_ends_with_0(
     done = rapport("verify", env=on_database)
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.split()[0] for line in done.stdout.splitlines()] == [
-        *("check", "states", "orphans", "identifiers", "claims", "complaints", "append-only", "durability")
+        *(
+            "check",
+            "states",
+            "orphans",
+            "identifiers",
+            "claims",
+            "complaints",
+            "ledgers",
+            "append-only",
+            "durability",
+        )
     ]
     assert all(line.endswith(" 0") for line in done.stdout.splitlines()[1:])
 
