@@ -89,9 +89,29 @@ _ADJUSTMENTS: Final = Blank(
 )
 _REFERRALS: Final = Blank(
     # The other side keeps a row of its own.
-    {"code": "''", "order_id": "NULL", "due_at": "NULL"},
+    {
+        "code": "''",
+        "order_id": "NULL",
+        "due_at": "NULL",
+        "network": "NULL",
+        "note": "NULL",
+        "reviewed_by": "NULL",
+    },
     frozenset(
-        ("customer_id", "program", "id", "side", "other_customer_id", "state", "reason", "created_at", "at")
+        (
+            *(
+                "customer_id",
+                "program",
+                "id",
+                "side",
+                "other_customer_id",
+                "state",
+                "reason",
+                "created_at",
+                "at",
+            ),
+            *("kept_until", "paid_minor", "refunded_minor", "referrer_points", "referee_points", "revision"),
+        )
     ),
 )
 _MERGES: Final = Blank(
