@@ -107,7 +107,10 @@ class Settings(BaseSettings):
         5.0, gt=0, description="How long a request waits for a free connection (then 503)."
     )
     statement_timeout_seconds: float = Field(
-        10.0, gt=0, description="Longest single SQL statement; the client gives up one second later."
+        10.0,
+        gt=0,
+        description="Longest single SQL statement; the client gives up one second later. The server ends a transaction "
+        "with which nobody goes on for half as long.",
     )
     pgbouncer: bool = Field(
         False,  # noqa: FBT003 - a field's default

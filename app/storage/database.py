@@ -25,7 +25,12 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 # Whoever gets one of these may try again: serialisation failure, deadlock, lock not available, the server going away.
 RETRYABLE_STATES = ("40001", "40P01", "55P03")
 AWAY_STATES = ("08", "57P", "53")  # connection exceptions, operator intervention, insufficient resources
+# The server ended a session that stood still, or took too long, inside a transaction.
+LEFT_OPEN = ("25P03", "25P04")
 CANCELED = "57014"
+# Of the time that a statement may take. Less than all of it: whoever waits for a lock of a transaction that nobody
+# goes on with gets it, and is not stopped too.
+_IDLE_SHARE = 0.5
 
 
 def sqlstate(error: BaseException) -> str | None:
@@ -52,7 +57,7 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return True
     state = sqlstate(error)
-    return state is not None and state.startswith(AWAY_STATES)
+    return state is not None and state.startswith(AWAY_STATES + LEFT_OPEN)
 
 
 def is_canceled(error: BaseException) -> bool:
@@ -149,6 +154,11 @@ def _session_arguments(statement_timeout_seconds: float) -> tuple[dict[str, Any]
         "application_name": "rapport",
         "timezone": "UTC",
         "statement_timeout": str(int(statement_timeout_seconds * 1000)),
+        # A statement's limit ends no transaction between two statements, and a machine or a network that fails says no
+        # goodbye: without this one the server would keep the locks until TCP gives up, hours later.
+        "idle_in_transaction_session_timeout": str(
+            max(1, int(statement_timeout_seconds * 1000 * _IDLE_SHARE))
+        ),
     }
     # The server stops a statement first and says why; the client's own limit catches a silent server.
     bounds = {"command_timeout": statement_timeout_seconds + 1}
@@ -162,7 +172,8 @@ def _pgbouncer_arguments(statement_timeout_seconds: float) -> tuple[dict[str, An
     """The same behind a pooler, where each transaction may meet another session.
 
     Nothing may be kept there: asyncpg then uses the unnamed statement, and parses it again with every execution, in one
-    go. The pooler refuses settings that it does not track, so the client alone stops a statement (by a cancel request).
+    go. The pooler refuses settings that it does not track, so the client alone stops a statement (by a cancel request),
+    and the pooler ends a transaction that nobody goes on with, when it is told to (docs/operations.md).
     """
     arguments = {
         "command_timeout": statement_timeout_seconds,

@@ -19,6 +19,7 @@ PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sb
 SESSIONS = 3
 PORT = 6432  # names the socket file; nothing listens on it
 START_SECONDS = 30
+IDLE_TRANSACTION_SECONDS = 5
 
 
 @contextmanager
@@ -73,6 +74,7 @@ def _configure(folder: Path, url: URL) -> Path:
         "pool_mode = transaction\n"
         f"default_pool_size = {SESSIONS}\n"
         "max_client_conn = 200\n"
+        f"idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}\n"
     )
     return configuration
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from app.main import create_app
 from app.settings import Settings
-from app.storage.database import connect_arguments
+from app.storage.database import Database, connect_arguments, is_away
 from app.usecases import verify
 from tests.api.conftest import ADMIN_KEY, Service
 from tests.api.pooler import PGBOUNCER, SESSIONS, pooled
@@ -104,3 +104,36 @@ async def test_without_the_setting_the_pooler_refuses_the_service(settings: Sett
         async with app.state.database.hot_transaction():
             pass
     await app.state.database.close()
+
+
+async def test_the_pooler_ends_a_transaction_with_which_nobody_goes_on(pooler_url: str) -> None:
+    """The service can ask no server for it there: `idle_transaction_timeout`, as docs/operations.md says."""
+    left, ours = (
+        Database(
+            pooler_url, pool_size=2, hot_size=2, wait_seconds=5, statement_timeout_seconds=30, pgbouncer=True
+        )
+        for _ in range(2)
+    )
+    locked, served = asyncio.Event(), asyncio.Event()
+    lock = "SELECT pg_advisory_xact_lock($1)"
+
+    async def stand_still() -> None:
+        async with left.hot_transaction() as held:
+            await held.execute(lock, 1)
+            locked.set()
+            await served.wait()
+            await held.execute("SELECT 1")
+
+    standing = asyncio.ensure_future(stand_still())
+    try:
+        async with asyncio.timeout(60):
+            await locked.wait()
+        async with ours.hot_transaction() as waiting:
+            await waiting.execute(lock, 1)
+    finally:
+        served.set()
+        (ended,) = await asyncio.gather(standing, return_exceptions=True)
+    assert isinstance(ended, Exception)
+    assert is_away(ended)
+    await left.close()
+    await ours.close()

@@ -237,9 +237,9 @@ async def storm_of_faults(
         killers.append(Killer(postgres, service, target, crowd, chance, others=others))
         await killers[0].run(faults, seconds, watch, least=least)
 
-    async with _through(proxy, target) as through, _busy(postgres.keep_running()):
+    async with through(proxy, target) as way, _busy(postgres.keep_running()):
         settings = {"RAPPORT_POOL_SIZE": "2", "RAPPORT_POOL_WAIT_SECONDS": "1"}
-        report = await storm(target, trouble, seed=seed, service_target=through, settings=settings)
+        report = await storm(target, trouble, seed=seed, service_target=way, settings=settings)
     _take_over(report, killers)
     return report
 
@@ -251,7 +251,7 @@ def _take_over(report: Report, killers: Sequence[Killer]) -> None:
 
 
 @asynccontextmanager
-async def _through(proxy: Proxy, target: Target) -> AsyncIterator[Target]:
+async def through(proxy: Proxy, target: Target) -> AsyncIterator[Target]:
     """The same database by way of the proxy."""
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         async with proxy.listening(Path(folder)):
@@ -277,7 +277,7 @@ async def storm_of_cuts(
             with suppress(TimeoutError):
                 await asyncio.wait_for(proxy.finished.wait(), 0.2)
 
-    async with _through(proxy, target) as through:
-        report = await storm(target, trouble, seed=seed, workers=workers, service_target=through)
+    async with through(proxy, target) as way:
+        report = await storm(target, trouble, seed=seed, workers=workers, service_target=way)
     report.kills = proxy.made
     return report

@@ -100,7 +100,7 @@ class Proxy:
                 upstream.write(head + body)
                 await upstream.drain()
             if kind == ANSWER_LOST:
-                await link.committed.wait()
+                await _first(link.committed.wait(), reader.read(1))
             if kind is not None:
                 return
 
@@ -124,10 +124,12 @@ class _Said:
 
     def commits(self, kind: bytes, body: bytes) -> bool:
         if kind == b"Q":
-            self._in_transaction = body.startswith(b"BEGIN")
+            self._in_transaction = self._goes_on(body)
             return body.startswith(b"COMMIT")
         if kind == b"P":
             name, query, _ = body.split(b"\0", 2)
+            # The unnamed statement is another one each time.
+            self._writing_statements.discard(name)
             if _WRITES in query:
                 self._writing_statements.add(name)
         elif kind == b"B":
@@ -137,6 +139,14 @@ class _Said:
             committing, self._writing = self._writing and not self._in_transaction, False
             return committing
         return False
+
+    def _goes_on(self, query: bytes) -> bool:
+        """Whether a transaction is open behind this simple query: savepoints come and go within one."""
+        if query.startswith(b"ROLLBACK TO"):
+            return self._in_transaction
+        if query.startswith((b"COMMIT", b"ROLLBACK")):
+            return False
+        return self._in_transaction or query.startswith(b"BEGIN")
 
 
 class _Link:
@@ -169,6 +179,17 @@ class _Link:
         # The server has gone: nobody need wait for it, and the client is to notice.
         self.committed.set()
         self._writer.close()
+
+
+async def _first(*events: Awaitable[object]) -> None:
+    """Until one of them has come: the server has answered, or the client waits no longer and its locks are to go."""
+    waiting = [asyncio.ensure_future(event) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def _pass_start(reader: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:
