@@ -69,7 +69,7 @@ class DatabaseServer:
     def database(self, template: str = "template1") -> Iterator[str]:
         """A database of its own name, dropped in the end whoever still uses it."""
         name = f"rapport_test_{secrets.token_hex(6)}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         try:
             yield name
         finally:

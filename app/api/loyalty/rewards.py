@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
+import asyncpg
 from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +22,7 @@ from app.storage.loyalty import rewards
 from app.storage.loyalty.rewards import StoredReward
 from app.usecases.loyalty import keep_rewards
 from app.usecases.loyalty.remembered_programs import rules_named
+from app.usecases.record_audit import record_audit
 
 router = APIRouter(prefix="/v1/loyalty/rewards", tags=["loyalty"])
 
@@ -171,7 +173,7 @@ _NOT_FOUND: Final = (keep_rewards.reward_not_found(), PROGRAM_NOT_FOUND)
     },
 )
 async def post_reward(
-    _caller: Admin,
+    caller: Admin,
     sent: Annotated[
         RewardIn,
         body(
@@ -203,9 +205,10 @@ async def post_reward(
 ) -> RewardOut:
     """Write a reward down. It can be had at once, or from `valid_from` on."""
     said = sent.model_dump(mode="json", exclude_none=True, exclude={"program"})
-    made, is_new = await keep_rewards.create_reward(
-        await driver(tx), sent.program, said, remembered.current, now
-    )
+    connection = await driver(tx)
+    made, is_new = await keep_rewards.create_reward(connection, sent.program, said, remembered.current, now)
+    if is_new:
+        await _audit(connection, caller, "reward_created", made.code, None, _terms(made), now)
     response.status_code = 201 if is_new else 200
     response.headers["ETag"] = etag(made)
     return _shown(made)
@@ -247,7 +250,7 @@ async def get_reward(
 
 @router.patch("/{code}", responses=problems(*_NOT_FOUND, _STALE, *_TERMS_REFUSED))
 async def change_reward(
-    _caller: Admin,
+    caller: Admin,
     code: Code,
     sent: Annotated[
         RewardPatch,
@@ -272,8 +275,15 @@ async def change_reward(
     """Change the terms from now on, or how many are left. What is held keeps its price."""
     connection = await driver(tx)
     owner = (await rules_named(connection, remembered.current, program, now)).program.code
-    patch = _patch(sent)
-    done = await keep_rewards.change_reward(connection, owner, code, patch, _unchanged_since(if_match), now)
+    check, seen = _unchanged_since(if_match), list[StoredReward]()
+
+    def look(one: StoredReward) -> None:
+        check(one)
+        seen.append(one)
+
+    done = await keep_rewards.change_reward(connection, owner, code, _patch(sent), look, now)
+    if seen != [done]:
+        await _audit(connection, caller, "reward_changed", code, _terms(*seen), _terms(done), now)
     response.headers["ETag"] = etag(done)
     return _shown(done)
 
@@ -295,7 +305,7 @@ def _patch(sent: RewardPatch) -> dict[str, Any]:
     ),
 )
 async def post_coupons(
-    _caller: Admin,
+    caller: Admin,
     code: Code,
     sent: Annotated[
         CouponsIn,
@@ -310,4 +320,24 @@ async def post_coupons(
     connection = await driver(tx)
     owner = (await rules_named(connection, remembered.current, program, now)).program.code
     added, free = await keep_rewards.add_coupons(connection, owner, code, sent.codes, now)
+    if added:
+        told = {"added": added, "free": free}
+        await _audit(connection, caller, "coupons_added", code, None, told, now)
     return CouponsOut(added=added, free=free)
+
+
+def _terms(one: StoredReward) -> dict[str, Any]:
+    """What a reward costs and how much of it there is."""
+    return {"points": one.reward.points, "stock": one.stock, "retired": one.retired_at is not None}
+
+
+async def _audit(
+    connection: asyncpg.Connection,
+    caller: Caller,
+    action: str,
+    code: str,
+    before: dict[str, Any] | None,
+    told: dict[str, Any],
+    now: datetime,
+) -> None:
+    await record_audit(connection, caller.actor, action, f"reward:{code}", before, told, now)

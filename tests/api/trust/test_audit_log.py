@@ -19,6 +19,7 @@ SURVEY = {"code": "nps", "kind": "nps", "question": "How likely are you to recom
 KIND = {"kind": "showroom_visit", "component": "engagement", "weight": 2, "label": "Showroom visit"}
 OVERRIDE = {"score": 35, "reason": "Ada told us that she leaves.", "until": "2027-06-01T00:00:00Z"}
 CLUB = {"code": "main", "name": "Club", "currency": "EUR", "time_zone": "Europe/Berlin"}
+REWARD = {"code": "mug", "name": "A mug", "points": 150, "coupons": "given"}
 KEY = {"preset": "storefront", "source": "shop-eu"}
 TOUCHPOINT = {"id": "evt-1", "customer": CUSTOMER, "kind": "visit"}
 
@@ -72,13 +73,22 @@ DEEDS: dict[str, Deed] = {
     "POST /v1/loyalty/programs/{code}/versions/{version}/publish": Deed(
         "/v1/loyalty/programs/main/versions/1/publish", {}, "program_version_published"
     ),
+    "POST /v1/loyalty/rewards": Deed("/v1/loyalty/rewards", REWARD, "reward_created"),
+    "PATCH /v1/loyalty/rewards/{code}": Deed("/v1/loyalty/rewards/mug", {"points": 200}, "reward_changed"),
+    "POST /v1/loyalty/rewards/{code}/coupons": Deed(
+        "/v1/loyalty/rewards/mug/coupons", {"codes": ["SPRING-1"]}, "coupons_added"
+    ),
     "POST /v1/loyalty/programs/{code}/close": Deed(
         "/v1/loyalty/programs/main/close", {"ends_at": "2031-01-01T00:00:00Z"}, "program_closed"
     ),
     "DELETE /v1/customers/{customer}": Deed(f"/v1/customers/{CUSTOMER}", None, "customer_erased"),
 }
 
-READS = {"POST /v1/scoring-models/{version}/preview", "POST /v1/health/simulate"}
+READS = {
+    "POST /v1/scoring-models/{version}/preview",
+    "POST /v1/health/simulate",
+    "POST /v1/loyalty/programs/{code}/versions/{version}/simulate",
+}
 """Routes with the scope admin that are posted to and write nothing."""
 
 
