@@ -8,8 +8,8 @@ BIN := .venv/bin
 # Written last: an interrupted installation is done again, a finished one is not.
 INSTALLED := .venv/.installed
 ARGS ?=
-# Processes that run the tests; each starts a PostgreSQL of its own.
-WORKERS ?= 2
+# Processes that run the tests; each starts a PostgreSQL of its own. More than cores: most of a test is waiting.
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 
