@@ -34,7 +34,7 @@ run: install ## Start Rapport with its embedded PostgreSQL (ARGS="--port 8080")
 
 .PHONY: test
 test: install ## Run the tests on a throw-away PostgreSQL (ARGS="-k refund")
-	$(BIN)/pytest --numprocesses $(WORKERS) $(ARGS)
+	$(BIN)/pytest --numprocesses $(WORKERS) -m "not long" $(ARGS)
 
 .PHONY: format
 format: install ## Format the code and fix what ruff can fix

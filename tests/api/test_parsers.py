@@ -69,7 +69,7 @@ def test_a_parser_reads_or_refuses_in_its_own_words(name: str, text: str) -> Non
 # --- regular expressions --------------------------------------------------------------------------------------------
 
 LENGTH = 20_000
-SECONDS = 1.0
+SECONDS = 5.0
 # Repeated, and closed by what fits nowhere: the classes that nested or neighbouring repeats are made of.
 PIECES = (
     "a",

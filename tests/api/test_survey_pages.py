@@ -246,6 +246,7 @@ async def test_one_click_unsubscribes_and_takes_back_what_was_queued(
     assert "<button" not in (await stranger.get(told["unsubscribe_link"])).text
 
 
+@pytest.mark.long
 async def test_a_thousand_answers_at_once_are_a_thousand_answers(
     service: Service, admin: httpx.AsyncClient, stranger: httpx.AsyncClient
 ) -> None:

@@ -24,6 +24,8 @@ from app.storage.embedded_account import make_private, run, server_account
 from app.storage.migrate import migrate_in_thread
 from app.storage.tables import APP_ROLE, metadata
 
+pytestmark = pytest.mark.long
+
 PATIENCE_SECONDS = 60
 KEY = keys.new_key(publishable=False)
 
