@@ -8,9 +8,9 @@ somebody without a key.
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, params
 from fastapi.security import SecurityScopes
@@ -41,24 +41,14 @@ from app.usecases.surveys.signing import Signing
 # --- what a route may ask for --------------------------------------------------------------------------------------
 
 
-async def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
+def _of_app(name: str) -> Callable[[Request], Coroutine[Any, Any, Any]]:
+    """What the application keeps under this name for all requests."""
 
+    # A coroutine function: FastAPI would send any other to a thread.
+    async def kept(request: Request) -> Any:
+        return getattr(request.app.state, name)
 
-async def _database(request: Request) -> Database:
-    database: Database = request.app.state.database
-    return database
-
-
-async def _keyring(request: Request) -> Keyring:
-    keyring: Keyring = request.app.state.keyring
-    return keyring
-
-
-async def _active_model(request: Request) -> ActiveModel:
-    model: ActiveModel = request.app.state.model
-    return model
+    return kept
 
 
 async def _scoring(request: Request) -> Model:
@@ -66,39 +56,9 @@ async def _scoring(request: Request) -> Model:
     return model.current
 
 
-async def _kind_memory(request: Request) -> RememberedKinds:
-    own_kinds: RememberedKinds = request.app.state.own_kinds
-    return own_kinds
-
-
 async def _own_kinds(request: Request) -> OwnKinds:
     own_kinds: RememberedKinds = request.app.state.own_kinds
     return own_kinds.current
-
-
-async def _programs(request: Request) -> RememberedPrograms:
-    programs: RememberedPrograms = request.app.state.programs
-    return programs
-
-
-async def _spending(request: Request) -> SpendingGroups:
-    spending: SpendingGroups = request.app.state.spending
-    return spending
-
-
-async def _signing(request: Request) -> Signing:
-    signing: Signing = request.app.state.signing
-    return signing
-
-
-async def _admission(request: Request) -> Admission:
-    admission: Admission = request.app.state.admission
-    return admission
-
-
-async def _guard(request: Request) -> Guard:
-    guard: Guard = request.app.state.guard
-    return guard
 
 
 async def _now() -> datetime:
@@ -117,26 +77,26 @@ async def reading(request: Request) -> AsyncIterator[AsyncSession]:
         yield session
 
 
-Config = Annotated[Settings, Depends(_settings)]
-Store = Annotated[Database, Depends(_database)]
-Keys = Annotated[Keyring, Depends(_keyring)]
-Scored = Annotated[ActiveModel, Depends(_active_model)]
+Config = Annotated[Settings, Depends(_of_app("settings"))]
+Store = Annotated[Database, Depends(_of_app("database"))]
+Keys = Annotated[Keyring, Depends(_of_app("keyring"))]
+Scored = Annotated[ActiveModel, Depends(_of_app("model"))]
 """What remembers which model scores."""
 Scoring = Annotated[Model, Depends(_scoring)]
 """The model that scores now; the same for everything that the request asks for."""
-KindMemory = Annotated[RememberedKinds, Depends(_kind_memory)]
+KindMemory = Annotated[RememberedKinds, Depends(_of_app("own_kinds"))]
 """What remembers the shop's own kinds of touchpoint."""
 Kinds = Annotated[OwnKinds, Depends(_own_kinds)]
 """The shop's own kinds of touchpoint."""
-Programs = Annotated[RememberedPrograms, Depends(_programs)]
+Programs = Annotated[RememberedPrograms, Depends(_of_app("programs"))]
 """What remembers the loyalty programmes and their rules."""
-Spending = Annotated[SpendingGroups, Depends(_spending)]
+Spending = Annotated[SpendingGroups, Depends(_of_app("spending"))]
 """What holds and captures points."""
-Signed = Annotated[Signing, Depends(_signing)]
+Signed = Annotated[Signing, Depends(_of_app("signing"))]
 """What signs the links of mails."""
-Admitting = Annotated[Admission, Depends(_admission)]
+Admitting = Annotated[Admission, Depends(_of_app("admission"))]
 """What an identifier has to pass before it becomes a customer's."""
-Guarded = Annotated[Guard, Depends(_guard)]
+Guarded = Annotated[Guard, Depends(_of_app("guard"))]
 """What knows the identifiers of who was erased."""
 Now = Annotated[datetime, Depends(_now)]
 """The time of the request, aware and in UTC; the same for everything that the request asks for."""

@@ -18,7 +18,7 @@ EXPONENTS: dict[str, int] = {
     for codes, exponent in ((_NO_MINOR_UNIT, 0), (_TWO_DIGITS, 2), (_THREE_DIGITS, 3), (_FOUR_DIGITS, 4))
     for code in codes.split()
 }
-"""Digits after the point of each circulating ISO 4217 currency; codes without money (XXX, XTS, XAU) are not in."""
+"""Digits after the point of each circulating ISO 4217 currency; those for tests and metals are not in."""
 
 LARGEST_MINOR = 2**53 - 1
 """The largest amount in minor units: the last whole number that every JSON reader holds exactly."""

@@ -154,7 +154,7 @@ async def test_only_the_files_of_the_pages_are_served(stranger: httpx.AsyncClien
 async def browser_page(site: str) -> AsyncIterator[tuple[Page, list[str], list[str]]]:
     """A page, the addresses that it asked for, and what it complained about."""
     if CHROMIUM is None:
-        pytest.skip("no Chromium here")
+        pytest.skip("no Chromium here")  # Debian has it, no package index does
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = await browser.new_page(base_url=site)

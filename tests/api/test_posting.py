@@ -167,7 +167,7 @@ BAD_BODIES: list[tuple[str | bytes, int, str]] = [
     (visit(kind="tier_changed"), 422, "reserved_kind"),
     (visit(kind="purchase"), 422, "property_required"),
     (visit(kind="nps", properties={"rating": 6.5}), 422, "invalid_property"),
-    (visit(amount_minor=1, currency="XXX"), 422, "unknown_currency"),
+    (visit(amount_minor=1, currency="XTS"), 422, "unknown_currency"),
     (visit(amount_minor=1, currency="USD", exchange_rate="-1"), 422, "invalid_rate"),
     (visit(amount_minor=9**16 // 9**2, currency="USD", exchange_rate="999999999"), 422, "value_too_large"),
     (visit(description="\0"), 422, "invalid_text"),

@@ -295,7 +295,7 @@ async def test_a_thousand_answers_at_once_are_a_thousand_answers(
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("no Chromium here")
+        pytest.skip("no Chromium here")  # Debian has it, no package index does
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser

@@ -37,7 +37,7 @@ async def test_faults_of_any_kind_lose_double_and_bend_nothing(on_tiny_disk: tup
 def test_a_full_disk_refuses_and_a_freed_one_takes() -> None:
     with tiny_disk() as disk:
         if disk.missing:
-            pytest.skip(f"no disk of its own here: {disk.missing}")
+            pytest.skip(f"no disk of its own here: {disk.missing}")  # mounting takes rights that not all have
         disk.fill()
         with pytest.raises(OSError, match="No space left"):
             (disk.folder / "more").write_bytes(bytes(100_000))

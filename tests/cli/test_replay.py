@@ -154,7 +154,7 @@ def test_a_key_that_may_not_write_or_is_unknown_is_one_line(
     "arguments, says",
     [
         (("nowhere.csv", *COLUMNS), "nowhere.csv: No such file or directory"),
-        (("shop.csv.gz", *COLUMNS[:-1], "XXX"), "--currency XXX: not an ISO 4217 code"),
+        (("shop.csv.gz", *COLUMNS[:-1], "XTS"), "--currency XTS: not an ISO 4217 code"),
         (("shop.csv.gz", *COLUMNS, "--time-zone", "Mars"), "--time-zone Mars: not a time zone"),
         (("shop.csv.gz", *COLUMNS, "--order-column", "no"), "no column 'no'; there are: who, when, paid"),
         (("shop.csv.gz", *COLUMNS, "--url", "http://127.0.0.1:9"), "cannot reach http://127.0.0.1:9"),

@@ -12,16 +12,6 @@ from app.domain.loyalty.referrals import Reason, Referral, State
 from app.storage.loyalty.rows import micros, time_of
 
 
-class Code(NamedTuple):
-    """What a customer gives to friends. `network`: from where it was asked for, None where nobody said."""
-
-    code: str
-    program: str
-    customer_id: UUID
-    created_at: datetime
-    network: bytes | None
-
-
 class StoredReferral(NamedTuple):
     """A referral as its referee's row has it; `customer_id` is the referee, `other_customer_id` the referrer.
 
@@ -106,42 +96,6 @@ _CHANGING: Final = (
     "state, reason, order_id, at, due_at, kept_until, paid_minor, refunded_minor, referrer_points, referee_points,"
     " network, reviewed_by, note, revision"
 )
-
-
-# --- codes -----------------------------------------------------------------------------------------------------------
-
-
-async def find_code(connection: asyncpg.Connection, code: str) -> Code | None:
-    """Whose code this is."""
-    row = await connection.fetchrow(
-        "SELECT code, program, customer_id, created_at, network FROM referral_codes WHERE code = $1", code
-    )
-    return None if row is None else Code(*row)
-
-
-async def newest_code(connection: asyncpg.Connection, customer_id: UUID, program: str) -> Code | None:
-    """The code that a customer was given last."""
-    row = await connection.fetchrow(
-        """
-        SELECT code, program, customer_id, created_at, network FROM referral_codes
-        WHERE customer_id = $1 AND program = $2 ORDER BY created_at DESC, code LIMIT 1
-        """,
-        customer_id,
-        program,
-    )
-    return None if row is None else Code(*row)
-
-
-async def claim_code(connection: asyncpg.Connection, code: Code) -> bool:
-    """Take a new code; False when somebody has it."""
-    status = await connection.execute(
-        """
-        INSERT INTO referral_codes (code, program, customer_id, created_at, network) VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT DO NOTHING
-        """,
-        *code,
-    )
-    return bool(status == "INSERT 0 1")
 
 
 # --- what is known when a friend comes --------------------------------------------------------------------------------

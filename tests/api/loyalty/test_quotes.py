@@ -118,7 +118,7 @@ async def test_a_quote_writes_nothing_and_asks_the_same_however_many_rewards(
     [
         ({"customer": "external_id:43"}, 404, "customer_not_found"),
         ({"program": "x"}, 404, "program_not_found"),
-        ({"currency": "XXX"}, 422, "unknown_currency"),
+        ({"currency": "XTS"}, 422, "unknown_currency"),
         ({"lines": [LINE | {"net_minor": -1}]}, 422, "validation_failed"),
         ({"lines": [LINE | {"colour": "red"}]}, 422, "validation_failed"),
         ({"status": "lost"}, 422, "validation_failed"),

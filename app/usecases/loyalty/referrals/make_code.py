@@ -12,9 +12,9 @@ from app.domain.loyalty.referral_codes import RANDOM_BYTES, code_of
 from app.domain.loyalty.versions import Version, in_force
 from app.domain.problems import Unavailable
 from app.storage.database import RETRY_AFTER_SECONDS
-from app.storage.loyalty import referrals
+from app.storage.loyalty import referral_codes
 from app.storage.loyalty.programs import Rules
-from app.storage.loyalty.referrals import Code
+from app.storage.loyalty.referral_codes import Code
 from app.usecases.lock_customer import lock_or_create_customer
 from app.usecases.loyalty.remembered_programs import rules_named
 
@@ -44,12 +44,12 @@ async def make_code(
     rules = await rules_named(connection, known, program, now)
     customer = await lock_or_create_customer(connection, reference, now)
     lifetime = timedelta(days=version_at(rules, now).referrals.valid_days)
-    newest = await referrals.newest_code(connection, customer.customer_id, rules.program.code)
+    newest = await referral_codes.newest(connection, customer.customer_id, rules.program.code)
     if newest is not None and now < newest.created_at + lifetime:
         return Made(newest, newest.created_at + lifetime, is_new=False)
     for _ in range(_ATTEMPTS):
         code = Code(code_of(os.urandom(RANDOM_BYTES)), rules.program.code, customer.customer_id, now, network)
-        if await referrals.claim_code(connection, code):
+        if await referral_codes.claim(connection, code):
             return Made(code, now + lifetime, is_new=True)
     raise Unavailable(
         "busy", "No free code was found. Try again shortly.", retry_after_seconds=RETRY_AFTER_SECONDS

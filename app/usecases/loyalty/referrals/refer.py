@@ -20,9 +20,10 @@ from app.domain.recording import Recorded
 from app.domain.silence import SOURCE
 from app.domain.touchpoints import propose
 from app.storage import states
-from app.storage.loyalty import referrals
+from app.storage.loyalty import referral_codes, referrals
 from app.storage.loyalty.programs import Rules
-from app.storage.loyalty.referrals import Code, Standing, StoredReferral
+from app.storage.loyalty.referral_codes import Code
+from app.storage.loyalty.referrals import Standing, StoredReferral
 from app.usecases.loyalty.referrals.lock_both import Both, lock_both
 from app.usecases.loyalty.referrals.make_code import version_at
 from app.usecases.loyalty.remembered_programs import rules_named
@@ -60,7 +61,7 @@ async def refer(
 
     Raises NotFound `referral_code_not_found`, what stands against the friend, Unavailable `busy`.
     """
-    code = await referrals.find_code(connection, code_in(coming.code))
+    code = await referral_codes.find(connection, code_in(coming.code))
     if code is None:
         raise code_not_found()
     both = await lock_both(connection, code.customer_id, coming.referee, now)
