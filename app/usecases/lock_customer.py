@@ -30,7 +30,12 @@ async def lock_customer(connection: asyncpg.Connection, reference: Reference) ->
 
 
 async def lock_or_create_customer(
-    connection: asyncpg.Connection, reference: Reference, now: datetime, admission: Admission = OPEN
+    connection: asyncpg.Connection,
+    reference: Reference,
+    now: datetime,
+    admission: Admission = OPEN,
+    *,
+    may_create: bool = True,
 ) -> StateRow:
     """The same for a reference in a body: unknown identifiers are added, and when none is known a customer is created.
 
@@ -38,7 +43,9 @@ async def lock_or_create_customer(
     """
 
     async def resolved_and_locked() -> StateRow:
-        resolution = (await resolve_customers(connection, [reference], now, admission=admission))[0]
+        (resolution,) = await resolve_customers(
+            connection, [reference], now, may_create=may_create, admission=admission
+        )
         if isinstance(resolution, Problem):
             raise resolution
         locked = (await states.lock(connection, [resolution.customer_id])).get(resolution.customer_id)

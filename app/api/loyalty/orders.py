@@ -67,15 +67,12 @@ _EXAMPLE: Final[dict[str, Any]] = {
 }
 
 
-class OrderIn(BaseModel):
-    """The full state of an order. Send it whenever it changes, with a higher version."""
+class OrderTerms(BaseModel):
+    """Who buys what, and how it is paid."""
 
     model_config = _STRICT
 
     customer: NamedInBody
-    status: Status
-    version: Annotated[int, Field(ge=1, lt=2**53, description="Yours; goes up with every change.")]
-    placed_at: Moment
     currency: Currency
     lines: Annotated[list[LineIn], Field(max_length=_MOST_LINES)]
     shipping_minor: Amount = 0
@@ -93,6 +90,33 @@ class OrderIn(BaseModel):
     source: Annotated[
         Name | None, Field(description="Needs an admin key; otherwise the key's own source.")
     ] = None
+
+
+class OrderIn(OrderTerms):
+    """The full state of an order. Send it whenever it changes, with a higher version."""
+
+    status: Status
+    version: Annotated[int, Field(ge=1, lt=2**53, description="Yours; goes up with every change.")]
+    placed_at: Moment
+
+
+def state_of(
+    terms: OrderTerms, order_id: str, version: int, status: Status, placed_at: datetime
+) -> OrderState:
+    """The order as the rules know it."""
+    return OrderState(
+        order_id=order_id,
+        version=version,
+        status=status,
+        placed_at=placed_at,
+        currency=terms.currency,
+        lines=tuple(OrderLine(**line.model_dump()) for line in terms.lines),
+        shipping_minor=terms.shipping_minor,
+        points_paid_minor=terms.points_paid_minor,
+        refunded_minor=terms.refunded_minor,
+        exchange_rate=terms.exchange_rate,
+        channel=terms.channel,
+    )
 
 
 class LineOut(LineIn):
@@ -193,19 +217,7 @@ def _told(order_id: str, sent: OrderIn, caller: Caller, now: datetime) -> Told:
     seen = {line.line_id for line in sent.lines}
     if len(seen) < len(sent.lines):
         raise _DUPLICATE_LINE
-    state = OrderState(
-        order_id=order_id,
-        version=sent.version,
-        status=sent.status,
-        placed_at=sent.placed_at,
-        currency=sent.currency,
-        lines=tuple(OrderLine(**line.model_dump()) for line in sent.lines),
-        shipping_minor=sent.shipping_minor,
-        points_paid_minor=sent.points_paid_minor,
-        refunded_minor=sent.refunded_minor,
-        exchange_rate=sent.exchange_rate,
-        channel=sent.channel,
-    )
+    state = state_of(sent, order_id, sent.version, sent.status, sent.placed_at)
     return Told(
         parse_body_reference(sent.customer), sent.source or caller.source, state, sent.changed_at or now
     )

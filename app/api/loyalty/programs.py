@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-import asyncpg
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
@@ -181,7 +180,9 @@ async def post_program(
     made, is_new = await keep_programs.create_program(connection, sent.model_dump(), caller.source, now)
     if is_new:
         told = {"currency": made.currency, "time_zone": made.time_zone}
-        await _audit(connection, caller, "program_created", made.code, None, told, now)
+        await record_audit(
+            connection, caller.actor, "program_created", f"program:{made.code}", None, told, now
+        )
     response.status_code = 201 if is_new else 200
     rules = await programs.all_rules(connection)
     after_commit(tx, lambda: remembered.adopt(rules))
@@ -232,7 +233,9 @@ async def close_program(
     closed = await keep_programs.close_program(connection, code, sent.closed_at, sent.ends_at, now)
     if was.closed_at is None:
         told = {"closed_at": closed.closed_at, "ends_at": closed.ends_at}
-        await _audit(connection, caller, "program_closed", code, {"closed_at": None}, told, now)
+        await record_audit(
+            connection, caller.actor, "program_closed", f"program:{code}", {"closed_at": None}, told, now
+        )
     rules = await programs.all_rules(connection)
     after_commit(tx, lambda: remembered.adopt(rules))
     return _shown(closed)
@@ -254,7 +257,9 @@ async def post_program_version(
     connection = await driver(tx)
     drafted = await keep_programs.draft_version(connection, code, sent.root, caller.source, now)
     told = {"version": drafted.number, "digest": drafted.sha256.hex()}
-    await _audit(connection, caller, "program_version_drafted", code, None, told, now)
+    await record_audit(
+        connection, caller.actor, "program_version_drafted", f"program:{code}", None, told, now
+    )
     return _version_shown(drafted)
 
 
@@ -315,19 +320,9 @@ async def publish_program_version(
     )
     if done.published_at == now:  # else it was published before
         told = {"version": done.number, "effective_from": done.effective_from, "digest": done.sha256.hex()}
-        await _audit(connection, caller, "program_version_published", code, None, told, now)
+        await record_audit(
+            connection, caller.actor, "program_version_published", f"program:{code}", None, told, now
+        )
     rules = await programs.all_rules(connection)
     after_commit(tx, lambda: remembered.adopt(rules))
     return _version_shown(done)
-
-
-async def _audit(
-    connection: asyncpg.Connection,
-    caller: Caller,
-    action: str,
-    code: str,
-    before: dict[str, Any] | None,
-    told: dict[str, Any],
-    now: datetime,
-) -> None:
-    await record_audit(connection, caller.actor, action, f"program:{code}", before, told, now)

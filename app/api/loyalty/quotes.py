@@ -4,65 +4,36 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.api.bodies import body
 from app.api.deps import Config, Now, Programs, Reader, requires
+from app.api.loyalty.orders import OrderTerms, state_of
 from app.api.loyalty.shapes import PROGRAM_NOT_FOUND
 from app.api.openapi import problems
 from app.api.paging import Moment
-from app.api.references import REFERENCE_PROBLEMS, NamedInBody
-from app.api.touchpoints.shapes import Amount, Currency, Name, Rate
+from app.api.references import REFERENCE_PROBLEMS
+from app.api.touchpoints.shapes import Name
 from app.domain.customers import not_found
 from app.domain.identifiers import parse_body_reference
 from app.domain.keys import Caller
 from app.domain.loyalty.earning import Contribution
 from app.domain.loyalty.explain import WORDS, told
-from app.domain.loyalty.orders import OrderLine, OrderState, Status, purchase_of
+from app.domain.loyalty.orders import Status, purchase_of
 from app.domain.loyalty.rewards import Offer, Unmet
 from app.storage.database import driver
 from app.usecases.loyalty.quote_order import Quoted, quote_order
 
 router = APIRouter(prefix="/v1/loyalty/quote", tags=["loyalty"])
 
-_STRICT = ConfigDict(extra="forbid", strict=True)
-_MOST_LINES = 500
-_Count = Annotated[int, Field(ge=0, lt=2**31)]
 
-
-class LineIn(BaseModel):
-    """A line of an order; amounts are of the whole line."""
-
-    model_config = _STRICT
-
-    line_id: Annotated[str, Field(max_length=200)]
-    sku: Annotated[str | None, Field(max_length=200)] = None
-    category: Annotated[str | None, Field(max_length=200)] = None
-    quantity: _Count = 1
-    returned_quantity: _Count = 0
-    net_minor: Amount
-    tax_minor: Amount = 0
-
-
-class QuoteIn(BaseModel):
+class QuoteIn(OrderTerms):
     """An order as PUT /v1/orders takes it, paid or not."""
 
-    model_config = _STRICT
-
-    customer: NamedInBody
-    currency: Currency
-    lines: Annotated[list[LineIn], Field(max_length=_MOST_LINES)]
     order_id: Name | None = None
     status: Status = "placed"
     version: Annotated[int, Field(ge=0, lt=2**53)] = 0
     placed_at: Annotated[Moment | None, Field(strict=False, description="null: now.")] = None
-    shipping_minor: Amount = 0
-    points_paid_minor: Amount = 0
-    refunded_minor: Amount = 0
-    exchange_rate: Annotated[
-        Rate | None, Field(description="Price of one unit of `currency` in the shop's currency.")
-    ] = None
-    channel: Annotated[str | None, Field(max_length=64)] = None
     program: Annotated[str | None, Field(max_length=64, description="null: the oldest open one.")] = None
 
 
@@ -153,19 +124,7 @@ async def quote(
     now: Now,
 ) -> QuoteOut:
     """What an order would earn, which rules do not apply and why, and which rewards the customer could have."""
-    state = OrderState(
-        order_id=sent.order_id or "",
-        version=sent.version,
-        status=sent.status,
-        placed_at=sent.placed_at or now,
-        currency=sent.currency,
-        lines=tuple(OrderLine(**line.model_dump()) for line in sent.lines),
-        shipping_minor=sent.shipping_minor,
-        points_paid_minor=sent.points_paid_minor,
-        refunded_minor=sent.refunded_minor,
-        exchange_rate=sent.exchange_rate,
-        channel=sent.channel,
-    )
+    state = state_of(sent, sent.order_id or "", sent.version, sent.status, sent.placed_at or now)
     found = await quote_order(
         await driver(reader),
         parse_body_reference(sent.customer),

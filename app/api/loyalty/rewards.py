@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-import asyncpg
 from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -208,7 +207,9 @@ async def post_reward(
     connection = await driver(tx)
     made, is_new = await keep_rewards.create_reward(connection, sent.program, said, remembered.current, now)
     if is_new:
-        await _audit(connection, caller, "reward_created", made.code, None, _terms(made), now)
+        await record_audit(
+            connection, caller.actor, "reward_created", f"reward:{made.code}", None, _terms(made), now
+        )
     response.status_code = 201 if is_new else 200
     response.headers["ETag"] = etag(made)
     return _shown(made)
@@ -283,7 +284,9 @@ async def change_reward(
 
     done = await keep_rewards.change_reward(connection, owner, code, _patch(sent), look, now)
     if seen != [done]:
-        await _audit(connection, caller, "reward_changed", code, _terms(*seen), _terms(done), now)
+        await record_audit(
+            connection, caller.actor, "reward_changed", f"reward:{code}", _terms(*seen), _terms(done), now
+        )
     response.headers["ETag"] = etag(done)
     return _shown(done)
 
@@ -322,22 +325,10 @@ async def post_coupons(
     added, free = await keep_rewards.add_coupons(connection, owner, code, sent.codes, now)
     if added:
         told = {"added": added, "free": free}
-        await _audit(connection, caller, "coupons_added", code, None, told, now)
+        await record_audit(connection, caller.actor, "coupons_added", f"reward:{code}", None, told, now)
     return CouponsOut(added=added, free=free)
 
 
 def _terms(one: StoredReward) -> dict[str, Any]:
     """What a reward costs and how much of it there is."""
     return {"points": one.reward.points, "stock": one.stock, "retired": one.retired_at is not None}
-
-
-async def _audit(
-    connection: asyncpg.Connection,
-    caller: Caller,
-    action: str,
-    code: str,
-    before: dict[str, Any] | None,
-    told: dict[str, Any],
-    now: datetime,
-) -> None:
-    await record_audit(connection, caller.actor, action, f"reward:{code}", before, told, now)

@@ -1,7 +1,8 @@
 """One earning rule as it is written down: what it gives, for what, and within which limits."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple, get_args
 
@@ -77,6 +78,19 @@ class Rule:
     def adds(self) -> bool:
         """Whether it gives points, and does not only multiply those of others."""
         return self.points > 0
+
+
+def cap_windows(rules: Iterable[Rule], day: date) -> dict[str, date]:
+    """Since which local day the points of each rule with a period count towards its cap, on a local day.
+
+    Of several rules with one code the longest period.
+    """
+    windows: dict[str, date] = {}
+    for rule in rules:
+        if rule.caps.period_days is not None:
+            since = day - timedelta(days=rule.caps.period_days - 1)
+            windows[rule.code] = min(since, windows.get(rule.code, since))
+    return windows
 
 
 def rule_of(body: Body) -> Rule:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -15,6 +15,7 @@ from app.domain.customers import SEGMENT_PREFIX
 from app.domain.descriptions import order_id_of
 from app.domain.health.facts import fact_of
 from app.domain.loyalty.passbook import Draft, KnownOrder, Move, OrderStep, Passbook, keys_named
+from app.domain.loyalty.rules import cap_windows
 from app.domain.loyalty.tiers import Change as TierChange
 from app.domain.loyalty.versions import Published
 from app.domain.recording import Stored
@@ -194,15 +195,8 @@ def _wanted(
 
 def _caps(rules: Rules, now: datetime) -> dict[str, date]:
     """Since which local day each capped rule's points count, the longest of its periods in any version."""
-    days: dict[str, int] = {}
-    for one in rules.published:
-        for rule in one.version.rules:
-            if rule.caps.period_days is not None:
-                days[rule.code] = max(days.get(rule.code, 0), rule.caps.period_days)
-    if not days:
-        return {}
-    today = now.astimezone(rules.programme.zone).date()
-    return {code: today - timedelta(days=period - 1) for code, period in days.items()}
+    every = [rule for one in rules.published for rule in one.version.rules]
+    return cap_windows(every, now.astimezone(rules.programme.zone).date())
 
 
 def _books(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from app.domain.loyalty.crediting import earned
 from app.domain.loyalty.earning import Member, earning_of, evaluate_occasion, occasion_key
 from app.domain.loyalty.explain import explained
 from app.domain.loyalty.occasions import Occasion, occasion_of
+from app.domain.loyalty.rules import cap_windows
 from app.domain.loyalty.telling import tier_changed
 from app.domain.loyalty.tiers import Change as TierChange
 from app.domain.loyalty.tiers import Standing, climbed
@@ -167,10 +168,9 @@ def _caps(rules: Rules, occasions: Iterable[Occasion]) -> dict[str, date]:
     for occasion in occasions:
         found = _version(rules, occasion)
         today = occasion.at.astimezone(rules.programme.zone).date()
-        for rule in () if found is None else found.version.rules_for(occasion.event):
-            if rule.caps.period_days is not None:
-                since = today - timedelta(days=rule.caps.period_days - 1)
-                caps[rule.code] = min(since, caps.get(rule.code, since))
+        capped = () if found is None else found.version.rules_for(occasion.event)
+        for code, since in cap_windows(capped, today).items():
+            caps[code] = min(since, caps.get(code, since))
     return caps
 
 

@@ -10,9 +10,7 @@ import asyncpg
 from app.domain.identifiers import Reference
 from app.domain.loyalty.account import Account, Adjusted, Decision, Entry
 from app.domain.loyalty.crediting import opening
-from app.domain.loyalty.periods import window_start
 from app.domain.loyalty.public_ids import own_id
-from app.domain.loyalty.versions import in_force
 from app.domain.problems import Problem
 from app.storage import states
 from app.storage.loyalty import accounts, adjustments
@@ -20,7 +18,7 @@ from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.adjustments import Adjustment
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.saving import Change, save
-from app.usecases.loyalty.change_account import busy, due_at, ruled_by, standing_after
+from app.usecases.loyalty.change_account import busy, due_at, ruled_by, standing_after, tier_window
 from app.usecases.loyalty.remembered_programs import program_not_found
 from app.usecases.resolve_customers import Raced, resolve_customers, until_settled
 
@@ -147,14 +145,8 @@ async def _loaded(
     for row, customer_id in zip(rows, whose.by_row, strict=True):
         if not isinstance(customer_id, Problem):
             keys[customer_id].append(_key(row))
-    version = in_force(rules.published, now)
-    since = (
-        None
-        if version is None
-        else window_start(now, version.version.tier_rules.window_months, rules.programme.zone)
-    )
     wanted = [
-        Wanted(customer_id, rules.program.code, adjustments=named, qualifying_since=since)
+        Wanted(customer_id, rules.program.code, adjustments=named, qualifying_since=tier_window(rules, now))
         for customer_id, named in keys.items()
     ]
     loaded = await accounts.load(connection, wanted, now) if wanted else {}

@@ -1,7 +1,7 @@
 """What an order would earn and what its customer could have for points, before anybody buys. Writes nothing."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from app.domain.loyalty.earning import Member
 from app.domain.loyalty.explain import Quote, quoted
 from app.domain.loyalty.purchases import Purchase
 from app.domain.loyalty.rewards import Buyer, Reward
+from app.domain.loyalty.rules import cap_windows
 from app.domain.loyalty.versions import Version, in_force
 from app.storage import customers
 from app.storage.loyalty import accounts, redemptions, rewards
@@ -56,7 +57,7 @@ async def quote_order(
     found = in_force(rules.published, purchase.occurred_at)
     version = None if found is None else found.version
     code, zone = rules.program.code, rules.programme.zone
-    caps = {} if version is None else cap_windows(version, purchase.occurred_at.astimezone(zone).date())
+    caps = {} if version is None else cap_windows(version.rules, purchase.occurred_at.astimezone(zone).date())
     wanted = Wanted(identity.customer_id, code, caps=caps)
     loaded = (await accounts.load(connection, [wanted], now)).get((identity.customer_id, code))
     if loaded is None:
@@ -69,15 +70,6 @@ async def quote_order(
     offered = await _offered(connection, loaded, buyer, now)
     quote = quoted(version, rules.programme, purchase, member, rewards=offered, at=now)
     return Quoted(identity.customer_id, code, available, buyer.tier, quote)
-
-
-def cap_windows(version: Version, day: date) -> dict[str, date]:
-    """Since which local day the points of each rule with a period count towards its cap, on a local day."""
-    return {
-        rule.code: day - timedelta(days=rule.caps.period_days - 1)
-        for rule in version.rules
-        if rule.caps.period_days is not None
-    }
 
 
 async def _offered(

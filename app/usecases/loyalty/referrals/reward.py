@@ -1,7 +1,7 @@
 """The points of a referral: both sides earn by the rules in force when the friend ordered, and both give back."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -12,15 +12,14 @@ from app.domain.loyalty.clawback import clawed_back
 from app.domain.loyalty.crediting import earned
 from app.domain.loyalty.earning import Evaluated, Member, earning_of, evaluate_occasion, occasion_key
 from app.domain.loyalty.explain import explained
-from app.domain.loyalty.periods import window_start
-from app.domain.loyalty.rules import Event
+from app.domain.loyalty.rules import Event, cap_windows
 from app.domain.loyalty.versions import Version, in_force
 from app.storage.loyalty import accounts
 from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.referrals import StoredReferral
 from app.storage.loyalty.saving import Change, save
-from app.usecases.loyalty.change_account import busy, due_at, ruled_by, standing_after
+from app.usecases.loyalty.change_account import busy, due_at, ruled_by, standing_after, tier_window
 from app.usecases.loyalty.referrals.make_code import version_at
 from app.usecases.loyalty.remembered_programs import rules_named
 
@@ -110,19 +109,14 @@ async def _opened(
 ) -> tuple[Rules, dict[UUID, Loaded]]:
     """Both accounts in one statement, with the rules of the very same snapshot."""
     rules = await rules_named(connection, known, one.program, now)
-    version = in_force(rules.published, now)
-    since = (
-        None
-        if version is None
-        else window_start(now, version.version.tier_rules.window_months, rules.programme.zone)
-    )
+    today = now.astimezone(rules.programme.zone).date()
     wanted = [
         Wanted(
             side.customer_id,
             one.program,
             earns=[_key(one, side, rules)],
-            qualifying_since=since,
-            caps=_caps(version_at(rules, one.at), side.event, rules, now),
+            qualifying_since=tier_window(rules, now),
+            caps=cap_windows(version_at(rules, one.at).rules_for(side.event), today),
         )
         for side in both
     ]
@@ -131,15 +125,6 @@ async def _opened(
     if any(account.rules_revision != rules.revision for account in loaded.values()):
         rules = (await all_rules(connection))[one.program]
     return rules, loaded
-
-
-def _caps(version: Version, event: Event, rules: Rules, now: datetime) -> dict[str, date]:
-    today = now.astimezone(rules.programme.zone).date()
-    return {
-        rule.code: today - timedelta(days=rule.caps.period_days - 1)
-        for rule in version.rules_for(event)
-        if rule.caps.period_days is not None
-    }
 
 
 def _given(version: Version, would: Evaluated, rules: Rules, now: datetime) -> dict[tuple[str, date], int]:
