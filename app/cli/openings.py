@@ -21,6 +21,7 @@ from app.cli import environment
 from app.cli.csv_file import CsvFile, Unusable, cell
 from app.cli.failure import PARTIAL, Failure
 from app.cli.purchases import Repeats
+from app.domain.admission import Admission
 from app.domain.identifiers import Reference, identifier
 from app.domain.loyalty.periods import end_of_day
 from app.domain.loyalty.points import points_of
@@ -149,11 +150,13 @@ def _likeness(row: Sequence[str]) -> bytes:
 def import_file(path: Path, columns: Columns, program: str, identifier_type: str, *, dry_run: bool) -> int:
     """Book the balances of `path`, print what became of them; returns the exit code."""
     tally = Tally()
-    with environment.database(environment.load_settings()) as urls:
+    settings = environment.load_settings()
+    with environment.database(settings) as urls:
+        work = _import(
+            urls.app, path, columns, program, identifier_type, settings.admission(), tally, dry_run=dry_run
+        )
         try:
-            environment.run(
-                _import(urls.app, path, columns, program, identifier_type, tally, dry_run=dry_run)
-            )
+            environment.run(work)
         except KeyboardInterrupt:
             raise Failure(
                 f"stopped after {tally.booked:,} balances, which are safe: run the same command again to go on",
@@ -169,6 +172,7 @@ async def _import(
     columns: Columns,
     program: str,
     identifier_type: str,
+    admission: Admission,
     tally: Tally,
     *,
     dry_run: bool,
@@ -185,12 +189,18 @@ async def _import(
             task = progress.add_task("Trying" if dry_run else "Booking", total=total)
             read = file.rows(repeats)
             while rows := list(islice(read, MOST)):
-                await _book(database, rows, program, tally, dry_run=dry_run)
+                await _book(database, rows, program, admission, tally, dry_run=dry_run)
                 progress.advance(task, len(rows))
 
 
 async def _book(
-    database: Database, rows: Sequence[Row | Bad], program: str, tally: Tally, *, dry_run: bool
+    database: Database,
+    rows: Sequence[Row | Bad],
+    program: str,
+    admission: Admission,
+    tally: Tally,
+    *,
+    dry_run: bool,
 ) -> None:
     good = [row for row in rows if isinstance(row, Row)]
     async with database.hot_reading() as connection:
@@ -198,7 +208,7 @@ async def _book(
         await transaction.start()
         try:
             outcomes = await import_openings(
-                connection, [row.opening for row in good], program, ACTOR, datetime.now(UTC)
+                connection, [row.opening for row in good], program, ACTOR, admission, datetime.now(UTC)
             )
         except BaseException:
             await transaction.rollback()

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import asyncpg
 
-from app.domain.admission import OPEN, Admission
+from app.domain.admission import Admission
 from app.domain.identifiers import Reference
 from app.domain.problems import Problem
 from app.storage import states
@@ -33,7 +33,7 @@ async def lock_or_create_customer(
     connection: asyncpg.Connection,
     reference: Reference,
     now: datetime,
-    admission: Admission = OPEN,
+    admission: Admission,
     *,
     may_create: bool = True,
 ) -> StateRow:

@@ -39,6 +39,18 @@ async def test_a_placeholder_names_nobody(
     assert (await admin.get("/v1/customers")).json()["data"] == []
 
 
+async def test_an_order_of_a_placeholder_is_nobodys(admin: httpx.AsyncClient) -> None:
+    order = {
+        "status": "paid",
+        "version": 1,
+        "placed_at": "2026-11-20T10:15:00Z",
+        "currency": "EUR",
+        "lines": [],
+    }
+    answer = await admin.put("/v1/orders/A-1", json=order | {"customer": {"external_id": "unknown"}})
+    assert problem(answer) == (422, "blocked_identifier")
+
+
 async def test_nobody_is_made_or_named_by_a_placeholder(admin: httpx.AsyncClient) -> None:
     made = await admin.post("/v1/customers", json={"identifiers": {"email": "noreply@shop.example"}})
     assert problem(made) == (422, "blocked_identifier")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import body
-from app.api.deps import Config, Now, Programs, Reader, Scoring, Tx, after_commit, requires
+from app.api.deps import Admitting, Config, Now, Programs, Reader, Scoring, Tx, after_commit, requires
 from app.api.feedback.answers import IfMatch, etag, names
 from app.api.metrics import Metrics
 from app.api.openapi import problems
@@ -261,6 +261,7 @@ async def put_one_order(
     remembered: Programs,
     model: Scoring,
     config: Config,
+    admission: Admitting,
     now: Now,
     response: Response,
     if_match: IfMatch = None,
@@ -273,7 +274,9 @@ async def put_one_order(
     """
     told = _told(order_id, sent, caller, now)
     earning = earning_at(remembered.current, config.shop_currency, now)
-    put: Put = await put_order(await driver(tx), told, model, earning, now, check=_unchanged_since(if_match))
+    put: Put = await put_order(
+        await driver(tx), told, model, earning, admission, now, check=_unchanged_since(if_match)
+    )
     response.headers["ETag"] = etag(put.known.revision)
     if put.is_new:
         after_commit(tx, functools.partial(_count, request.app.state.metrics, put.effects))

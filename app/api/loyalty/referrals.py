@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import body
-from app.api.deps import Now, Programs, Reader, Scoring, Signed, Tx, requires
+from app.api.deps import Admitting, Now, Programs, Reader, Scoring, Signed, Tx, requires
 from app.api.loyalty.shapes import PROGRAM_NOT_FOUND
 from app.api.openapi import problems
 from app.api.paging import Cursor, Page, Paging
@@ -179,6 +179,7 @@ async def post_referral_code(
     tx: Tx,
     remembered: Programs,
     signing: Signed,
+    admission: Admitting,
     now: Now,
 ) -> Response:
     """The code by which a customer brings friends; a customer has one at a time."""
@@ -189,7 +190,7 @@ async def post_referral_code(
         network = None if sent.ip is None else network_key(sent.ip, pepper)
         customer = parse_body_reference(sent.customer)
         return _code_answer(
-            await make_code(connection, customer, sent.program, network, remembered.current, now)
+            await make_code(connection, customer, sent.program, network, remembered.current, admission, now)
         )
 
     return await once.answer(connection, caller, sent, now, work)
@@ -226,6 +227,7 @@ async def post_referral(
     tx: Tx,
     remembered: Programs,
     signing: Signed,
+    admission: Admitting,
     model: Scoring,
     now: Now,
 ) -> Response:
@@ -236,7 +238,7 @@ async def post_referral(
     async def work() -> Answer:
         network = None if sent.ip is None else network_key(sent.ip, pepper)
         coming = Coming(sent.code, parse_body_reference(sent.referee, "#/referee"), network, pepper)
-        done = await refer(connection, coming, remembered.current, model, now)
+        done = await refer(connection, coming, remembered.current, model, admission, now)
         shown = _shown(done.stored).model_dump(mode="json")
         return Answer(201 if done.is_new else 200, shown, {"ETag": _etag(done.stored)})
 

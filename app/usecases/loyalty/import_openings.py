@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.domain.admission import Admission
 from app.domain.identifiers import Reference
 from app.domain.loyalty.account import Account, Adjusted, Decision, Entry
 from app.domain.loyalty.crediting import opening
@@ -52,6 +53,7 @@ async def import_openings(
     rows: Sequence[Opening],
     program: str,
     actor: str,
+    admission: Admission,
     now: datetime,
 ) -> list[Outcome]:
     """Book at most MOST opening balances, in their order; a customer whom nobody knows is created.
@@ -63,7 +65,7 @@ async def import_openings(
     rules = (await all_rules(connection)).get(program)
     if rules is None:
         raise program_not_found()
-    whose = await _locked(connection, [row.customer for row in rows], now)
+    whose = await _locked(connection, [row.customer for row in rows], admission, now)
     loaded = await _loaded(connection, rows, whose, rules, now)
     drafts = {one.customer_id: _Draft(one) for one in loaded.values()}
     outcomes = []
@@ -119,11 +121,13 @@ class _Draft:
         )
 
 
-async def _locked(connection: asyncpg.Connection, references: Sequence[Reference], now: datetime) -> _Whose:
+async def _locked(
+    connection: asyncpg.Connection, references: Sequence[Reference], admission: Admission, now: datetime
+) -> _Whose:
     """Who each row means, their state rows locked in customer order."""
 
     async def resolved_and_locked() -> _Whose:
-        resolutions = await resolve_customers(connection, references, now)
+        resolutions = await resolve_customers(connection, references, now, admission=admission)
         found = [one if isinstance(one, Problem) else one.customer_id for one in resolutions]
         revisions = {
             one.customer_id: one.identity_revision for one in resolutions if not isinstance(one, Problem)

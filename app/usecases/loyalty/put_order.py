@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.domain.admission import Admission
 from app.domain.canonical import canonical_json
 from app.domain.health.model import Model
 from app.domain.identifiers import Reference
@@ -72,6 +73,7 @@ async def put_order(
     told: Told,
     model: Model,
     earning: Earning,
+    admission: Admission,
     now: datetime,
     check: Callable[[KnownOrder], None],
 ) -> Put:
@@ -84,7 +86,7 @@ async def put_order(
         raise refused("#/placed_at", "in_the_future", "more than 5 minutes ahead of the server's clock")
     if told.changed_at > now + CLOCK_TOLERANCE:
         raise refused("#/changed_at", "in_the_future", "more than 5 minutes ahead of the server's clock")
-    locked = await lock_or_create_customer(connection, told.customer, now)
+    locked = await lock_or_create_customer(connection, told.customer, now, admission)
     customer_id, order_id = locked.customer_id, told.state.order_id
     same_id = await orders.find(connection, customer_id, order_id)
     known = next((one for one in same_id if one.source == told.source), None)

@@ -218,10 +218,40 @@ async def test_whatever_names_an_erased_identifier_is_refused(
         "/v1/customers/external_id:new-2/identifiers", json={"type": "email", "value": EMAIL}
     )
     assert problem(added) == (409, "erased")
+    order = {
+        "customer": name,
+        "status": "paid",
+        "version": 1,
+        "placed_at": "2026-11-20T10:15:00Z",
+        "currency": "EUR",
+    }
+    sent = await admin.put("/v1/orders/A-77", json=order | {"lines": [{"line_id": "1", "net_minor": 100}]})
+    assert problem(sent) == (409, "erased")
     # To read is to find nobody.
     assert problem(await admin.get(CUSTOMER)) == (404, "customer_not_found")
     assert problem(await admin.get(f"/v1/customers/{told['id']}/context")) == (409, "erased")
     assert await traces(owner_url) == []
+
+
+async def test_nobody_comes_back_as_a_friend_or_with_a_code(admin: httpx.AsyncClient) -> None:
+    club = {"code": "main", "name": "Club", "currency": "EUR", "time_zone": "UTC"}
+    steps: list[tuple[str, dict[str, str]]] = [
+        ("", club),
+        ("/main/versions", {}),
+        ("/main/versions/1/publish", {}),
+    ]
+    for path, body in steps:
+        await ok(await admin.post(f"/v1/loyalty/programs{path}", json=body))
+    await ok(await admin.post("/v1/customers", json={"identifiers": {"external_id": "ben"}}))
+    code = (await ok(await admin.post("/v1/referrals/codes", json={"customer": "external_id:ben"})))["code"]
+    await meet(admin)
+    await erase(admin)
+    name = {"email": EMAIL}
+    for path, said in (
+        ("/v1/referrals/codes", {"customer": name}),
+        ("/v1/referrals", {"code": code, "referee": name}),
+    ):
+        assert problem(await admin.post(path, json=said)) == (409, "erased"), path
 
 
 async def test_links_of_mails_end_with_the_person(

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from app.domain.admission import OPEN
 from app.domain.health.model import shipped
 from app.domain.identifiers import Reference, parse_reference
 from app.domain.loyalty.public_ids import entry_id
@@ -52,7 +53,7 @@ class Shop:
     async def friend(self, name: str, at: datetime = START) -> StoredReferral:
         coming = Coming(self.code, parse_reference(f"external_id:{name}"), None, b"p" * 32)
         async with self.store.hot_transaction() as connection:
-            return (await refer(connection, coming, self.known, MODEL, at)).stored
+            return (await refer(connection, coming, self.known, MODEL, OPEN, at)).stored
 
     async def pay(self, one: StoredReferral, amount: int, at: datetime, key: str = "order:shop/1:1") -> None:
         async with self.store.hot_transaction() as connection:
@@ -100,7 +101,7 @@ async def shop(store: Database) -> Shop:
         await draft_version(connection, "main", RULES, "admin", START - DAY)
         await publish_version(connection, "main", 1, START - DAY, "admin", START - DAY)
         known = await programs.all_rules(connection)
-        made = await make_code(connection, parse_reference("external_id:ada"), None, None, known, START)
+        made = await make_code(connection, parse_reference("external_id:ada"), None, None, known, OPEN, START)
     return Shop(store, known, made.code.code, made.code.customer_id)
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.domain.admission import Admission
 from app.domain.identifiers import Reference
 from app.domain.loyalty.referral_codes import code_not_found
 from app.domain.problems import Conflict, NotFound, Problem
@@ -25,7 +26,11 @@ class Both(NamedTuple):
 
 
 async def lock_both(
-    connection: asyncpg.Connection, referrer_id: UUID, referee: Reference, now: datetime
+    connection: asyncpg.Connection,
+    referrer_id: UUID,
+    referee: Reference,
+    admission: Admission,
+    now: datetime,
 ) -> Both:
     """Both customers; a friend whom nobody knows is created, unknown identifiers of one are added.
 
@@ -41,7 +46,7 @@ async def lock_both(
         wanted = {identity.customer_id: identity for identity in (referrer, known) if identity is not None}
         locked = await _locked(connection, wanted)
         # Whom nobody knows yet, nobody else can wait for: being locked after the referrer makes no circle.
-        (resolution,) = await resolve_customers(connection, [referee], now)
+        (resolution,) = await resolve_customers(connection, [referee], now, admission=admission)
         if isinstance(resolution, Problem):
             raise resolution
         if known is None and resolution.created:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
+from app.domain.admission import Admission
 from app.domain.identifiers import Reference
 from app.domain.loyalty.referral_codes import RANDOM_BYTES, code_of
 from app.domain.loyalty.versions import Version, in_force
@@ -35,6 +36,7 @@ async def make_code(
     program: str | None,
     network: bytes | None,
     known: Mapping[str, Rules],
+    admission: Admission,
     now: datetime,
 ) -> Made:
     """The customer's code in a programme (None: the default one): the one that lives, else a new one.
@@ -42,7 +44,7 @@ async def make_code(
     Raises what stands against the customer, NotFound `program_not_found`, Unavailable `busy`.
     """
     rules = await rules_named(connection, known, program, now)
-    customer = await lock_or_create_customer(connection, reference, now)
+    customer = await lock_or_create_customer(connection, reference, now, admission)
     lifetime = timedelta(days=version_at(rules, now).referrals.valid_days)
     newest = await referral_codes.newest(connection, customer.customer_id, rules.program.code)
     if newest is not None and now < newest.created_at + lifetime:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.domain.admission import Admission
 from app.domain.canonical import body_sha256
 from app.domain.health.model import Model
 from app.domain.identifiers import Reference
@@ -54,6 +55,7 @@ async def refer(
     coming: Coming,
     known: Mapping[str, Rules],
     model: Model,
+    admission: Admission,
     now: datetime,
 ) -> Referred:
     """What becomes of a friend who comes with a code. The same friend and code again answer the same; one who was too
@@ -64,7 +66,7 @@ async def refer(
     code = await referral_codes.find(connection, code_in(coming.code))
     if code is None:
         raise code_not_found()
-    both = await lock_both(connection, code.customer_id, coming.referee, now)
+    both = await lock_both(connection, code.customer_id, coming.referee, admission, now)
     rules = await rules_named(connection, known, code.program, now)
     earlier = await referrals.by_code(connection, both.referee.customer_id, code.program, code.code)
     if earlier is not None and not (earlier.state == "rejected" and earlier.reason in PASSING):
