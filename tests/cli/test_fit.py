@@ -62,6 +62,7 @@ async def models(url: str) -> list[asyncpg.Record]:
     )
 
 
+@pytest.mark.long
 async def test_a_fit_is_written_as_a_draft_with_its_trial(
     rapport: Any, on_database: dict[str, str], owner_url: str, tmp_path: Path
 ) -> None:

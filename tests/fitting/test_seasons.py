@@ -17,6 +17,7 @@ from tests.fitting.seasons import BASE, gains, losses
 SHOPS = 12
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("horizon", [60, 90])
 def test_in_shops_without_a_known_season_the_chances_are_better_for_it(horizon: int) -> None:
     gain = gains([each for seed in range(100, 100 + SHOPS) for each in losses(seed, horizon)])
