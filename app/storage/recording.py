@@ -135,6 +135,10 @@ _HELD_PART, _ORDER_PART, _TAGS_PART = 3, 4, 5
 _NO_VERSIONS: Mapping[UUID, str] = MappingProxyType({})
 
 
+class LostRace(Exception):
+    """What was read does not stand any more, or something stood there that a locked read had not shown."""
+
+
 class Loaded(NamedTuple):
     """What a group found: its customers' state rows (missing: no such customer), the log rows that concern it, and
     which of the identifiers it asked for are held by the customer they were asked of: (customer_id, type, value_key);

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from app.domain.ids import lane_of
 from app.domain.problems import Unavailable
 from app.storage.database import Database, Seat
+from app.storage.recording import LostRace
 from app.usecases.group_writer import GroupWriter
 from app.usecases.loyalty.earn import NO_EARNING, Earning, earning_at
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.models.active_model import ActiveModel
-from app.usecases.record_touchpoints import Entry, LostRace, Outcome, record_group
+from app.usecases.record_touchpoints import Entry, Outcome, record_group
 
 
 class Lanes:

@@ -28,14 +28,13 @@ from app.domain.silence import SOURCE, Crossing, crossings, draw, is_due
 from app.domain.touchpoints import Touchpoint
 from app.storage import voids
 from app.storage.identifiers import Key
-from app.storage.recording import Loaded, Written, load, lock, write, write_unchanged
+from app.storage.recording import Loaded, LostRace, Written, load, lock, write, write_unchanged
 from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import Wanted, load_known
 from app.usecases.loyalty.earn import (
     NO_EARNING,
     NO_PASSBOOKS,
     Earning,
-    LostRace,
     Passbooks,
     open_passbooks,
     tier_touchpoints,
@@ -65,8 +64,6 @@ class Rerouted(NamedTuple):
 
     to: UUID | None = None
 
-
-__all__ = ["Entry", "LostRace", "Outcome", "Rerouted", "record_group", "record_touchpoints"]
 
 Outcome: TypeAlias = Recorded | Rerouted | Problem
 

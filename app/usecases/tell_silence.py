@@ -11,8 +11,8 @@ from app.domain.health.model import Model
 from app.domain.recording import CustomerLog, catch_up
 from app.domain.silence import SOURCE, crossings
 from app.storage import touchpoints
+from app.storage.recording import LostRace
 from app.storage.states import StateRow
-from app.usecases.record_touchpoints import LostRace
 
 
 async def tell_silence(

@@ -15,8 +15,9 @@ from app.domain.identifiers import Reference
 from app.domain.problems import Invalid, NotFound, Problem
 from app.domain.silence import SOURCE
 from app.storage import calendars, complaint_log, complaints
+from app.storage.recording import LostRace
 from app.usecases.lock_customer import lock_customer
-from app.usecases.record_touchpoints import Entry, LostRace, Rerouted, record_touchpoints
+from app.usecases.record_touchpoints import Entry, Rerouted, record_touchpoints
 from app.usecases.void_touchpoint import void_touchpoint
 
 

@@ -12,7 +12,8 @@ from app.domain.recording import Recorded
 from app.domain.silence import SOURCE
 from app.domain.touchpoints import Touchpoint, propose
 from app.storage.feedback import Feedback
-from app.usecases.record_touchpoints import Entry, LostRace, record_touchpoints
+from app.storage.recording import LostRace
+from app.usecases.record_touchpoints import Entry, record_touchpoints
 
 
 async def log_answer(connection: asyncpg.Connection, one: Feedback, model: Model) -> str:

@@ -13,11 +13,11 @@ from app.domain.health.model import Model
 from app.domain.ids import uuid7
 from app.storage import feedback, follow_ups
 from app.storage.feedback import Feedback
+from app.storage.recording import LostRace
 from app.storage.states import StateRow
 from app.usecases.feedback.change_answer import Told, change_answer
 from app.usecases.feedback.follow_answer import follow_answer
 from app.usecases.feedback.log_answer import log_answer
-from app.usecases.record_touchpoints import LostRace
 
 
 @dataclass(frozen=True, slots=True)

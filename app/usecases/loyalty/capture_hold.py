@@ -26,6 +26,7 @@ from app.domain.touchpoints import Touchpoint, propose
 from app.storage.loyalty import redemptions, rewards
 from app.storage.loyalty.programs import Rules
 from app.storage.loyalty.rewards import Coupon, StoredReward, Taker
+from app.storage.recording import LostRace
 from app.usecases.loyalty.change_account import (
     Opened,
     Seen,
@@ -34,7 +35,6 @@ from app.usecases.loyalty.change_account import (
 from app.usecases.loyalty.hold_points import hold_own_id, open_hold
 from app.usecases.record_touchpoints import (
     Entry,
-    LostRace,
     record_touchpoints,
 )
 

@@ -28,16 +28,13 @@ from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.referrals import StoredReferral, step_row
 from app.storage.loyalty.saving import Change, changed_parts
 from app.storage.recording import Loaded as LoadedLog
+from app.storage.recording import LostRace
 from app.usecases.loyalty.change_account import due_at, ruled_by, tier_window
 from app.usecases.loyalty.referrals.order_steps import Paid, Refunded, followed
 from app.usecases.loyalty.remembered_programs import default_of
 
 RELOADS: Final = 3
 """Rules that change while an account is read are read again, and then once more."""
-
-
-class LostRace(Exception):
-    """What was read does not stand any more, or something stood there that a locked read had not shown."""
 
 
 class Bought(NamedTuple):

@@ -35,10 +35,11 @@ from app.domain.recording import Recorded
 from app.domain.touchpoints import CLOCK_TOLERANCE, Touchpoint, propose
 from app.storage.loyalty import orders
 from app.storage.loyalty.orders import Money, state_row
+from app.storage.recording import LostRace
 from app.usecases.find_customer import find_customer
 from app.usecases.lock_customer import lock_or_create_customer
 from app.usecases.loyalty.change_account import busy
-from app.usecases.loyalty.earn import Earning, LostRace
+from app.usecases.loyalty.earn import Earning
 from app.usecases.record_touchpoints import Entry, record_touchpoints
 
 BUYING: Final = frozenset(("purchase", "addition", "repayment"))

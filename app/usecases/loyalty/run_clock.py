@@ -31,9 +31,10 @@ from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.clock import FIRST_PLACE
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.saving import Change, save
+from app.storage.recording import LostRace
 from app.storage.states import StateRow
 from app.usecases.loyalty.earn_occasions import earn_occasions
-from app.usecases.record_touchpoints import Entry, LostRace, Rerouted, record_touchpoints
+from app.usecases.record_touchpoints import Entry, Rerouted, record_touchpoints
 
 log = structlog.get_logger(__name__)
 

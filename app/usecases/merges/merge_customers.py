@@ -27,11 +27,12 @@ from app.domain.touchpoints import seconds
 from app.storage import consents, customers, identifiers, merges, merging, states
 from app.storage.customers import Identity
 from app.storage.merges import Merge
+from app.storage.recording import LostRace
 from app.storage.states import SavedState, StateRow
 from app.usecases.find_customer import find_customer
 from app.usecases.merges.merge_accounts import TABLE as ACCOUNTS
 from app.usecases.merges.merge_accounts import merge_accounts
-from app.usecases.record_touchpoints import Entry, LostRace, record_touchpoints
+from app.usecases.record_touchpoints import Entry, record_touchpoints
 from app.usecases.resolve_customers import Raced, until_settled
 from app.usecases.tell_silence import tell_silence
 

@@ -25,10 +25,11 @@ from app.storage.loyalty import referral_codes, referrals
 from app.storage.loyalty.programs import Rules
 from app.storage.loyalty.referral_codes import Code
 from app.storage.loyalty.referrals import Standing, StoredReferral
+from app.storage.recording import LostRace
 from app.usecases.loyalty.referrals.lock_both import Both, lock_both
 from app.usecases.loyalty.referrals.make_code import version_at
 from app.usecases.loyalty.remembered_programs import rules_named
-from app.usecases.record_touchpoints import Entry, LostRace, record_touchpoints
+from app.usecases.record_touchpoints import Entry, record_touchpoints
 
 MOST_FOREBEARS: Final = 8
 """How far up it is asked who brought whom, before somebody may be bringing their own forebear."""
