@@ -11,6 +11,9 @@ ARGS ?=
 # Processes that run the tests; each starts a PostgreSQL of its own. More than cores: most of a test is waiting.
 WORKERS ?= 4
 
+# Where this is set, every process that a test starts would compile the whole service again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 .PHONY: help

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from app.cli.failure import Failure
+from app.cli.preloading import preload
 from app.domain import keys as key_rules
 from app.domain import money
 
@@ -87,6 +88,8 @@ def serve(
     (./.rapport). The first start makes an admin key and prints it, once;
     RAPPORT_ADMIN_KEY sets one instead. SIGTERM or Ctrl+C stops gracefully.
     """
+    if workers > 1:
+        preload()
     from app.cli import serve as work  # noqa: PLC0415 - loads the service; --help need not
 
     work.serve(host, port, workers)

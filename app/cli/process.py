@@ -17,17 +17,15 @@ from app.main import create_app
 from app.settings import Settings
 
 GARBAGE_THRESHOLDS = (20_000, 20, 50)
+ORPHAN_CHECK_SECONDS = 1.0
 
 
-def worker() -> FastAPI:
-    """The application of one worker process, which ends with its supervisor, however that ended.
-
-    The settings have been checked by the supervisor, whose environment this is.
-    """
+def worker(settings: Settings) -> FastAPI:
+    """The application of one worker process, which ends with its supervisor, however that ended."""
     supervisor = parent_process()
     if supervisor is not None:
-        threading.Thread(target=_follow, args=(supervisor,), daemon=True).start()
-    return application(Settings())
+        threading.Thread(target=_follow, args=(supervisor, os.getppid()), daemon=True).start()
+    return application(settings)
 
 
 def application(settings: Settings) -> FastAPI:
@@ -48,7 +46,9 @@ def _calm_the_collector() -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
-def _follow(supervisor: BaseProcess) -> None:
+def _follow(supervisor: BaseProcess, forked_by: int) -> None:
     # A supervisor that was killed says nothing to its workers: they would keep the port, and nobody would stop them.
-    supervisor.join()
+    # When the process that forked them is killed, the supervisor takes them for dead and has others made.
+    while supervisor.is_alive() and os.getppid() == forked_by:
+        supervisor.join(ORPHAN_CHECK_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -18,6 +18,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.api.problem_document import MEDIA_TYPE, document
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastapi import FastAPI
 
 log = structlog.get_logger(__name__)
@@ -37,7 +39,7 @@ class Bounds:
 class BoundedConfig(uvicorn.Config):
     """uvicorn's configuration and our bounds; it travels to worker processes as a whole."""
 
-    def __init__(self, app: "FastAPI | str", bounds: Bounds, **options: Any) -> None:
+    def __init__(self, app: "FastAPI | Callable[[], FastAPI]", bounds: Bounds, **options: Any) -> None:
         super().__init__(app, http=BoundedProtocol, **options)
         self.bounds = bounds
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import EADDRINUSE
 from pathlib import Path
@@ -20,7 +20,7 @@ from rich.panel import Panel
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from app.cli import environment
+from app.cli import environment, preloading
 from app.cli.failure import Failure
 from app.cli.keys import create_first_admin_key
 from app.cli.migrate import bring_up_to_date
@@ -180,16 +180,18 @@ def _run(listener: socket.socket, settings: Settings, workers: int) -> None:
 
         _run_here(uvicorn.Server(_configuration(process.application(settings), settings)), listener)
     else:
-        # Workers read the settings from the environment, like any process; the embedded server's URL goes with it.
-        os.environ["RAPPORT_DATABASE_URL"] = str(settings.database_url)
-        _supervise(Multiprocess(_configuration("app.cli.process:worker", settings, workers), [listener]))
+        preloading.fork_workers()
+        worker = preloading.worker_of(settings)
+        _supervise(Multiprocess(_configuration(worker, settings, workers), [listener]))
 
 
-def _configuration(app: "FastAPI | str", settings: Settings, workers: int = 1) -> uvicorn.Config:
+def _configuration(
+    app: "FastAPI | Callable[[], FastAPI]", settings: Settings, workers: int = 1
+) -> uvicorn.Config:
     return BoundedConfig(
         app,
         bounds=Bounds(settings.max_connections, settings.request_timeout_seconds),
-        factory=isinstance(app, str),
+        factory=workers > 1,
         workers=workers,
         loop="uvloop",
         ws="none",

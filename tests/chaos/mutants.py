@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from app.cli import process
+from app.settings import Settings
 from app.storage import recording, states, touchpoints
 from app.storage.database import Database, Seat
 from app.storage.touchpoints import KnownRow
@@ -116,4 +117,4 @@ MUTANTS = {
 def worker() -> FastAPI:
     """The application of one worker of a mutant."""
     MUTANTS[os.environ["RAPPORT_CHAOS_MUTANT"]].patch()
-    return process.worker()
+    return process.worker(Settings())

@@ -144,11 +144,15 @@ class Service:
 
     def _worker_pids(self) -> list[int]:
         assert self._process is not None
+        supervisor = self._process.pid
         found = []
         with suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(self._process.pid).children():
+            for child in psutil.Process(supervisor).children(recursive=True):
                 with suppress(psutil.NoSuchProcess):  # zombies are none either
-                    if "spawn_main" in " ".join(child.cmdline()):
+                    started = " ".join(child.cmdline())
+                    # uvicorn's own supervisor starts its workers itself, ours has them forked by a process between.
+                    forked = "forkserver" in started and child.ppid() != supervisor
+                    if forked or "spawn_main" in started:
                         found.append(child.pid)
         return sorted(found)
 

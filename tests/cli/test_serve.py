@@ -63,12 +63,27 @@ def until(condition: Callable[[], Any], seconds: float = 15) -> None:
 
 
 def workers(pid: int) -> list[int]:
-    """The worker processes of a supervisor that live."""
+    """The worker processes of a supervisor that live: the children of the process that has imported the service."""
+    return [worker.pid for preloaded in preloaded_by(pid) for worker in living_children(preloaded)]
+
+
+def preloaded_by(pid: int) -> list[psutil.Process]:
+    """The processes from which a supervisor's workers are forked: one, or none while it is started again."""
+    return [
+        one
+        for one in living_children(psutil.Process(pid))
+        if "multiprocessing.forkserver" in " ".join(one.cmdline())
+    ]
+
+
+def living_children(process: psutil.Process) -> list[psutil.Process]:
+    """Its children; zombies are none."""
     found = []
-    for child in psutil.Process(pid).children():
-        with suppress(psutil.NoSuchProcess):  # zombies are none either
-            if "spawn_main" in " ".join(child.cmdline()):
-                found.append(child.pid)
+    with suppress(psutil.NoSuchProcess):
+        for child in process.children():
+            with suppress(psutil.NoSuchProcess):
+                if child.cmdline():
+                    found.append(child)
     return found
 
 
@@ -246,6 +261,18 @@ def test_a_worker_that_dies_is_replaced(serve: Any, on_database: dict[str, str])
     until(lambda: len(workers(serving.process.pid)) == 2 and killed not in workers(serving.process.pid))
     assert keys_answer(serving.url, serving.key) == 200
     assert serving.end(signal.SIGTERM) == 0
+
+
+def test_workers_are_replaced_with_the_process_that_forked_them(
+    serve: Any, on_database: dict[str, str]
+) -> None:
+    serving = serve("--port", "0", "--workers", "2", env=on_database)
+    until(lambda: len(workers(serving.process.pid)) == 2)
+    before = workers(serving.process.pid)
+    (preloaded,) = preloaded_by(serving.process.pid)
+    preloaded.kill()
+    until(lambda: len(workers(serving.process.pid)) == 2 and not any(map(psutil.pid_exists, before)))
+    assert httpx.get(f"{serving.url}/readyz").status_code == 200
 
 
 def test_workers_do_not_outlive_a_supervisor_that_was_killed(serve: Any, on_database: dict[str, str]) -> None:
