@@ -19,6 +19,7 @@ from pydantic_core import from_json
 from app.domain.loyalty.passbook import KnownOrder
 from app.storage import states, touchpoints
 from app.storage.loyalty import orders, saving
+from app.storage.row_shape import RowShape
 from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import KnownRow, NewRow, Wanted
 
@@ -35,13 +36,22 @@ FROM customer_states s
 WHERE s.customer_id = ANY ($1::uuid[])
 """
 _ROWS = "UNION ALL SELECT row.*, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM "
-_BY_ID = _ROWS + "(" + touchpoints.by_id("$2::text::json -> 'keys'") + ") AS row"
-_BY_THREAD = _ROWS + "(" + touchpoints.by_thread("$2::text::json -> 'threads'") + ") AS row"
 _NOTHING = ", ".join(["NULL"] * 21)
+
+
+def _by_id(asked: str) -> str:
+    return f"{_ROWS}({touchpoints.by_id(asked)}) AS row"
+
+
+def _by_thread(asked: str) -> str:
+    return f"{_ROWS}({touchpoints.by_thread(asked)}) AS row"
+
+
+_CLAIMS = RowShape({"customer_id": "uuid", "type": "text", "value_key": "text"})
 _HELD = f"""
 UNION ALL
 SELECT 3, held.customer_id, held.type, held.value_key, {_NOTHING}
-FROM json_to_recordset($2::text::json -> 'claimed') AS claimed (customer_id uuid, type text, value_key text)
+FROM {_CLAIMS.of_json("$2::text::json -> 'claimed'", "claimed")}
 CROSS JOIN LATERAL (
   SELECT * FROM customer_identifiers i
   WHERE i.customer_id = claimed.customer_id AND i.type = claimed.type AND i.value_key = claimed.value_key
@@ -71,14 +81,23 @@ FROM customers c WHERE c.id = ANY ($1::uuid[])
 @lru_cache(maxsize=16)
 def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool) -> str:
     """The statement for what a group asks. A part that looks for nothing would cost as much as one that does."""
-    parts = ((threads, _BY_THREAD), (claimed, _HELD), (orders, _ORDERS), (tags, _TAGS))
-    return "\n".join((_STATES, _BY_ID, *(part for is_asked, part in parts if is_asked)))
+    by_id = _by_id(touchpoints.KEYS.of_json("$2::text::json -> 'keys'", "wanted"))
+    by_thread = _by_thread(touchpoints.THREADS.of_json("$2::text::json -> 'threads'", "wanted"))
+    parts = ((threads, by_thread), (claimed, _HELD), (orders, _ORDERS), (tags, _TAGS))
+    return "\n".join((_STATES, by_id, *(part for is_asked, part in parts if is_asked)))
+
+
+# A touchpoint that comes alone, as most do while little is going on: its caller waits for every microsecond.
+_LOADING_ONE = f"{_STATES}{_by_id(touchpoints.KEYS.of_arguments(2, 'wanted'))}"
+_LOADING_ONE_OF_THREAD = f"{_LOADING_ONE}\n{_by_thread(touchpoints.THREADS.of_arguments(5, 'wanted'))}"
 
 
 # Every part of a writing statement runs to its end whatever the outer query reads.
+_NEW_ROWS = touchpoints.ROWS.of_json("$1::text::json", "new")
+_SAVE = states.save_from(states.STATES.of_json("$2::text::json", "new"), "$3::uuid[]")
 _WRITE = f"""
-logged AS ({touchpoints.insert()} RETURNING true),
-saved AS ({states.save_from(2)} RETURNING true)
+logged AS ({touchpoints.insert(_NEW_ROWS)} RETURNING true),
+saved AS ({_SAVE} RETURNING true)
 """
 
 # Every writer of a customer's log rewrites the state row, so a row whose version (xmin) is the one that was read stands
@@ -95,15 +114,27 @@ locked AS MATERIALIZED (
   SELECT count(*) = cardinality($3::uuid[]) AS yes
   FROM locked JOIN json_to_recordset($2::text::json) AS seen (customer_id uuid, version text)
     USING (customer_id, version)
-), logged AS ({touchpoints.insert("(SELECT yes FROM unchanged)")} RETURNING true
-), saved AS ({states.save_from(2)} AND (SELECT yes FROM unchanged) RETURNING true
+), logged AS ({touchpoints.insert(_NEW_ROWS, "(SELECT yes FROM unchanged)")} RETURNING true
+), saved AS ({_SAVE} AND (SELECT yes FROM unchanged) RETURNING true
 )
 """  # noqa: S608 - only this package's constants go in
 
 # The same for a single customer, where nobody can wait in a circle: the UPDATE locks and compares by itself.
 _WRITE_UNCHANGED_ONE = f"""
-saved AS ({states.save_from(2)} AND s.xmin::text = new.version RETURNING true
-), logged AS ({touchpoints.insert("EXISTS (SELECT FROM saved)")} RETURNING true
+saved AS ({_SAVE} AND s.xmin::text = new.version RETURNING true
+), logged AS ({touchpoints.insert(_NEW_ROWS, "EXISTS (SELECT FROM saved)")} RETURNING true
+)
+"""
+
+# And for a single row of theirs.
+_FIRST_OF_ROW = 2 + len(states.STATES.columns)
+_WRITE_UNCHANGED_ROW = f"""
+saved AS (
+  {states.save_from(states.STATES.of_arguments(2, "new"), "$1::uuid[]")} AND s.xmin::text = new.version
+  RETURNING true
+), logged AS (
+  {touchpoints.insert(touchpoints.ROWS.of_arguments(_FIRST_OF_ROW, "new"), "EXISTS (SELECT FROM saved)")}
+  RETURNING true
 )
 """
 
@@ -168,6 +199,12 @@ class Written:
         log = (touchpoints.rows_json(self.rows), states.states_json(self.states, versions), customer_ids)
         return (*log, *saving.sent(self.points))
 
+    def arguments_of_one(self, versions: Mapping[UUID, str]) -> tuple[object, ...]:
+        """The arguments of the statement for a single row and its customer's state."""
+        (row,), (saved,) = self.rows, self.states
+        state = states.STATES.arguments(states.row_of(saved, versions[saved.customer_id]))
+        return ((saved.customer_id,), *state, *touchpoints.ROWS.arguments(touchpoints.row_of(*row)))
+
     def sizes(self) -> dict[str, int]:
         """How many rows of each part there are to take."""
         sizes = {"logged": len(self.rows), "saved": len(self.states)}
@@ -190,13 +227,7 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
     held: list[tuple[UUID, str, str]] = []
     known_orders: list[tuple[UUID, KnownOrder]] = []
     tags: dict[UUID, Sequence[str]] = {}
-    statement = _loading(
-        threads=bool(wanted.threads),
-        claimed=bool(wanted.claimed),
-        orders=bool(wanted.orders),
-        tags=wanted.tags,
-    )
-    for row in await connection.fetch(statement, wanted.customer_ids(), wanted.as_json()):
+    for row in await connection.fetch(*_question(wanted)):
         part = row[0]
         if part == 0:
             found[row[1]] = states.state_row(row)
@@ -209,6 +240,21 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
         else:
             known.append(touchpoints.known_row(row))
     return Loaded(found, known, frozenset(held), known_orders, tags)
+
+
+def _question(wanted: Wanted) -> Sequence[Any]:
+    """The loading statement for what is wanted, and its arguments."""
+    if len(wanted.keys) == 1 and not (wanted.claimed or wanted.orders or wanted.tags):
+        (key,) = wanted.keys
+        statement = _LOADING_ONE_OF_THREAD if wanted.threads else _LOADING_ONE
+        return (statement, key[:1], *key, *(part for thread in wanted.threads for part in thread))
+    statement = _loading(
+        threads=bool(wanted.threads),
+        claimed=bool(wanted.claimed),
+        orders=bool(wanted.orders),
+        tags=wanted.tags,
+    )
+    return statement, wanted.customer_ids(), wanted.as_json()
 
 
 async def write(connection: asyncpg.Connection, written: Written) -> bool:
@@ -225,11 +271,16 @@ async def write_unchanged(connection: asyncpg.Connection, written: Written, seen
 
     False when one of them changed meanwhile, or an account or an order did: then nothing is written.
     """
-    log = _WRITE_UNCHANGED if len(written.states) > 1 else _WRITE_UNCHANGED_ONE
-    statement = _writing(log, tuple(written.points), at_once=True)
-    expected = (sum(written.sizes().values()),) if written.points else ()
+    if len(written.rows) == 1 and not written.points:
+        statement = _writing(_WRITE_UNCHANGED_ROW, (), at_once=True)
+        arguments = written.arguments_of_one(seen)
+    else:
+        log = _WRITE_UNCHANGED if len(written.states) > 1 else _WRITE_UNCHANGED_ONE
+        statement = _writing(log, tuple(written.points), at_once=True)
+        expected = (sum(written.sizes().values()),) if written.points else ()
+        arguments = (*written.arguments(seen), *expected)
     try:
-        counts = await connection.fetchrow(statement, *written.arguments(seen), *expected)
+        counts = await connection.fetchrow(statement, *arguments)
     except (asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError):
         return False
     return written.is_whole(counts)

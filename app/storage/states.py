@@ -11,6 +11,7 @@ from pydantic_core import to_json
 
 from app.domain.health.state import State
 from app.domain.silence import Drawn
+from app.storage.row_shape import RowShape
 
 # Rows are locked in customer order: two writers that share customers wait for each other, and never in a circle.
 _LOCK = """
@@ -31,21 +32,35 @@ def holds(member: str, column: str = "s.state") -> str:
     return f"get_byte({column}, {1 + bit // 8}) & {1 << bit % 8} <> 0"
 
 
-def save_from(first: int) -> str:
-    """The UPDATE that writes states: as `states_json` in argument number `first`, their customers in the next."""
+STATES: Final = RowShape(
+    {
+        "customer_id": "uuid",
+        "state": "text",
+        "version": "text",
+        "band": "text",
+        "score": "float8",
+        "scored_at": "timestamptz",
+        "scored_by": "text",
+        "band_until": "timestamptz",
+    }
+)
+"""The rows that `save_from` takes."""
+
+
+def save_from(states: str, customers: str) -> str:
+    """The UPDATE that writes states. `states` is SQL: a FROM item with the columns of STATES, named `new`; `customers`
+    an array of their customers.
+    """
     return f"""
 UPDATE customer_states s
 SET state = decode(new.state, 'hex'), band = new.band, score = new.score, scored_at = new.scored_at,
   scored_by = new.scored_by, band_until = new.band_until
-FROM json_to_recordset(${first}::text::json) AS new (
-  customer_id uuid, state text, version text, band text, score float8, scored_at timestamptz, scored_by text,
-  band_until timestamptz
-)
-WHERE s.customer_id = new.customer_id AND s.customer_id = ANY (${first + 1}::uuid[])
-"""  # noqa: S608 - numbers of arguments
+FROM {states}
+WHERE s.customer_id = new.customer_id AND s.customer_id = ANY ({customers})
+"""  # noqa: S608 - this package's constants
 
 
-_SAVE = save_from(1)
+_SAVE = save_from(STATES.of_json("$1::text::json", "new"), "$2::uuid[]")
 
 _REDRAW = """
 UPDATE customer_states s
@@ -126,16 +141,17 @@ def state_row(row: Mapping[str, Any]) -> StateRow:
 
 def states_json(states: Iterable[SavedState], versions: Mapping[UUID, str] = _NO_VERSIONS) -> str:
     """The states for `save_from`. `versions`: those of the rows they replace, for who wants to compare."""
-    rows = [
-        {
-            "customer_id": saved.customer_id,
-            "state": saved.state.encode().hex(),
-            "version": versions.get(saved.customer_id),
-            **_drawn(saved.drawn),
-        }
-        for saved in states
-    ]
-    return to_json(rows).decode()
+    return to_json([row_of(saved, versions.get(saved.customer_id)) for saved in states]).decode()
+
+
+def row_of(saved: SavedState, version: str | None) -> dict[str, Any]:
+    """A row for `save_from`, by the columns of STATES."""
+    return {
+        "customer_id": saved.customer_id,
+        "state": saved.state.encode().hex(),
+        "version": version,
+        **_drawn(saved.drawn),
+    }
 
 
 def _drawn(drawn: Drawn) -> dict[str, Any]:

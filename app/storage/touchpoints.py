@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from app.domain.health.facts import THREADED, Fact, fact_of
 from app.domain.recording import Stored
 from app.domain.touchpoints import Touchpoint, fact_key, seconds
+from app.storage.row_shape import RowShape
 
 TIED = "t.kind IN ('" + "', '".join(THREADED) + "')"
 """Whether the row `t` is one of those that change each other's meaning; others only name an order they are about."""
@@ -41,11 +42,11 @@ _FACT_COLUMNS = (
 
 
 def by_id(asked: str) -> str:
-    """Rows that have one of some ids, as part 1. `asked` is SQL: JSON objects of these three columns."""
+    """Rows that have one of some ids, as part 1. `asked` is SQL: a FROM item of KEYS, named `wanted`."""
     return f"""
 SELECT 1 AS part, t.customer_id, {_FACT_COLUMNS}, t.received_at, t.body_sha256,
   t.outcome::text AS outcome, t.loyalty::text AS loyalty
-FROM json_to_recordset({asked}) AS wanted (customer_id uuid, source text, id text)
+FROM {asked}
 CROSS JOIN LATERAL (
   SELECT * FROM touchpoints t
   WHERE t.customer_id = wanted.customer_id AND t.source = wanted.source AND t.id = wanted.id
@@ -56,11 +57,13 @@ WHERE t.customer_id = ANY ($1::uuid[])
 
 
 def by_thread(asked: str) -> str:
-    """Rows tied to some threads and not voided, as part 2. `asked` is SQL: JSON objects of these two columns."""
+    """Rows tied to some threads and not voided, as part 2. `asked` is SQL: a FROM item of THREADS, named
+    `wanted`.
+    """
     return f"""
 SELECT 2 AS part, t.customer_id, {_FACT_COLUMNS}, NULL::timestamptz AS received_at, NULL::bytea AS body_sha256,
   NULL AS outcome, NULL AS loyalty
-FROM json_to_recordset({asked}) AS wanted (customer_id uuid, thread text)
+FROM {asked}
 CROSS JOIN LATERAL (
   SELECT * FROM touchpoints t
   WHERE t.customer_id = wanted.customer_id AND t.thread = wanted.thread AND {TIED} AND {standing("t")}
@@ -70,16 +73,49 @@ WHERE t.customer_id = ANY ($1::uuid[])
 """  # noqa: S608 - this package's constants
 
 
-def insert(only_if: str | None = None) -> str:
-    """The INSERT of new rows, which come as `rows_json` in $1; a row that is there already is left alone.
+KEYS: Final = RowShape({"customer_id": "uuid", "source": "text", "id": "text"})
+"""What `by_id` is asked."""
+THREADS: Final = RowShape({"customer_id": "uuid", "thread": "text"})
+"""What `by_thread` is asked."""
+
+ROWS: Final = RowShape(
+    {
+        "customer_id": "uuid",
+        "source": "text",
+        "id": "text",
+        "kind": "text",
+        "occurred_at": "timestamptz",
+        "received_at": "timestamptz",
+        "channel": "text",
+        "amount_minor": "bigint",
+        "currency": "text",
+        "exchange_rate": "numeric",
+        "value_minor": "bigint",
+        "thread": "text",
+        "description": "text",
+        "items": "jsonb",
+        "properties": "jsonb",
+        "body_sha256": "text",
+        "outcome": "text",
+        "own_component": "text",
+        "own_weight": "integer",
+        "loyalty": "text",
+        "origin_customer_id": "uuid",
+    }
+)
+"""The rows that `insert` takes."""
+
+
+def insert(rows: str, only_if: str | None = None) -> str:
+    """The INSERT of new rows. `rows` is SQL: a FROM item with the columns of ROWS, named `new`; a row that is there
+    already is left alone.
 
     With `only_if`, an SQL condition, all rows go in or, where it is false or one is there already, none.
     """
     ending = "ON CONFLICT DO NOTHING" if only_if is None else f"WHERE {only_if}"
-    return f"{_INSERT}{ending}"
+    return f"{_INSERT}FROM {rows}\n{ending}"
 
 
-# One JSON text and not seventeen arrays: asyncpg takes 4 us for each array, so a lone row cost more than its commit.
 _INSERT: Final = """
 INSERT INTO touchpoints (
   customer_id, origin_customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
@@ -89,12 +125,6 @@ INSERT INTO touchpoints (
 SELECT customer_id, coalesce(origin_customer_id, customer_id), source, id, kind, occurred_at, received_at, channel,
   amount_minor, currency, exchange_rate, value_minor, thread, description, items, properties,
   decode(body_sha256, 'hex'), outcome::json, own_component, own_weight, loyalty::json
-FROM json_to_recordset($1::text::json) AS new (
-  customer_id uuid, source text, id text, kind text, occurred_at timestamptz, received_at timestamptz, channel text,
-  amount_minor bigint, currency text, exchange_rate numeric, value_minor bigint, thread text, description text,
-  items jsonb, properties jsonb, body_sha256 text, outcome text, own_component text,
-  own_weight integer, loyalty text, origin_customer_id uuid
-)
 """
 
 
@@ -140,8 +170,8 @@ class Wanted(NamedTuple):
         ).decode()
 
 
-_BY_ID = by_id("$2::text::json -> 'keys'")
-_ADD = f"{insert()} RETURNING true"
+_BY_ID = by_id(KEYS.of_json("$2::text::json -> 'keys'", "wanted"))
+_ADD = f"{insert(ROWS.of_json('$1::text::json', 'new'))} RETURNING true"
 
 
 async def load_known(
@@ -193,12 +223,13 @@ NewRow: TypeAlias = tuple[UUID, Touchpoint, str] | tuple[UUID, Touchpoint, str, 
 
 def rows_json(rows: Iterable[NewRow]) -> str:
     """Rows for `insert`."""
-    return to_json([_row(*row) for row in rows]).decode()
+    return to_json([row_of(*row) for row in rows]).decode()
 
 
-def _row(
+def row_of(
     customer_id: UUID, touchpoint: Touchpoint, outcome: str, loyalty: str | None = None
 ) -> dict[str, Any]:
+    """A row for `insert`, by the columns of ROWS."""
     own_component, own_weight = touchpoint.own or (None, None)
     row = {
         "customer_id": customer_id,

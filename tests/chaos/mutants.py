@@ -51,9 +51,9 @@ def _do_not_check() -> None:
     recording._WRITE_UNCHANGED = recording._WRITE_UNCHANGED.replace(
         "count(*) = cardinality($3::uuid[])", "count(*) >= 0"
     )
-    recording._WRITE_UNCHANGED_ONE = recording._WRITE_UNCHANGED_ONE.replace(
-        "AND s.xmin::text = new.version", ""
-    )
+    for name in ("_WRITE_UNCHANGED_ONE", "_WRITE_UNCHANGED_ROW"):
+        safe = getattr(recording, name)
+        setattr(recording, name, safe.replace("AND s.xmin::text = new.version", ""))
 
 
 def _fail_together() -> None:

@@ -22,6 +22,7 @@ from app.storage.database import connect_arguments
 from app.storage.timeline import ArrivalPlace, Narrow, TimelinePlace
 from tests.usecases.posts import NOW, post
 
+INSERT = touchpoints.insert(touchpoints.ROWS.of_json("$1::text::json", "new"))
 SOMEBODY = UUID(int=1)
 ROWS = 12_000
 """Of one customer, and as many of 300 others."""
@@ -60,7 +61,8 @@ async def stored(connection: asyncpg.Connection, seed: int, count: int) -> list[
             post(f"t{number}", kind=kind, days_ago=chosen.randint(0, 40) + chosen.random() / 1e6, **members)
         )
     await connection.execute(
-        touchpoints.insert(), touchpoints.rows_json([(SOMEBODY, row.touchpoint, "null") for row in rows])
+        touchpoints.insert(touchpoints.ROWS.of_json("$1::text::json", "new")),
+        touchpoints.rows_json([(SOMEBODY, row.touchpoint, "null") for row in rows]),
     )
     return [(row.touchpoint.occurred_at, row.touchpoint.fact) for row in rows]
 

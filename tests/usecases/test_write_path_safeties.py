@@ -72,7 +72,7 @@ async def test_two_writers_of_one_customer_take_turns(store: Database, group_of:
         (
             1,
             recording,
-            "_WRITE_UNCHANGED_ONE",
+            "_WRITE_UNCHANGED_ROW",
             "AND s.xmin::text = new.version",
             "",
         ),
