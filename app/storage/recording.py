@@ -9,6 +9,7 @@ another writer takes `lock`, `load` and `write` in one transaction.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -48,10 +49,13 @@ def _by_thread(asked: str) -> str:
 
 
 _CLAIMS = RowShape({"customer_id": "uuid", "type": "text", "value_key": "text"})
-_HELD = f"""
+
+
+def _held(asked: str) -> str:
+    return f"""
 UNION ALL
 SELECT 3, held.customer_id, held.type, held.value_key, {_NOTHING}
-FROM {_CLAIMS.of_json("$2::text::json -> 'claimed'", "claimed")}
+FROM {asked}
 CROSS JOIN LATERAL (
   SELECT * FROM customer_identifiers i
   WHERE i.customer_id = claimed.customer_id AND i.type = claimed.type AND i.value_key = claimed.value_key
@@ -59,6 +63,8 @@ CROSS JOIN LATERAL (
 ) held
 WHERE held.customer_id = ANY ($1::uuid[])
 """  # noqa: S608 - our own columns
+
+
 _ORDERS = f"""
 UNION ALL
 SELECT 4, known.customer_id, known.told, NULL, {_NOTHING}
@@ -83,13 +89,23 @@ def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool) -> str:
     """The statement for what a group asks. A part that looks for nothing would cost as much as one that does."""
     by_id = _by_id(touchpoints.KEYS.of_json("$2::text::json -> 'keys'", "wanted"))
     by_thread = _by_thread(touchpoints.THREADS.of_json("$2::text::json -> 'threads'", "wanted"))
-    parts = ((threads, by_thread), (claimed, _HELD), (orders, _ORDERS), (tags, _TAGS))
+    held = _held(_CLAIMS.of_json("$2::text::json -> 'claimed'", "claimed"))
+    parts = ((threads, by_thread), (claimed, held), (orders, _ORDERS), (tags, _TAGS))
     return "\n".join((_STATES, by_id, *(part for is_asked, part in parts if is_asked)))
 
 
-# A touchpoint that comes alone, as most do while little is going on: its caller waits for every microsecond.
-_LOADING_ONE = f"{_STATES}{_by_id(touchpoints.KEYS.of_arguments(2, 'wanted'))}"
-_LOADING_ONE_OF_THREAD = f"{_LOADING_ONE}\n{_by_thread(touchpoints.THREADS.of_arguments(5, 'wanted'))}"
+@lru_cache(maxsize=4)
+def _loading_one(*, thread: bool, claimed: bool) -> str:
+    """The same for a touchpoint that comes alone, as most do while little goes on: its caller waits for every
+    microsecond.
+    """
+    parts, free = [_STATES, _by_id(touchpoints.KEYS.of_arguments(2, "wanted"))], 5
+    if thread:
+        parts.append(_by_thread(touchpoints.THREADS.of_arguments(free, "wanted")))
+        free += len(touchpoints.THREADS.columns)
+    if claimed:
+        parts.append(_held(_CLAIMS.of_arguments(free, "claimed")))
+    return "\n".join(parts)
 
 
 # Every part of a writing statement runs to its end whatever the outer query reads.
@@ -244,10 +260,11 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
 
 def _question(wanted: Wanted) -> Sequence[Any]:
     """The loading statement for what is wanted, and its arguments."""
-    if len(wanted.keys) == 1 and not (wanted.claimed or wanted.orders or wanted.tags):
+    is_one = len(wanted.keys) == 1 and len(wanted.threads) <= 1 and len(wanted.claimed) <= 1
+    if is_one and not (wanted.orders or wanted.tags):
         (key,) = wanted.keys
-        statement = _LOADING_ONE_OF_THREAD if wanted.threads else _LOADING_ONE
-        return (statement, key[:1], *key, *(part for thread in wanted.threads for part in thread))
+        statement = _loading_one(thread=bool(wanted.threads), claimed=bool(wanted.claimed))
+        return statement, key[:1], *key, *chain(*wanted.threads, *wanted.claimed)
     statement = _loading(
         threads=bool(wanted.threads),
         claimed=bool(wanted.claimed),
