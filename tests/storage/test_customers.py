@@ -1,4 +1,5 @@
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from uuid import UUID
@@ -108,7 +109,9 @@ async def test_every_page_of_a_large_list_reads_little(bare: asyncpg.Connection,
     assert [customer.id for customer in page] == ids[99:89:-1]
     values = [10, ids[100], *([narrow.band] if narrow.band else []), *([[narrow.tag]] if narrow.tag else [])]
     plan = await bare.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {seen[0]}", *values)
-    assert "Seq Scan" not in "\n".join(line[0] for line in plan)
+    read = "\n".join(line[0] for line in plan)
+    # A table that was never analysed, here the empty one of identifiers, is planned by guesses.
+    assert not re.search(r"Seq Scan on (customers|customer_states)\b", read), read
 
 
 async def test_a_released_identifier_is_free(bare: asyncpg.Connection) -> None:
