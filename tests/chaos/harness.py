@@ -13,16 +13,18 @@ from types import MappingProxyType
 
 from sqlalchemy import make_url
 
-from tests.chaos.audit import Findings, audit
+from tests.chaos import programme
+from tests.chaos.audit import audit
 from tests.chaos.client import Client
 from tests.chaos.deeds import DEEDS
 from tests.chaos.disk import Disk
 from tests.chaos.faults import Surroundings
+from tests.chaos.findings import Findings
 from tests.chaos.killer import KINDS, RECOVERY_SECONDS, Killer
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.postgres import Postgres, Target
 from tests.chaos.proxy import Proxy
-from tests.chaos.script import PERSONAL, Script
+from tests.chaos.script import PERSONAL, Script, shared_customers
 from tests.chaos.service import Service, serving
 
 CLIENTS = 12
@@ -37,6 +39,7 @@ class Fact:
 
     sent: int = 0
     acknowledged: int = 0
+    refused: int = 0
     lost: int = 0
     doubled: int = 0
 
@@ -60,6 +63,8 @@ class Report:
     findings: Findings = field(default_factory=Findings)
     log: str = ""
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    ledger: Mapping[str, int] = field(default_factory=dict)
+    poison: int = 0
 
     @property
     def retried(self) -> int:
@@ -119,6 +124,7 @@ async def storm(
         async with serving(
             service_target or target, log, workers=workers, mutant=mutant, settings=settings
         ) as service:
+            await programme.publish(service, seed, shared_customers(seed))
             crowd = [Client(Script(seed, number), service.port, service.key) for number in range(CLIENTS)]
             begun = time.monotonic()
             async with _busy(service.keep_running()):
@@ -135,7 +141,7 @@ async def storm(
                     task.result()
                 report.seconds = time.monotonic() - begun
                 _count(report, crowd)
-                report.findings = await audit(target, service, crowd)
+                report.findings, report.ledger = await audit(target, service, crowd)
                 report.facts = _by_kind(report.findings, crowd)
         report.log = log.read_text(errors="replace")
     report.findings.wrong += (f"the service's log says {what}" for what in PERSONAL if what in report.log)
@@ -148,6 +154,7 @@ def _count(report: Report, crowd: Sequence[Client]) -> None:
     report.attempts = sum(event.attempts for event in events)
     report.acknowledged = sum(event.acknowledged for event in events)
     report.refused = sum(event.refused for event in events)
+    report.poison = sum(event.refused and event.is_poison for event in events)
     report.given_up = sum(client.given_up for client in crowd)
     report.gaps = [gap for client in crowd for gap in client.gaps]
     report.statuses = sum((client.statuses for client in crowd), Counter())
@@ -163,6 +170,7 @@ def _by_kind(findings: Findings, crowd: Sequence[Client]) -> Mapping[str, Fact]:
         fact = facts[event.kind if event.deed else "touchpoint"]
         fact.sent += 1
         fact.acknowledged += event.acknowledged
+        fact.refused += event.refused
         fact.lost += lost[event.id]
         fact.doubled += doubled[event.id]
     return facts

@@ -32,10 +32,10 @@ def kills_table(report: Report) -> str:
 def facts_table(report: Report) -> str:
     """What became of what was told, by its kind."""
     rows = [
-        (kind, f"{fact.sent:,}", f"{fact.acknowledged:,}", fact.lost, fact.doubled)
+        (kind, f"{fact.sent:,}", f"{fact.acknowledged:,}", f"{fact.refused:,}", fact.lost, fact.doubled)
         for kind, fact in report.facts.items()
     ]
-    return _table(("fact", "sent", "acknowledged", "lost", "doubled"), rows)
+    return _table(("fact", "sent", "acknowledged", "refused", "lost", "doubled"), rows)
 
 
 def _spread(seconds: Sequence[float]) -> tuple[str, str]:
@@ -52,7 +52,11 @@ def outcome_table(report: Report) -> str:
         ("sent again (no answer, 503, left early, sent twice)", f"{report.retried:,}"),
         ("answers 201, 200, 503, none", _answers(report)),
         ("acknowledged", f"{report.acknowledged:,}"),
-        ("poison, refused alone", f"{report.refused:,}"),
+        ("poison, refused alone", f"{report.poison:,}"),
+        (
+            "refused for a reason (no points, no stock, a hold that was settled)",
+            f"{report.refused - report.poison:,}",
+        ),
         ("never answered", f"{report.given_up:,}"),
         ("**lost**", f"**{len(findings.lost)}**"),
         ("**doubled**", f"**{len(findings.doubled)}**"),
