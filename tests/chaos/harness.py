@@ -46,12 +46,15 @@ class Fact:
 
 @dataclass(slots=True)
 class Report:
-    """What a storm came to. `kills` also counts cuts, by kind; times are in seconds."""
+    """What a storm came to. `kills` also counts cuts, by kind; times are in seconds. `ledger` is that of
+    `books.balance`.
+    """
 
     seed: int
     seconds: float = 0.0
     kills: Counter[str] = field(default_factory=Counter)
     recoveries: dict[str, list[float]] = field(default_factory=dict)
+    ones: list[tuple[str, float, float]] = field(default_factory=list)
     twos: list[tuple[float, float]] = field(default_factory=list)
     gaps: list[tuple[float, float]] = field(default_factory=list)
     sent: int = 0
@@ -65,6 +68,7 @@ class Report:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     ledger: Mapping[str, int] = field(default_factory=dict)
     poison: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
 
     @property
     def retried(self) -> int:
@@ -80,6 +84,19 @@ class Report:
     def longest_gap_of_two(self) -> float:
         """The same when two things were killed at once."""
         return max((end - begin for begin, end in self.gaps if self._in_two(begin, end)), default=0.0)
+
+    def longest_gap_of(self, kind: str) -> float | None:
+        """The same around faults of this kind; None when there was no gap worth noting."""
+        times = [(begin, end) for each, begin, end in self.ones if each == kind]
+        return max(
+            (
+                until - since
+                for since, until in self.gaps
+                if not self._in_two(since, until)
+                and any(since < end and until > begin for begin, end in times)
+            ),
+            default=None,
+        )
 
     def _in_two(self, begin: float, end: float) -> bool:
         return any(begin < until and end > since for since, until in self.twos)
@@ -155,6 +172,7 @@ def _count(report: Report, crowd: Sequence[Client]) -> None:
     report.acknowledged = sum(event.acknowledged for event in events)
     report.refused = sum(event.refused for event in events)
     report.poison = sum(event.refused and event.is_poison for event in events)
+    report.refusals = Counter(event.refusal for event in events if event.refused and event.refusal)
     report.given_up = sum(client.given_up for client in crowd)
     report.gaps = [gap for client in crowd for gap in client.gaps]
     report.statuses = sum((client.statuses for client in crowd), Counter())
@@ -254,7 +272,8 @@ async def storm_of_faults(
 
 def _take_over(report: Report, killers: Sequence[Killer]) -> None:
     for killer in killers:
-        report.kills, report.recoveries, report.twos = killer.kills, killer.recoveries, killer.twos
+        report.kills, report.recoveries = killer.kills, killer.recoveries
+        report.ones, report.twos = killer.ones, killer.twos
         report.findings.wrong += killer.unserved
 
 

@@ -14,7 +14,7 @@ from tests.chaos.programme import REWARD
 
 SHARES = {
     "settle": 0.65,
-    "give_back": 0.35,
+    "give_back": 0.25,
     "change": 0.6,
     "twice": 0.15,
     "whole": 0.5,
@@ -23,8 +23,8 @@ SHARES = {
     "short": 0.1,
     "debt": 0.2,
 }
-NEW = {"hold": 55, "order": 30, "adjustment": 15}
-HELD_POINTS, LARGE_POINTS = (1, 300), (300, 2_500)
+NEW = {"hold": 60, "order": 27, "adjustment": 13}
+HELD_POINTS, LARGE_POINTS = (1, 500), (500, 8_000)
 GIVEN_POINTS = 400
 # A hold that often runs out before its client comes back for it.
 SHORT_TTL_SECONDS = (1, 3)
@@ -119,7 +119,7 @@ class Till:
     def _hold(self) -> Event:
         if self._happens("reward"):
             return self._named("hold", self.shared(), reward=REWARD)
-        points = self.chance.randrange(*(HELD_POINTS if self.chance.random() < 0.6 else LARGE_POINTS))
+        points = self.chance.randrange(*(HELD_POINTS if self.chance.random() < 0.5 else LARGE_POINTS))
         short = {"ttl_seconds": self.chance.randint(*SHORT_TTL_SECONDS)} if self._happens("short") else {}
         return self._named("hold", self.shared(), points=points, order_id=f"paid-{self._count}", **short)
 
@@ -149,7 +149,10 @@ class Till:
     def _give_back(self, capture: Event) -> tuple[Event, ...]:
         """Some of its points or all that are left; sometimes two at once, of which the second may find nothing."""
         both = self._happens("twice")
-        return tuple(self._return(capture) for _ in range(1 + both))
+        returns = tuple(self._return(capture) for _ in range(1 + both))
+        if any("points" not in each.body for each in returns):
+            self._spent.remove(capture)
+        return returns
 
     def _return(self, capture: Event) -> Event:
         whole = self._happens("whole")
