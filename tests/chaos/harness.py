@@ -86,17 +86,18 @@ class Report:
         return max((end - begin for begin, end in self.gaps if self._in_two(begin, end)), default=0.0)
 
     def longest_gap_of(self, kind: str) -> float | None:
-        """The same around faults of this kind; None when there was no gap worth noting."""
-        times = [(begin, end) for each, begin, end in self.ones if each == kind]
+        """The same for faults of this kind; None when there was no gap worth noting."""
         return max(
-            (
-                until - since
-                for since, until in self.gaps
-                if not self._in_two(since, until)
-                and any(since < end and until > begin for begin, end in times)
-            ),
+            (end - begin for begin, end in self.gaps if self._cause(begin, end) == kind),
             default=None,
         )
+
+    def _cause(self, begin: float, end: float) -> str | None:
+        """The fault that a gap was mostly in: it may begin while the one before is still being recovered from."""
+        times = [(kind, min(end, until) - max(begin, since)) for kind, since, until in self.ones]
+        times += [("two", min(end, until) - max(begin, since)) for since, until in self.twos]
+        kind, longest = max(times, key=lambda time: time[1], default=(None, 0.0))
+        return kind if longest > 0 else None
 
     def _in_two(self, begin: float, end: float) -> bool:
         return any(begin < until and end > since for since, until in self.twos)

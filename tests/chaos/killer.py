@@ -32,8 +32,8 @@ KINDS: Mapping[str, str] = {
 class Killer:
     """`recoveries`: by kind, the seconds until every client had been served by a request that began after the kill.
 
-    `ones`: (kind, begin, end) of what came alone. `others`: faults that are no kills, by kind. `unserved`: where that took longer than anybody may wait. `twos`:
-    (begin, end) of what two kills at once came to.
+    `ones`: (kind, begin, end) of what came alone; `twos`: (begin, end) of what two at once came to. `others`: faults
+    that are no kills, by kind. `unserved`: where that took longer than anybody may wait.
     """
 
     postgres: Postgres

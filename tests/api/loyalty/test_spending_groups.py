@@ -99,7 +99,7 @@ async def test_of_two_captures_of_different_points_one_wins_and_the_other_hears_
         )
         loser = asyncio.create_task(till.capture(hold_id))
         async with asyncio.timeout(60), state.database.hot_reading() as watching:
-            while not await watching.fetchval(_WAITING):
+            while not await watching.fetchval(_WAITING):  # noqa: ASYNC110 - the server tells nobody
                 await asyncio.sleep(0.01)
     assert problem(await loser) == (409, "already_captured")
     assert await till.available() == 60
