@@ -153,7 +153,7 @@ UNION ALL SELECT 'hold ' || state, count(*) FROM loyalty_holds GROUP BY state"""
 
 async def balance(connected: asyncpg.Connection, findings: Findings) -> Mapping[str, int]:
     """Add everything up; how many entries there are of each kind, and holds (`hold ` and its state)."""
-    for name, statement in (_BALANCES | _SPENDING | _EARNING).items():
+    for name, statement in {**_BALANCES, **_SPENDING, **_EARNING}.items():
         findings.halved += (f"{row[0]}: {name}" for row in await connected.fetch(statement))
     findings.doubled += (f"{row[0]} is a natural key twice" for row in await connected.fetch(_KEYS))
     return {row["what"]: row["times"] for row in await connected.fetch(_COUNTS)}

@@ -89,7 +89,7 @@ def _answer_before_commit() -> None:
 
 
 def _capture_whatever_became_of_it() -> None:
-    spending._check_open = lambda _hold: None
+    spending._check_open = lambda hold: None  # noqa: ARG005 - a keyword of the original
 
 
 def _overwrite_accounts() -> None:

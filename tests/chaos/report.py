@@ -128,9 +128,12 @@ def mutants_table(reports: Mapping[str, Report]) -> str:
     rows = []
     for name, report in reports.items():
         found = report.findings
-        counts = (len(found.lost), len(found.doubled), len(found.wrong), len(found.unproven))
+        counts = (
+            len(part) for part in (found.lost, found.doubled, found.halved, found.wrong, found.unproven)
+        )
         rows.append((MUTANTS[name].says, *counts, "missed" if report.holds else "caught"))
-    head = ("taken out", "lost", "doubled", "wrong answers", "differences of `rapport verify`", "harness")
+    kinds = ("lost", "doubled", "half written", "wrong answers", "differences of `rapport verify`")
+    head = ("taken out", *kinds, "harness")
     return _table(head, rows)
 
 

@@ -129,8 +129,8 @@ def _compare_ends(
 
 def _is_end(event: Event, hold: Hold) -> bool:
     if event.kind == "capture":
-        return hold.state == "captured" and hold.captured == event.told["points"]
-    return hold.state == event.told["state"] != "captured"
+        return hold.state == "captured" and hold.captured == int(event.told["points"])
+    return hold.state == str(event.told["state"]) != "captured"
 
 
 def _compare_returns(
