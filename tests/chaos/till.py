@@ -169,11 +169,13 @@ class Till:
         else:
             basket = self._basket()
             self._baskets.append(basket)
-        both = self._happens("twice")
-        states = tuple(self._state(basket) for _ in range(1 + both))
+        states = [self._state(basket)]
+        # A cancellation that came too late would be no cancellation: what was given back before it would stay so.
+        if self._happens("twice") and basket.status != "cancelled":
+            states.append(self._state(basket))
         if basket.version >= MOST_VERSIONS:
             self._baskets.remove(basket)
-        return states
+        return tuple(states)
 
     def _basket(self) -> Basket:
         ago = timedelta(seconds=self.chance.randrange(int(OLDEST_ORDER.total_seconds())))
