@@ -61,7 +61,7 @@ class Proof:
 
     def add(self, title: str, table: str, storm: Report) -> None:
         self.storms.append(storm)
-        self.parts += [title, table, report.outcome_table(storm)]
+        self.parts += [title, table, report.outcome_table(storm), report.ledger_table(storm)]
         self.parts += [f"- {problem}" for problem in report.problems(storm)]
 
 

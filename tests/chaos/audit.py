@@ -7,62 +7,55 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
 
-from tests.chaos.client import PATIENCE_SECONDS, Client, Connection
-from tests.chaos.deeds import DEEDS, SOURCE, Deed
+from tests.chaos import books, spent
+from tests.chaos.client import PATIENCE_SECONDS, Client
+from tests.chaos.deeds import DEEDS, SOURCE, Written
+from tests.chaos.events import Event
+from tests.chaos.findings import Findings
 from tests.chaos.postgres import Target, connection
-from tests.chaos.script import Event
 from tests.chaos.service import ROOT, Service
+from tests.chaos.wire import Connection
 
 REPOSTS_AT_ONCE = 16
 REPOST_TRIES = 20
+_LEFT = """
+SELECT a.customer_id, coalesce(sum(l.remaining), 0) - a.debt AS left FROM loyalty_accounts a
+LEFT JOIN loyalty_lots l ON l.customer_id = a.customer_id AND l.program = a.program
+  AND (l.expires_at IS NULL OR l.expires_at > clock_timestamp())
+GROUP BY a.customer_id, a.program, a.debt"""
 
 
-@dataclass(slots=True)
-class Findings:
-    """What must not be, each as a sentence.
-
-    `lost`: acknowledged and not stored. `doubled`: an event or a customer that stands more than once. `invented`:
-    stored and never sent like that. `halved`: a row without what is written beside it. `wrong`: an answer that is not
-    the first one, or that nobody should be given. `unproven`: what `rapport verify` says of the database.
+async def audit(
+    target: Target, service: Service, clients: Sequence[Client]
+) -> tuple[Findings, Mapping[str, int]]:
+    """Compare what is stored with what the clients know, post everything again, add up the ledger, and let
+    `rapport verify` judge the rest. Also answers what the ledger has in it (`books.balance`).
     """
-
-    lost: list[str] = field(default_factory=list)
-    doubled: list[str] = field(default_factory=list)
-    invented: list[str] = field(default_factory=list)
-    halved: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-    unproven: list[str] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return any((self.lost, self.doubled, self.invented, self.halved, self.wrong, self.unproven))
-
-    def first(self, most: int = 3) -> list[str]:
-        kinds = {name: getattr(self, name) for name in self.__slots__}
-        return [f"{name}: {what}" for name, found in kinds.items() for what in found[:most]]
-
-
-async def audit(target: Target, service: Service, clients: Sequence[Client]) -> Findings:
-    """Compare the log with what the clients know, post everything again, and let `rapport verify` judge the rest."""
     findings = Findings()
     events = {event.id: event for client in clients for event in client.events}
     before = await _log(target)
     _compare({id_: event for id_, event in events.items() if not event.deed}, before, findings)
     for kind, deed in DEEDS.items():
-        told = {event.id: event for event in events.values() if event.kind == kind}
-        await _compare_deeds(target, deed, told, before, findings)
+        if deed.written is not None:
+            told = {event.id: event for event in events.values() if event.kind == kind}
+            await _compare_written(target, deed.written, told, before, findings)
+    async with connection(target.owner_url) as connected:
+        await spent.compare(connected, events.values(), before, findings)
     findings.wrong += (surprise for client in clients for surprise in client.surprises)
     await _compare_customers(target, events.values(), before, findings)
     acknowledged = [event for event in events.values() if event.acknowledged]
     await _post_again(acknowledged, service, findings)
-    if (more := len(await _log(target)) - len(before)) and not findings.lost:
+    if (more := _told(await _log(target)) - _told(before)) and not findings.lost:
         findings.doubled.append(f"{more} rows were added by posting acknowledged events again")
+    async with connection(target.owner_url) as connected:
+        counts = await books.balance(connected, findings)
+    await _compare_balances(target, service, findings)
     findings.unproven += await asyncio.to_thread(_verify, target)
-    return findings
+    return findings, counts
 
 
 async def _log(target: Target) -> list[asyncpg.Record]:
@@ -73,8 +66,17 @@ async def _log(target: Target) -> list[asyncpg.Record]:
     return rows
 
 
+def _told(log: Sequence[asyncpg.Record]) -> int:
+    """How much of the log clients caused: the service's clock may tell of more at any time."""
+    kinds = {
+        "points_redeemed",
+        *(kind for deed in DEEDS.values() if deed.written for kind in deed.written.kinds),
+    }
+    return sum(row["source"] != SOURCE or row["kind"] in kinds for row in log)
+
+
 def _compare(events: Mapping[str, Event], log: Sequence[asyncpg.Record], findings: Findings) -> None:
-    ours = [row for row in log if row["source"] != SOURCE]
+    ours = [row for row in log if row["source"] != SOURCE and not spent.is_effect(row["id"])]
     stored = Counter(row["id"] for row in ours)
     findings.doubled += (f"{id_} is stored {count} times" for id_, count in stored.items() if count > 1)
     findings.lost += (id_ for id_, event in events.items() if event.acknowledged and not stored[id_])
@@ -86,9 +88,9 @@ def _compare(events: Mapping[str, Event], log: Sequence[asyncpg.Record], finding
             findings.invented.append(f"{row['id']} was sent with another body")
 
 
-async def _compare_deeds(
+async def _compare_written(
     target: Target,
-    deed: Deed,
+    written: Written,
     events: Mapping[str, Event],
     log: Sequence[asyncpg.Record],
     findings: Findings,
@@ -96,7 +98,7 @@ async def _compare_deeds(
     """One row for each deed, of the customer it names, and one touchpoint for each row."""
     async with connection(target.owner_url) as connected:
         rows = await connected.fetch(
-            f"SELECT r.source_id, r.customer_id, c.value_key FROM {deed.table} r "  # noqa: S608 - a name of DEEDS
+            f"SELECT r.source_id, r.customer_id, c.value_key FROM {written.table} r "  # noqa: S608 - a name of DEEDS
             "LEFT JOIN identifier_claims c ON c.customer_id = r.customer_id AND c.type = 'external_id'"
         )
     stored = Counter(row["source_id"] for row in rows)
@@ -105,15 +107,17 @@ async def _compare_deeds(
     for row in rows:
         event = events.get(row["source_id"])
         if event is None or event.external_id != row["value_key"]:
-            findings.invented.append(f"{row['source_id']} of {deed.table} was never sent for this customer")
-    written = Counter(
-        row["customer_id"] for row in log if row["source"] == SOURCE and row["kind"] in deed.kinds
+            findings.invented.append(
+                f"{row['source_id']} of {written.table} was never sent for this customer"
+            )
+    told = Counter(
+        row["customer_id"] for row in log if row["source"] == SOURCE and row["kind"] in written.kinds
     )
     due = Counter(row["customer_id"] for row in rows)
-    for customer_id in due.keys() | written.keys():
-        if due[customer_id] != written[customer_id]:
+    for customer_id in due.keys() | told.keys():
+        if due[customer_id] != told[customer_id]:
             findings.halved.append(
-                f"{customer_id} has {due[customer_id]} rows of {deed.table} and {written[customer_id]} touchpoints"
+                f"{customer_id} has {due[customer_id]} rows of {written.table} and {told[customer_id]} touchpoints"
             )
 
 
@@ -141,19 +145,43 @@ async def _compare_customers(
     owners = {row["id"]: row["customer_id"] for row in log if row["source"] != SOURCE}
     for event in events:
         holder = holders.get(event.external_id)
-        told = {json.loads(answer)["customer_id"] for answer in event.answers}
+        told = {customer for answer in event.answers if (customer := _customer(json.loads(answer)))}
         if told - {str(holder)} or (event.id in owners and owners[event.id] != holder):
             findings.wrong.append(f"{event.id} went to another customer than its identifier's")
+
+
+def _customer(answer: Mapping[str, Any]) -> str | None:
+    """Whom an answer is about; that to a refund of a spend does not say."""
+    customer: str | None = answer.get("order", answer).get("customer_id")
+    return customer
+
+
+async def _compare_balances(target: Target, service: Service, findings: Findings) -> None:
+    """What customers are told of their points is what the lots hold that have not run out, less the debt."""
+    async with connection(target.owner_url) as connected:
+        rows = await connected.fetch(_LEFT)
+    connected_service = Connection(service.port, service.key)
+    for row in rows:
+        path = f"/v1/customers/{row['customer_id']}/loyalty"
+        answer = await connected_service.send("GET", path, {}, PATIENCE_SECONDS)
+        told = answer[1] if answer is not None and answer[0] == 200 else {}
+        if sum(told.get(name, -1) for name in ("available", "pending", "held")) != row["left"]:
+            findings.wrong.append(f"{row['customer_id']} has {row['left']} points, and is told {answer}")
+    connected_service.close()
 
 
 async def _post_again(events: Sequence[Event], service: Service, findings: Findings) -> None:
     waiting = iter(events)
     lost = set(findings.lost)
+    newest = {
+        event.id for event in spent.newest_states(one for one in events if one.kind == "order").values()
+    }
 
     async def post(waiting: Iterator[Event]) -> None:
         connected = Connection(service.port, service.key)
         for event in waiting:
-            wrong = await _repeat(connected, event)
+            is_stale = event.kind == "order" and event.id not in newest
+            wrong = await _repeat(connected, event, is_stale=is_stale)
             if wrong is not None and event.id not in lost:
                 findings.wrong.append(wrong)
         connected.close()
@@ -161,19 +189,22 @@ async def _post_again(events: Sequence[Event], service: Service, findings: Findi
     await asyncio.gather(*(post(waiting) for _ in range(REPOSTS_AT_ONCE)))
 
 
-async def _repeat(connected: Connection, event: Event) -> str | None:
+async def _repeat(connected: Connection, event: Event, *, is_stale: bool) -> str | None:
     """What is wrong with the answer to one more post of a stored event, if anything."""
-    body = json.dumps(event.body).encode()
     for _ in range(REPOST_TRIES):
-        answer = await connected.post(event.path, body, PATIENCE_SECONDS)
+        answer = await connected.send(event.method, event.path, event.body, PATIENCE_SECONDS, event.key)
         if answer is not None and answer[0] != 503:
             break
         await asyncio.sleep(0.1)
     else:
         return f"{event.id} could not be posted again"
     status, told = answer
-    if status != 200 or told.get("duplicate", True) is not True:
+    # Under an Idempotency-Key the first answer comes with its status.
+    if status not in ({200} if event.key is None else {200, 201}) or told.get("duplicate", True) is not True:
         return f"{event.id} was acknowledged, and posted again answered {status}"
+    if is_stale:
+        is_ignored = (told["ignored"], told["effects"]) == ("stale_version", [])
+        return None if is_ignored else f"{event.id} is an older state, and posted again did {told}"
     again = event.remembered(told)
     if any(first != again for first in event.answers):
         return f"{event.id} was answered {event.answers[0]}, and posted again {again}"

@@ -1,69 +1,30 @@
 """A storefront that tries again until it is told that its event is stored, and remembers all it was told."""
 
 import asyncio
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.chaos.script import Event, Script
+from tests.chaos.events import Event
+from tests.chaos.script import Script
+from tests.chaos.wire import Connection
 
 BATCH = "/v1/touchpoints/batch"
+
+IN_FLIGHT = "idempotency_in_flight"
 
 PATIENCE_SECONDS = 12.0
 # Some leave before the answer can be there and come again at once, while their first request is still being written.
 IMPATIENT_SHARE, IMPATIENT_SECONDS = 0.06, (0.001, 0.03)
 BATCH_SHARE, BATCH_ITEMS = 0.2, (2, 6)
-TWICE_SHARE, TOGETHER_SHARE, DEED_SHARE = 0.1, 0.1, 0.15
+TWICE_SHARE, TOGETHER_SHARE, DEED_SHARE, TILL_SHARE = 0.1, 0.1, 0.12, 0.28
 THINK_SECONDS = 0.04
 # Shorter than Retry-After asks for: a client that waits politely would miss the moments that matter.
 PAUSE_SECONDS = (0.02, 0.25)
 GIVE_UP_SECONDS = 60.0
 # Shorter waits are not worth noting.
 GAP_SECONDS = 0.2
-
-
-class Connection:
-    """HTTP/1.1 with keep-alive, as little of it as the service's answers need."""
-
-    def __init__(self, port: int, key: str) -> None:
-        self._port = port
-        self._key = key
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def post(self, path: str, body: bytes, seconds: float) -> tuple[int, Any] | None:
-        """Status and JSON of the answer; None when there was none in time."""
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._post(path, body)
-        except (OSError, EOFError, TimeoutError):
-            self.close()
-            return None
-        except asyncio.CancelledError:
-            self.close()
-            raise
-
-    async def _post(self, path: str, body: bytes) -> tuple[int, Any]:
-        if self._streams is None:
-            self._streams = await asyncio.open_connection("127.0.0.1", self._port)
-        reader, writer = self._streams
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: chaos\r\nAuthorization: Bearer {self._key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        writer.write(head.encode() + body)
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines[1:] if line)
-        answer = await reader.readexactly(int(headers["content-length"]))
-        if headers.get("connection") == "close":
-            self.close()
-        return int(lines[0].split()[1]), json.loads(answer)
-
-    def close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
 
 
 class Client:
@@ -112,9 +73,16 @@ class Client:
         elif way < BATCH_SHARE + TWICE_SHARE + TOGETHER_SHARE + DEED_SHARE:
             deed = self._script.deed()
             self.events.append(deed)
-            # Half of them twice at once, over two connections.
-            both = self._connections if self._chance.random() < 0.5 else (first,)
-            await asyncio.gather(*(self._deliver(connection, deed) for connection in both))
+            await self._deliver_deed(deed)
+        elif way < BATCH_SHARE + TWICE_SHARE + TOGETHER_SHARE + DEED_SHARE + TILL_SHARE:
+            steps = self._script.till.next()
+            self.events += steps
+            if len(steps) == 1:
+                await self._deliver_deed(steps[0])
+            else:
+                await asyncio.gather(*map(self._deliver, self._connections, steps))
+            for step in steps:
+                self._script.till.heard(step)
         else:
             await self._deliver(first, self._new())
 
@@ -123,14 +91,19 @@ class Client:
         self.events.append(event)
         return event
 
+    async def _deliver_deed(self, deed: Event) -> None:
+        """Half of them twice at once, over two connections."""
+        both = self._connections if self._chance.random() < 0.5 else self._connections[:1]
+        await asyncio.gather(*(self._deliver(connection, deed) for connection in both))
+
     async def _deliver(self, connection: Connection, event: Event) -> None:
-        body = json.dumps(event.body).encode()
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while time.monotonic() < deadline:
             event.attempts += 1
-            answer = await self._ask(connection, event.path, body)
+            answer = await self._ask(connection, event.path, event.body, event.method, event.key)
             if answer is not None and self._settle(event, *answer):
                 return
+            event.is_unsure = True
             await self._pause()
         self.given_up += 1
 
@@ -141,8 +114,7 @@ class Client:
             sent = [*events, events[0]] if self._chance.random() < 0.1 else list(events)
             for event in sent:
                 event.attempts += 1
-            body = json.dumps({"touchpoints": [event.body for event in sent]}).encode()
-            answer = await self._ask(connection, BATCH, body)
+            answer = await self._ask(connection, BATCH, {"touchpoints": [event.body for event in sent]})
             if answer is not None and answer[0] == 200:
                 for row in answer[1]["results"]:
                     self._settle_item(sent[row["index"]], row)
@@ -153,13 +125,20 @@ class Client:
                 await self._pause()
         self.given_up += len(events)
 
-    async def _ask(self, connection: Connection, path: str, body: bytes) -> tuple[int, Any] | None:
+    async def _ask(
+        self,
+        connection: Connection,
+        path: str,
+        body: Mapping[str, Any],
+        method: str = "POST",
+        key: str | None = None,
+    ) -> tuple[int, Any] | None:
         begun = time.monotonic()
         impatient = self._chance.random() < IMPATIENT_SHARE
         seconds = self._chance.uniform(*IMPATIENT_SECONDS) if impatient else PATIENCE_SECONDS
-        answer = await connection.post(path, body, seconds)
+        answer = await connection.send(method, path, body, seconds, key)
         self.statuses[None if answer is None else answer[0]] += 1
-        if answer is not None and answer[0] < 300:
+        if answer is not None and answer[0] < 500:
             self._note_answer(begun)
         return answer
 
@@ -172,10 +151,11 @@ class Client:
     def _settle(self, event: Event, status: int, answer: Mapping[str, Any]) -> bool:
         """Whether a single post is done with."""
         if status in (200, 201):
-            event.acknowledged = True
+            event.acknowledge()
             event.answers.append(event.remembered(answer))
+            event.told = answer
             if event.is_poison or answer.get("duplicate", status == 200) is not (status == 200):
-                self.surprises.append(f"{event.id}: {status}, duplicate {answer['duplicate']}")
+                self.surprises.append(f"{event.id}: {status}, duplicate {answer.get('duplicate')}")
             return True
         self._settle_refusal(event, status, answer.get("code"))
         return event.is_over
@@ -184,14 +164,16 @@ class Client:
         if row["status"] == "rejected":
             self._settle_refusal(event, row["problem"]["status"], row["problem"]["code"])
         else:
-            event.acknowledged = True
+            event.acknowledge()
 
     def _settle_refusal(self, event: Event, status: int, code: str | None) -> None:
-        """503 is what a client must live with; poison is refused; everything else nobody has asked for."""
-        if status == 503:
+        """503, and a key whose first request is under way, are what a client must live with; poison is refused, and
+        what its deed says may be; everything else nobody has asked for.
+        """
+        if status == 503 or (event.key is not None and code == IN_FLIGHT):
             return
-        if status == 500 and event.is_poison:
-            event.refused = True
+        if (status == 500 and event.is_poison) or (event.deed and code in event.deed.refusals):
+            event.refuse(code)
             return
         event.failed = status < 500
         self.surprises.append(f"{event.id} was answered {status} {code}")

@@ -13,16 +13,18 @@ from types import MappingProxyType
 
 from sqlalchemy import make_url
 
-from tests.chaos.audit import Findings, audit
+from tests.chaos import programme
+from tests.chaos.audit import audit
 from tests.chaos.client import Client
 from tests.chaos.deeds import DEEDS
 from tests.chaos.disk import Disk
 from tests.chaos.faults import Surroundings
+from tests.chaos.findings import Findings
 from tests.chaos.killer import KINDS, RECOVERY_SECONDS, Killer
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.postgres import Postgres, Target
 from tests.chaos.proxy import Proxy
-from tests.chaos.script import PERSONAL, Script
+from tests.chaos.script import PERSONAL, Script, shared_customers
 from tests.chaos.service import Service, serving
 
 CLIENTS = 12
@@ -37,18 +39,22 @@ class Fact:
 
     sent: int = 0
     acknowledged: int = 0
+    refused: int = 0
     lost: int = 0
     doubled: int = 0
 
 
 @dataclass(slots=True)
 class Report:
-    """What a storm came to. `kills` also counts cuts, by kind; times are in seconds."""
+    """What a storm came to. `kills` also counts cuts, by kind; times are in seconds. `ledger` is that of
+    `books.balance`.
+    """
 
     seed: int
     seconds: float = 0.0
     kills: Counter[str] = field(default_factory=Counter)
     recoveries: dict[str, list[float]] = field(default_factory=dict)
+    ones: list[tuple[str, float, float]] = field(default_factory=list)
     twos: list[tuple[float, float]] = field(default_factory=list)
     gaps: list[tuple[float, float]] = field(default_factory=list)
     sent: int = 0
@@ -60,6 +66,9 @@ class Report:
     findings: Findings = field(default_factory=Findings)
     log: str = ""
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    ledger: Mapping[str, int] = field(default_factory=dict)
+    poison: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
 
     @property
     def retried(self) -> int:
@@ -75,6 +84,20 @@ class Report:
     def longest_gap_of_two(self) -> float:
         """The same when two things were killed at once."""
         return max((end - begin for begin, end in self.gaps if self._in_two(begin, end)), default=0.0)
+
+    def longest_gap_of(self, kind: str) -> float | None:
+        """The same for faults of this kind; None when there was no gap worth noting."""
+        return max(
+            (end - begin for begin, end in self.gaps if self._cause(begin, end) == kind),
+            default=None,
+        )
+
+    def _cause(self, begin: float, end: float) -> str | None:
+        """The fault that a gap was mostly in: it may begin while the one before is still being recovered from."""
+        times = [(kind, min(end, until) - max(begin, since)) for kind, since, until in self.ones]
+        times += [("two", min(end, until) - max(begin, since)) for since, until in self.twos]
+        kind, longest = max(times, key=lambda time: time[1], default=(None, 0.0))
+        return kind if longest > 0 else None
 
     def _in_two(self, begin: float, end: float) -> bool:
         return any(begin < until and end > since for since, until in self.twos)
@@ -119,6 +142,7 @@ async def storm(
         async with serving(
             service_target or target, log, workers=workers, mutant=mutant, settings=settings
         ) as service:
+            await programme.publish(service, seed, shared_customers(seed))
             crowd = [Client(Script(seed, number), service.port, service.key) for number in range(CLIENTS)]
             begun = time.monotonic()
             async with _busy(service.keep_running()):
@@ -135,7 +159,7 @@ async def storm(
                     task.result()
                 report.seconds = time.monotonic() - begun
                 _count(report, crowd)
-                report.findings = await audit(target, service, crowd)
+                report.findings, report.ledger = await audit(target, service, crowd)
                 report.facts = _by_kind(report.findings, crowd)
         report.log = log.read_text(errors="replace")
     report.findings.wrong += (f"the service's log says {what}" for what in PERSONAL if what in report.log)
@@ -148,6 +172,8 @@ def _count(report: Report, crowd: Sequence[Client]) -> None:
     report.attempts = sum(event.attempts for event in events)
     report.acknowledged = sum(event.acknowledged for event in events)
     report.refused = sum(event.refused for event in events)
+    report.poison = sum(event.refused and event.is_poison for event in events)
+    report.refusals = Counter(event.refusal for event in events if event.refused and event.refusal)
     report.given_up = sum(client.given_up for client in crowd)
     report.gaps = [gap for client in crowd for gap in client.gaps]
     report.statuses = sum((client.statuses for client in crowd), Counter())
@@ -163,6 +189,7 @@ def _by_kind(findings: Findings, crowd: Sequence[Client]) -> Mapping[str, Fact]:
         fact = facts[event.kind if event.deed else "touchpoint"]
         fact.sent += 1
         fact.acknowledged += event.acknowledged
+        fact.refused += event.refused
         fact.lost += lost[event.id]
         fact.doubled += doubled[event.id]
     return facts
@@ -246,7 +273,8 @@ async def storm_of_faults(
 
 def _take_over(report: Report, killers: Sequence[Killer]) -> None:
     for killer in killers:
-        report.kills, report.recoveries, report.twos = killer.kills, killer.recoveries, killer.twos
+        report.kills, report.recoveries = killer.kills, killer.recoveries
+        report.ones, report.twos = killer.ones, killer.twos
         report.findings.wrong += killer.unserved
 
 

@@ -32,8 +32,8 @@ KINDS: Mapping[str, str] = {
 class Killer:
     """`recoveries`: by kind, the seconds until every client had been served by a request that began after the kill.
 
-    `others`: faults that are no kills, by kind. `unserved`: where that took longer than anybody may wait. `twos`:
-    (begin, end) of what two kills at once came to.
+    `ones`: (kind, begin, end) of what came alone; `twos`: (begin, end) of what two at once came to. `others`: faults
+    that are no kills, by kind. `unserved`: where that took longer than anybody may wait.
     """
 
     postgres: Postgres
@@ -45,6 +45,7 @@ class Killer:
     others: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     patience_seconds: float = RECOVERY_SECONDS
     unserved: list[str] = field(default_factory=list)
+    ones: list[tuple[str, float, float]] = field(default_factory=list)
     twos: list[tuple[float, float]] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
     recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -72,6 +73,7 @@ class Killer:
             took = begun, time.monotonic()
             if len(blow) == 1:
                 self.recoveries[blow[0]].append(took[1] - took[0])
+                self.ones.append((blow[0], *took))
             else:
                 self.twos.append(took)
             await asyncio.sleep(self.chance.uniform(*PAUSE_SECONDS))

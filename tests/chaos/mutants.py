@@ -12,9 +12,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from app.cli import process
+from app.domain.loyalty import spending
 from app.settings import Settings
 from app.storage import recording, states, touchpoints
 from app.storage.database import Database, Seat
+from app.storage.loyalty import at_once, saving
 from app.storage.touchpoints import KnownRow
 from app.usecases.group_writer import GroupWriter
 from app.usecases.lanes import Lanes
@@ -78,13 +80,30 @@ def _answer_before_commit() -> None:
         connection = await seat._connect()
         transaction = connection.transaction()
         await transaction.start()
-        outcomes = await record_touchpoints(connection, entries, self._model.current)
+        outcomes = await record_touchpoints(connection, entries, self._model.current, self._earning())
         task = asyncio.create_task(end(connection, transaction))
         ending.add(task)
         task.add_done_callback(ending.discard)
         return outcomes
 
     Lanes._record = record  # type: ignore[method-assign]  # this is what a mutant is
+
+
+def _capture_whatever_became_of_it() -> None:
+    spending._check_open = lambda hold: None  # noqa: ARG005 - a keyword of the original
+
+
+def _overwrite_accounts() -> None:
+    """Believe that the account that was read is still the one that is written."""
+    parts = saving._PARTS
+    assert isinstance(parts, dict)
+    parts["changed"] = parts["changed"].replace(
+        "AND a.revision = new.was_revision AND a.seq = new.was_seq", ""
+    )
+    made = at_once._statement
+    at_once._statement = lambda names: made(names).replace(  # type: ignore[assignment]  # this is what a mutant is
+        "USING (customer_id, version)", "USING (customer_id)"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +130,10 @@ MUTANTS = {
     "no_lock": Mutant("without the row lock", _do_not_lock),
     "no_check": Mutant("without a look whether what was read still stands", _do_not_check),
     "no_bisection": Mutant("a group that fails together", _fail_together),
+    "no_hold_state": Mutant(
+        "a capture that does not ask what became of its hold", _capture_whatever_became_of_it
+    ),
+    "no_account_guard": Mutant("without a look whether an account was written since", _overwrite_accounts),
 }
 
 

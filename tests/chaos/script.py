@@ -1,14 +1,13 @@
 """What the clients send: by seed, colliding on a few customers, each event with an id of its own."""
 
-import json
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.chaos.deeds import DEEDS, Deed
+from tests.chaos.deeds import said
+from tests.chaos.events import Event
 from tests.chaos.postgres import POISON
+from tests.chaos.till import Till
 
 SHARED_CUSTOMERS = 6
 SHARES = {"shared": 0.85, "hot": 0.4, "poison": 0.01, "order_first": 0.8}
@@ -17,63 +16,13 @@ PERSONAL = ("@example.com", "-shared-", "Failing row")
 KINDS = {"purchase": 45, "visit": 30, "refund": 20}
 # Slower than touchpoints, each in a transaction of its own: enough to keep the pool busy.
 DEED_KINDS = {"answer": 10, "complaint": 3}
-SINGLE = "/v1/touchpoints"
-# What a retry of a touchpoint must be told again; `duplicate` and `pending_match` may change.
-REMEMBERED = ("id", "customer_id", "kind", "occurred_at", "received_at", "source", "health", "loyalty")
 EVENTS_PER_NEW_CUSTOMER = 10
 OLDEST_DAYS = 400
 
 
-@dataclass(slots=True)
-class Event:
-    """One touchpoint, or one deed (deeds.py), and what became of it.
-
-    `answers` are what single posts of it were told (what must be remembered of it, as JSON); `acknowledged`: some
-    answer, also of a batch, said that it is stored; `refused`: it is poison, and was told so alone;
-    `failed`: refused for good without being poison.
-    """
-
-    body: dict[str, Any]
-    kind: str
-    attempts: int = 0
-    acknowledged: bool = False
-    refused: bool = False
-    failed: bool = False
-    answers: list[str] = field(default_factory=list)
-
-    @property
-    def id(self) -> str:
-        found: str = self.body["source_id" if self.deed else "id"]
-        return found
-
-    @property
-    def deed(self) -> Deed | None:
-        """What it is when it is no touchpoint of the storefront's own."""
-        return DEEDS.get(self.kind)
-
-    @property
-    def path(self) -> str:
-        return self.deed.path if self.deed else SINGLE
-
-    def remembered(self, answer: Mapping[str, Any]) -> str:
-        """What a single post was told, as far as it must be told again."""
-        return json.dumps(
-            {name: answer[name] for name in (self.deed.remembered if self.deed else REMEMBERED)}
-        )
-
-    @property
-    def external_id(self) -> str:
-        found: str = self.body["customer"]["external_id"]
-        return found
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing would be gained by sending it again."""
-        return self.acknowledged or self.refused or self.failed
-
-    @property
-    def is_poison(self) -> bool:
-        return self.body.get("description") == POISON
+def shared_customers(seed: int) -> list[str]:
+    """External ids of those that all clients write for."""
+    return [f"{seed}-shared-{number}" for number in range(SHARED_CUSTOMERS)]
 
 
 class Script:
@@ -86,6 +35,7 @@ class Script:
         self._count = 0
         self._orders: list[tuple[dict[str, str], str]] = []
         self._awaited: list[tuple[dict[str, str], str]] = []
+        self.till = Till(self.chance, self._prefix, self._shared)
 
     def event(self) -> Event:
         if self._awaited and self.chance.random() < 0.5:
@@ -102,8 +52,9 @@ class Script:
         """For one of the customers that everybody writes for."""
         self._count += 1
         (kind,) = self.chance.choices(list(DEED_KINDS), list(DEED_KINDS.values()))
-        body = DEEDS[kind].body(self.chance)
-        return Event(body | {"customer": self._shared(), "source_id": f"{self._prefix}-{self._count}"}, kind)
+        name, customer = f"{self._prefix}-{self._count}", self._shared()
+        body = said(kind, self.chance) | {"customer": customer, "source_id": name}
+        return Event(name, body, kind, customer["external_id"])
 
     def _event(self, kind: str, customer: dict[str, str], *order_id: str) -> Event:
         self._count += 1
@@ -114,7 +65,7 @@ class Script:
         if self.chance.random() < 0.5:
             ago = timedelta(seconds=self.chance.randrange(OLDEST_DAYS * 86400))
             body["occurred_at"] = (datetime.now(UTC) - ago).isoformat()
-        return Event(body, kind)
+        return Event(body["id"], body, kind, body["customer"]["external_id"])
 
     def _customer(self) -> dict[str, str]:
         """One of a few that everybody writes for, or one that the clients create together."""
@@ -127,8 +78,9 @@ class Script:
 
     def _shared(self) -> dict[str, str]:
         hot = self.chance.random() < SHARES["hot"]
-        number = 0 if hot else self.chance.randrange(SHARED_CUSTOMERS)
-        return {"external_id": f"{self._seed}-shared-{number}"}
+        return {
+            "external_id": shared_customers(self._seed)[0 if hot else self.chance.randrange(SHARED_CUSTOMERS)]
+        }
 
     def _purchase(self, customer: dict[str, str], order_id: str | None = None) -> dict[str, Any]:
         order_id = order_id or f"order-{self._prefix}-{self._count}"

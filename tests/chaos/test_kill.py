@@ -24,7 +24,12 @@ async def on_tiny_disk() -> AsyncIterator[tuple[Postgres, Disk]]:
 
 async def test_faults_of_any_kind_lose_double_and_bend_nothing(on_tiny_disk: tuple[Postgres, Disk]) -> None:
     done = await storm_of_faults(*on_tiny_disk, seed=SEED, seconds=SECONDS, least=LEAST)
-    tables = report.kills_table(done), report.facts_table(done), report.outcome_table(done)
+    tables = (
+        report.kills_table(done),
+        report.facts_table(done),
+        report.outcome_table(done),
+        report.ledger_table(done),
+    )
     print(*tables, sep="\n\n")  # noqa: T201 - shown when it fails
     assert report.problems(done) == []
     assert done.holds
@@ -32,6 +37,8 @@ async def test_faults_of_any_kind_lose_double_and_bend_nothing(on_tiny_disk: tup
     assert done.kills.total() >= LEAST
     assert done.acknowledged > 50
     assert done.facts["touchpoint"].acknowledged < done.acknowledged
+    assert done.ledger["earn"] > 0
+    assert done.facts["hold"].sent + done.facts["order"].sent + done.facts["adjustment"].sent > 0
 
 
 def test_a_full_disk_refuses_and_a_freed_one_takes() -> None:

@@ -32,4 +32,4 @@ def test_without_the_unique_key_events_are_stored_twice(reports: dict[str, Repor
 
 def test_every_mutant_takes_something_else_out() -> None:
     assert len({mutant.patch for mutant in MUTANTS.values()}) == len(MUTANTS)
-    assert {"commit_off", "no_key", "no_lock", "no_check", "no_bisection"} <= MUTANTS.keys()
+    assert {"commit_off", "no_key", "no_lock", "no_check", "no_bisection", "no_hold_state"} <= MUTANTS.keys()

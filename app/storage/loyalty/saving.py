@@ -167,7 +167,9 @@ WHERE t.customer_id = new.customer_id AND t.customer_id = ANY ($1::uuid[]) AND t
 RETURNING true"""  # noqa: S608 - this module's constants
 
 
-# Rules of another revision must not have decided: the programme is compared where the account is.
+# Rules of another revision must not have decided: the programme is compared where the account is. Upserts take all that
+# a CHECK compares, though some of it never changes: of two who capture a hold at once, the second is to be undone
+# because the account has another revision, and not fail on a row that is half its own and half the first one's.
 _PARTS: Final[Mapping[str, str]] = {
     "opened": f"""
 INSERT INTO loyalty_accounts (customer_id, program, account_id, opened_at, revision, {_FACE}, warned_until, ruled_by)
@@ -243,7 +245,7 @@ FROM {
             " order_id text, reward text, refunds jsonb, refundable bigint",
         )
     }
-ON CONFLICT (customer_id, program, spend_id) DO UPDATE SET {_taken("draws, refunds, refundable")}
+ON CONFLICT (customer_id, program, spend_id) DO UPDATE SET {_taken("points, draws, refunds, refundable")}
 RETURNING true""",  # noqa: S608 - this module's constants
     "earns": f"""
 INSERT INTO loyalty_earns (

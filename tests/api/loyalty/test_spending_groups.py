@@ -1,17 +1,22 @@
 """Holds and captures of many customers in one group: each answered as if it had come alone, or done alone."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from app.usecases.loyalty.capture_hold import capture_hold
 from tests.api.conftest import Service
 from tests.api.loyalty.spending import HOLDS, Till, problem
 
 pytestmark = pytest.mark.usefixtures("club")
 
 CROWD = 12
+_WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
 
 
 @pytest.fixture
@@ -79,6 +84,25 @@ async def test_an_account_that_somebody_else_writes_is_done_under_its_lock(
     assert all(isinstance(one, dict) or one.status_code == 201 for one in answers)
     shown = await till.balance()
     assert (shown["available"], shown["held"]) == (100 + 30 - 60, 60)
+    assert await till.is_sound()
+
+
+async def test_of_two_captures_of_different_points_one_wins_and_the_other_hears_of_it(
+    service: Service, tills: list[Till]
+) -> None:
+    """Another process captures a part between the look and the write of who captures all."""
+    till, state = tills[0], service.app.state
+    hold_id = await till.held(100)
+    async with state.database.hot_transaction() as connection:
+        await capture_hold(
+            connection, hold_id, 40, state.programs.current, state.model.current, datetime.now(UTC)
+        )
+        loser = asyncio.create_task(till.capture(hold_id))
+        async with asyncio.timeout(60), state.database.hot_reading() as watching:
+            while not await watching.fetchval(_WAITING):  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
+    assert problem(await loser) == (409, "already_captured")
+    assert await till.available() == 60
     assert await till.is_sound()
 
 
