@@ -9,7 +9,6 @@ from uuid import UUID
 import asyncpg
 
 from app.domain.loyalty.account import Account, Entry
-from app.domain.loyalty.clock import until_the_end
 from app.domain.loyalty.crediting import earned
 from app.domain.loyalty.earning import Member, earning_of, evaluate_occasion, occasion_key
 from app.domain.loyalty.explain import explained
@@ -25,7 +24,14 @@ from app.storage.loyalty import accounts
 from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.saving import Change, save
-from app.usecases.loyalty.change_account import busy, due_at, ruled_by, standing_after, tier_window
+from app.usecases.loyalty.change_account import (
+    busy,
+    due_at,
+    in_its_time,
+    ruled_by,
+    standing_after,
+    tier_window,
+)
 from app.usecases.loyalty.remembered_programs import default_of
 
 
@@ -149,17 +155,16 @@ async def _opened(
     if any(one.rules_revision != rules.revision for one in loaded.values()):
         raise busy()
     segments = await customers.segments(connection, list(keys)) if _asks_segments(rules) else {}
-    books = {}
-    for one in loaded.values():
-        account = until_the_end(one.account, rules.programme.ends_at)
-        books[one.customer_id] = _Book(
+    return {
+        one.customer_id: _Book(
             one,
             segments.get(one.customer_id, frozenset()),
-            account,
+            one.account,
             one.standing,
             in_period=dict.fromkeys(caps, 0) | dict(one.in_period),
         )
-    return books
+        for one in (in_its_time(one, rules) for one in loaded.values())
+    }
 
 
 def _caps(rules: Rules, occasions: Iterable[Occasion]) -> dict[str, date]:

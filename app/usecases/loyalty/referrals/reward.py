@@ -19,7 +19,14 @@ from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.referrals import StoredReferral
 from app.storage.loyalty.saving import Change, save
-from app.usecases.loyalty.change_account import busy, due_at, ruled_by, standing_after, tier_window
+from app.usecases.loyalty.change_account import (
+    busy,
+    due_at,
+    in_its_time,
+    ruled_by,
+    standing_after,
+    tier_window,
+)
 from app.usecases.loyalty.referrals.make_code import version_at
 from app.usecases.loyalty.remembered_programs import rules_named
 
@@ -121,10 +128,10 @@ async def _opened(
         for side in both
     ]
     found = await accounts.load(connection, wanted, now)
-    loaded = {side.customer_id: found[side.customer_id, one.program] for side in both}
-    if any(account.rules_revision != rules.revision for account in loaded.values()):
+    if any(account.rules_revision != rules.revision for account in found.values()):
         rules = (await all_rules(connection))[one.program]
-    return rules, loaded
+    loaded = {side.customer_id: found[side.customer_id, one.program] for side in both}
+    return rules, {customer_id: in_its_time(account, rules) for customer_id, account in loaded.items()}
 
 
 def _given(version: Version, would: Evaluated, rules: Rules, now: datetime) -> dict[tuple[str, date], int]:
