@@ -12,7 +12,7 @@ from app.domain.loyalty.account import Account, Entry
 from app.domain.loyalty.crediting import earned
 from app.domain.loyalty.earning import Member, earning_of, evaluate_occasion, occasion_key
 from app.domain.loyalty.explain import explained
-from app.domain.loyalty.occasions import Occasion, occasion_of
+from app.domain.loyalty.occasions import Occasion, keys_of, occasion_of, open_key
 from app.domain.loyalty.rules import cap_windows
 from app.domain.loyalty.telling import tier_changed
 from app.domain.loyalty.tiers import Change as TierChange
@@ -86,8 +86,10 @@ class _Book:
     def take(self, occasion: Occasion, rules: Rules, now: datetime) -> None:
         """Earn for one occasion, unless it did."""
         published = _version(rules, occasion)
-        key = occasion_key(occasion.event, occasion.at, rules.programme, occasion.about)
-        if published is None or key in self.account.earns:
+        key = open_key(
+            occasion_key(occasion.event, occasion.at, rules.programme, occasion.about), self.account.earns
+        )
+        if published is None or key is None:
             return
         version, programme = published.version, rules.programme
         tier = version.tier_rules.tiers[0].code if self.standing is None else self.standing.tier
@@ -139,7 +141,7 @@ async def _opened(
     keys: dict[UUID, list[str]] = {}
     for customer_id, occasion in asked:
         key = occasion_key(occasion.event, occasion.at, rules.programme, occasion.about)
-        keys.setdefault(customer_id, []).append(key)
+        keys.setdefault(customer_id, []).extend(keys_of(key))
     caps = _caps(rules, [occasion for _, occasion in asked])
     wanted = [
         Wanted(
