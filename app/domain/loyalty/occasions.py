@@ -88,7 +88,7 @@ def _about(touchpoint: Told) -> str:
 
 
 def keys_of(key: str) -> tuple[str, ...]:
-    """Under which natural keys an occasion earns, one after the other: anew when what it earned was taken back whole."""
+    """Under which natural keys an occasion earns, one after the other: anew once all that it earned was taken back."""
     return key, *(f"again:{time}:{key}" for time in range(2, MOST_TIMES + 1))
 
 

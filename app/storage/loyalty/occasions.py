@@ -35,4 +35,4 @@ async def standing_of_kinds(
         customer_id,
         list(kinds),
     )
-    return [ToldOccasion(*row[:5], from_json(row[5]) if row[5] else {}) for row in rows]
+    return [ToldOccasion._make((*row[:5], from_json(row[5] or "{}"))) for row in rows]

@@ -131,9 +131,7 @@ def order_row(customer_id: UUID, known: KnownOrder, now: datetime) -> dict[str, 
         "is_paid": order.is_paid,
         "chunks": order.chunks,
         "adopted": order.adopted,
-        "parked": [
-            [one.id, micros_of(one.occurred_at), one.amount_minor, one.worth] for one in order.parked
-        ],
+        "parked": [[one.id, micros_of(one.occurred_at), one.amount_minor, one.worth] for one in order.parked],
         "effects": known.touchpoints,
         "currency": known.currency,
         "answer": known.answer,

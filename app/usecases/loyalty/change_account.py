@@ -156,6 +156,16 @@ def standing_after(loaded: Loaded, entries: Sequence[Entry], rules: Rules, now: 
     return step.standing
 
 
+def risen(
+    before: Standing | None, after: Standing | None, rules: Rules, now: datetime
+) -> tiers.Change | None:
+    """The move up to be told of a member who stood at `before`; None where there was none."""
+    version = in_force(rules.published, now)
+    if version is None or after is None:
+        return None
+    return tiers.climbed(before, after, version.version.tier_rules)
+
+
 class Ruled(Protocol):
     """A programme and what was published of it."""
 

@@ -16,7 +16,7 @@ from app.domain.loyalty.occasions import Occasion, keys_of, occasion_of, open_ke
 from app.domain.loyalty.rules import cap_windows
 from app.domain.loyalty.telling import tier_changed
 from app.domain.loyalty.tiers import Change as TierChange
-from app.domain.loyalty.tiers import Standing, climbed
+from app.domain.loyalty.tiers import Standing
 from app.domain.loyalty.versions import Published, in_force
 from app.domain.touchpoints import Touchpoint
 from app.storage import customers
@@ -28,6 +28,7 @@ from app.usecases.loyalty.change_account import (
     busy,
     due_at,
     in_its_time,
+    risen,
     ruled_by,
     standing_after,
     tier_window,
@@ -123,10 +124,7 @@ class _Book:
 
     def climb(self, rules: Rules, now: datetime) -> TierChange | None:
         """The move of the tier, if there was one."""
-        version = in_force(rules.published, now)
-        if version is None or self.standing is None:
-            return None
-        return climbed(self.loaded.standing, self.standing, version.version.tier_rules)
+        return risen(self.loaded.standing, self.standing, rules, now)
 
 
 def _version(rules: Rules, occasion: Occasion) -> Published | None:

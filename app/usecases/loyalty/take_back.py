@@ -19,12 +19,11 @@ from app.storage.loyalty.orders import Money
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.timeline import Logged
 from app.usecases.loyalty.change_account import busy, open_account, save_account
-from app.usecases.loyalty.earn import Earning
 from app.usecases.loyalty.referrals.follow_orders import order_refunded
 from app.usecases.loyalty.referrals.order_steps import Refunded
 
 
-async def take_back(connection: asyncpg.Connection, row: Logged, earning: Earning, now: datetime) -> int:
+async def take_back(connection: asyncpg.Connection, row: Logged, shop_currency: str, now: datetime) -> int:
     """The points that went with a voided touchpoint of a locked customer, in every programme; 0 where it earned none.
 
     The order of a purchase is not paid any more: what pays it next earns anew. A member joined, and a review stands, as
@@ -44,9 +43,11 @@ async def take_back(connection: asyncpg.Connection, row: Logged, earning: Earnin
             for program, rules in known.items()
         }
     else:
-        keys = dict.fromkeys(known, await _bought_by(connection, row, earning.shop_currency, now))
-        back = {row.customer_id: [Refunded(key, None) for key in next(iter(keys.values()), ())]}
-        await order_refunded(connection, back, known, now)
+        bought = await _bought_by(connection, row, shop_currency, now)
+        keys = dict.fromkeys(known, tuple(bought))
+        if known and bought:
+            back = {row.customer_id: [Refunded(key, None) for key in bought]}
+            await order_refunded(connection, back, known, now)
     taken = 0
     for program, rules in known.items():
         if rules.versions and keys[program]:

@@ -51,9 +51,7 @@ async def test_what_was_bought_before_the_end_and_told_after_it_earns_and_lapses
 
 
 async def test_what_was_joined_before_the_end_and_told_after_it_lapses_too(admin: httpx.AsyncClient) -> None:
-    await publish(
-        admin, pending_days=0, earning_rules=[{"code": "welcome", "event": "signup", "points": 50}]
-    )
+    await publish(admin, pending_days=0, earning_rules=[{"code": "welcome", "event": "signup", "points": 50}])
     closed_at = await end(admin)
     joined = {"id": "j", "customer": "external_id:42", "kind": "loyalty_joined"}
     await posted(admin, joined | {"occurred_at": (closed_at - timedelta(seconds=0.001)).isoformat()})

@@ -70,7 +70,7 @@ class Shop:
             await order_refunded(connection, refunded, self.known, at)
 
     async def settle(self, at: datetime) -> Settled:
-        return await settle_referrals(self.store, self.known, at)
+        return await settle_referrals(self.store, self.known, MODEL, at)
 
     async def now(self, one: StoredReferral) -> StoredReferral:
         async with self.store.hot_reading() as connection:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.domain.health.model import Model
 from app.domain.loyalty.account import Decision
 from app.domain.loyalty.clawback import clawed_back
 from app.domain.loyalty.crediting import earned
@@ -29,6 +30,7 @@ from app.usecases.loyalty.change_account import (
 )
 from app.usecases.loyalty.referrals.make_code import version_at
 from app.usecases.loyalty.remembered_programs import rules_named
+from app.usecases.loyalty.tell_tiers import tell_tiers
 
 _EVENTS: Final[tuple[Event, Event]] = ("referral", "referred")
 
@@ -50,11 +52,12 @@ async def reward(
     one: StoredReferral,
     both: tuple[Side, Side],
     known: Mapping[str, Rules],
+    model: Model,
     now: datetime,
 ) -> tuple[int, int]:
     """The points that referrer and referee got, as of when the friend ordered: pending days are over by now.
 
-    Both customers are locked. Raises Unavailable `busy`.
+    Tiers that they raise are told. Both customers are locked. Raises Unavailable `busy`.
     """
     rules, loaded = await _opened(connection, one, both, known, now)
     at = one.at
@@ -76,6 +79,7 @@ async def reward(
             )
     if changes and not await save(connection, changes, now):
         raise busy()
+    await tell_tiers(connection, changes, rules, model, now)
     return points[0], points[1]
 
 
