@@ -23,7 +23,7 @@ from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import KnownRow, NewRow, Wanted
 
 # The parts are told apart by their first column: a state row, a row of the log found by its id, one found by its
-# thread, an identifier that the customer holds, an order, the tags of a customer.
+# thread, an identifier that the customer holds, an order, the tags of a customer, the revision of all programmes.
 _STATES = """
 SELECT 0 AS part, s.customer_id, NULL AS source, NULL AS id, NULL AS kind,
   NULL::timestamptz AS occurred_at, NULL::bigint AS value_minor, NULL AS thread,
@@ -68,10 +68,23 @@ FROM customers c WHERE c.id = ANY ($1::uuid[])
 """  # noqa: S608 - our own columns
 
 
-@lru_cache(maxsize=16)
-def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool) -> str:
+# Every publication and closing raises a revision, and no programme goes: equal sums are the same rules.
+_PROGRAMS = f"""
+UNION ALL
+SELECT 6, NULL, (SELECT coalesce(sum(p.revision), 0)::text FROM loyalty_programs p), NULL, {_NOTHING}
+"""  # noqa: S608 - our own columns
+
+
+@lru_cache(maxsize=32)
+def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool, programs: bool) -> str:
     """The statement for what a group asks. A part that looks for nothing would cost as much as one that does."""
-    parts = ((threads, _BY_THREAD), (claimed, _HELD), (orders, _ORDERS), (tags, _TAGS))
+    parts = (
+        (threads, _BY_THREAD),
+        (claimed, _HELD),
+        (orders, _ORDERS),
+        (tags, _TAGS),
+        (programs, _PROGRAMS),
+    )
     return "\n".join((_STATES, _BY_ID, *(part for is_asked, part in parts if is_asked)))
 
 
@@ -130,7 +143,7 @@ def _writing(log: str, parts: tuple[str, ...], *, at_once: bool) -> str:
     return f"WITH {log}, {', '.join(writes)} SELECT {', '.join((_COUNTS, *counts))}{check}"
 
 
-_HELD_PART, _ORDER_PART, _TAGS_PART = 3, 4, 5
+_HELD_PART, _ORDER_PART, _TAGS_PART, _PROGRAMS_PART = 3, 4, 5, 6
 
 _NO_VERSIONS: Mapping[UUID, str] = MappingProxyType({})
 
@@ -142,7 +155,7 @@ class LostRace(Exception):
 class Loaded(NamedTuple):
     """What a group found: its customers' state rows (missing: no such customer), the log rows that concern it, and
     which of the identifiers it asked for are held by the customer they were asked of: (customer_id, type, value_key);
-    the orders it asked for with their customers, and tags by customer.
+    the orders it asked for with their customers, and tags by customer; the revision of all programmes.
     """
 
     states: Mapping[UUID, StateRow]
@@ -150,6 +163,7 @@ class Loaded(NamedTuple):
     held: frozenset[tuple[UUID, str, str]]
     orders: Sequence[tuple[UUID, KnownOrder]] = ()
     tags: Mapping[UUID, Sequence[str]] = MappingProxyType({})
+    programs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +204,13 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
     held: list[tuple[UUID, str, str]] = []
     known_orders: list[tuple[UUID, KnownOrder]] = []
     tags: dict[UUID, Sequence[str]] = {}
+    programs: int | None = None
     statement = _loading(
         threads=bool(wanted.threads),
         claimed=bool(wanted.claimed),
         orders=bool(wanted.orders),
         tags=wanted.tags,
+        programs=wanted.programs,
     )
     for row in await connection.fetch(statement, wanted.customer_ids(), wanted.as_json()):
         part = row[0]
@@ -206,9 +222,11 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
             known_orders.append((row[1], orders.order_of(row[2])))
         elif part == _TAGS_PART:
             tags[row[1]] = from_json(row[2])
+        elif part == _PROGRAMS_PART:
+            programs = int(row[2])
         else:
             known.append(touchpoints.known_row(row))
-    return Loaded(found, known, frozenset(held), known_orders, tags)
+    return Loaded(found, known, frozenset(held), known_orders, tags, programs)
 
 
 async def write(connection: asyncpg.Connection, written: Written) -> bool:

@@ -54,6 +54,11 @@ class Earning:
     program: str | None = None
 
     @property
+    def revision(self) -> int:
+        """The revision of all programmes together (`Loaded.programs` of storage.recording)."""
+        return sum(rules.revision for rules in self.programs.values())
+
+    @property
     def asks_segments(self) -> bool:
         """Whether some rule asks about the segments of a customer."""
         return any(rule.when.segments for one in self.published(self.program) for rule in one.version.rules)
