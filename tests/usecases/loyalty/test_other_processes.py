@@ -45,7 +45,9 @@ def bought(name: str, club: Club) -> Touchpoint:
 
 
 @pytest.mark.parametrize("way", [looking, locking])
-async def test_a_process_that_knows_no_programme_earns_by_the_one_that_is_there(store: Database, way: Way) -> None:
+async def test_a_process_that_knows_no_programme_earns_by_the_one_that_is_there(
+    store: Database, way: Way
+) -> None:
     club = Club(store).at(1)
     nobody_knows = earning_at({}, "EUR", club.now)
     (ada,) = await club.members()
@@ -71,8 +73,12 @@ async def test_a_process_that_knows_another_programme_earns_in_the_oldest_open_o
     async with store.hot_transaction() as connection:
         await keep_programs.create_program(connection, said, "test", club.now)
         draft = await keep_programs.draft_version(connection, "next", rules, "test", club.now)
-        await keep_programs.publish_version(connection, "next", draft.number, club.now - DAY, "test", club.now)
+        await keep_programs.publish_version(
+            connection, "next", draft.number, club.now - DAY, "test", club.now
+        )
     await way(store, [Entry(ada, bought("p-1", club))], stale)
     async with store.hot_reading() as connection:
-        earned = await connection.fetch("SELECT program, points FROM loyalty_entries WHERE customer_id = $1", ada)
+        earned = await connection.fetch(
+            "SELECT program, points FROM loyalty_entries WHERE customer_id = $1", ada
+        )
     assert [tuple(row) for row in earned] == [("next", 200)]
