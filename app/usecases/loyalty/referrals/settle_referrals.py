@@ -67,7 +67,7 @@ async def fell_due(
         await referrals.rest(connection, seen)
         return "rested"
     # As it is under the lock.
-    found = await referrals.find(connection, place.customer_id, place.id)
+    found = await referrals.find(connection, pair[1].customer_id, place.id)
     if found is None or found.due_at is None or found.due_at > now:
         return None
     return await _settled(connection, found, (pair[0].customer_id, pair[1].customer_id), known, model, now)
@@ -83,13 +83,13 @@ async def _settled(
 ) -> Done:
     if found.state == "reversed":
         await take_back(connection, found, sides(*pair), known, now)
-        await referrals.write(connection, found._replace(due_at=None))
+        await referrals.write(connection, found._replace(due_at=None), pair[0])
         return "reversed"
     if found.state != "pending" or found.kept_until is None:
-        await referrals.write(connection, found._replace(due_at=None))
+        await referrals.write(connection, found._replace(due_at=None), pair[0])
         return "told" if found.state != "rejected" else "rejected"
     if now < found.kept_until:
-        await referrals.write(connection, found._replace(due_at=found.kept_until))
+        await referrals.write(connection, found._replace(due_at=found.kept_until), pair[0])
         return "told"
     return await _kept(connection, found, pair, known, model, now)
 
@@ -115,7 +115,7 @@ async def _kept(
     if step.state == "rewarded":
         referrer, referee = await reward(connection, found, sides(*pair), known, model, now)
         after = after._replace(referrer_points=referrer, referee_points=referee)
-    await referrals.write(connection, after)
+    await referrals.write(connection, after, pair[0])
     return "rewarded" if step.state == "rewarded" else "rejected"
 
 
