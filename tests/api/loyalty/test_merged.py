@@ -249,7 +249,7 @@ async def test_the_tier_of_a_survivor_follows_from_the_purchases_of_both(
     await buy(admin, "b", 30_000, "B-1")
     merge_id = await merge(admin, "a", "b")
     found = (await admin.get("/v1/customers/external_id:a/loyalty")).json()["tier"]
-    assert (found["code"], found["points_to_keep"]) == ("silver", 0)
+    assert (found["code"], found["points_to_next"]) == ("silver", None)
     assert await tier_lines(admin, "a") == [("base", "silver", "upgrade")]
     # The fold over the entries says the same as the row.
     folded = (await admin.get("/v1/customers/external_id:a/loyalty/tier")).json()
