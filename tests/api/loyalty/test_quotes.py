@@ -15,7 +15,7 @@ URL = "/v1/loyalty/quote"
 LINE = {"line_id": "1", "sku": "X", "category": "shoes", "net_minor": 4_250, "tax_minor": 800}
 ORDER: dict[str, Any] = {"customer": ADA, "currency": "EUR", "lines": [LINE], "shipping_minor": 490}
 FIRST = {"code": "first", "points": 5, "when": {"first_purchase": True}}
-RULES = {
+RULES: dict[str, Any] = {
     "earning_rules": [
         {"code": "base", "points": 1, "per_amount_minor": 100, "caps": {"per_period": 50, "period_days": 7}},
         {"code": "shirts", "multiplier": "2", "when": {"category": ["shirts"]}},
