@@ -217,8 +217,12 @@ async def test_two_who_turn_out_to_be_one_are_not_rewarded(shop: Shop) -> None:
         await connection.execute(
             "UPDATE customer_states SET merged_into = $2 WHERE customer_id = $1", bob.customer_id, shop.ada
         )
+        # As a merge moves rows.
+        await connection.execute(
+            "UPDATE loyalty_referrals SET customer_id = $2 WHERE customer_id = $1", bob.customer_id, shop.ada
+        )
     assert await shop.settle(START + 15 * DAY) == Settled(rejected=1)
-    ended = await shop.now(bob)
+    ended = await shop.now(bob._replace(customer_id=shop.ada))
     assert (ended.state, ended.reason) == ("rejected", "self")
 
 
