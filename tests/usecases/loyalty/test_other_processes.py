@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from app.domain.health.model import shipped
+from app.domain.identifiers import Reference
 from app.domain.touchpoints import Touchpoint, propose
 from app.storage.database import Database
 from app.storage.loyalty.programs import all_rules
 from app.usecases.loyalty import keep_programs
 from app.usecases.loyalty.earn import Earning, earning_at
+from app.usecases.loyalty.read_account import read_loyalty
 from app.usecases.record_touchpoints import Entry, Outcome, record_group, record_touchpoints
 from tests.usecases.loyalty.clubs import DAY, Club, day
 
@@ -82,3 +84,15 @@ async def test_a_process_that_knows_another_programme_earns_in_the_oldest_open_o
             "SELECT program, points FROM loyalty_entries WHERE customer_id = $1", ada
         )
     assert [tuple(row) for row in earned] == [("next", 200)]
+
+
+async def test_a_reader_who_knows_no_programme_looks_before_saying_that_there_is_none(
+    store: Database,
+) -> None:
+    club = Club(store).at(1)
+    (ada,) = await club.members()
+    async with store.hot_reading() as connection:
+        assert await read_loyalty(connection, Reference(ada, ()), None, {}, club.now) is None
+    await club.open()
+    async with store.hot_reading() as connection:
+        assert await read_loyalty(connection, Reference(ada, ()), None, {}, club.now) is not None
