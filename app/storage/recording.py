@@ -71,7 +71,7 @@ FROM customers c WHERE c.id = ANY ($1::uuid[])
 # Every publication and closing raises a revision, and no programme goes: equal sums are the same rules.
 _PROGRAMS = f"""
 UNION ALL
-SELECT 6, NULL, (SELECT coalesce(sum(p.revision), 0)::text FROM loyalty_programs p), NULL, {_NOTHING}
+SELECT 20, NULL, (SELECT coalesce(sum(p.revision), 0)::text FROM loyalty_programs p), NULL, {_NOTHING}
 """  # noqa: S608 - our own columns
 
 
@@ -143,7 +143,7 @@ def _writing(log: str, parts: tuple[str, ...], *, at_once: bool) -> str:
     return f"WITH {log}, {', '.join(writes)} SELECT {', '.join((_COUNTS, *counts))}{check}"
 
 
-_HELD_PART, _ORDER_PART, _TAGS_PART, _PROGRAMS_PART = 3, 4, 5, 6
+_HELD_PART, _ORDER_PART, _TAGS_PART, _PROGRAMS_PART = 3, 4, 5, 20
 
 _NO_VERSIONS: Mapping[UUID, str] = MappingProxyType({})
 

@@ -42,11 +42,12 @@ async def test_what_was_bought_before_the_end_and_told_after_it_earns_and_lapses
     admin: httpx.AsyncClient, service: Service
 ) -> None:
     await publish(admin, pending_days=0)
+    await posted(admin, bought("early", 10_000))
     closed_at = await end(admin)
     late = bought("late", 4_200, occurred_at=(closed_at - timedelta(seconds=0.001)).isoformat())
     told = (await posted(admin, late))["loyalty"]
     assert (told["points_earned"], told["available"]) == (42, 0)
-    assert await entries(admin) == [("earn", 42), ("expire", -42)]
+    assert await entries(admin) == [("earn", 100), ("expire", -100), ("earn", 42), ("expire", -42)]
     assert await sound(service)
 
 
