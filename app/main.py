@@ -286,7 +286,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             asyncio.create_task(keep_sweeping(state.database, state.model, pause, state.metrics.swept)),
             asyncio.create_task(keep_watching(state.database, state.model, pause, state.metrics.watched)),
             asyncio.create_task(keep_surveying(state.database, state.signing, pause)),
-            asyncio.create_task(keep_settling(state.database, state.programs, pause, state.metrics.settled)),
+            asyncio.create_task(
+                keep_settling(state.database, state.programs, state.model, pause, state.metrics.settled)
+            ),
             asyncio.create_task(keep_clock(state.database, state.model, pause, state.metrics.clocked)),
         ]
         retention = state.settings.retention()

@@ -83,7 +83,7 @@ async def _sweep(url: str, settings: Settings, *, once: bool) -> _Done:
         watched = await watch_complaints(database, model.current, datetime.now(UTC))
         programs = RememberedPrograms(database)
         await programs.refresh()
-        settled = await settle_referrals(database, programs.current, datetime.now(UTC))
+        settled = await settle_referrals(database, programs.current, model.current, datetime.now(UTC))
         clocked = await run_clock(database, model.current, datetime.now(UTC))
         swept = await sweep_bands(database, model.current, datetime.now(UTC))
         pepper = settings.household_pepper
@@ -99,7 +99,7 @@ async def _sweep(url: str, settings: Settings, *, once: bool) -> _Done:
                 keep_sweeping(database, model, pause),
                 keep_watching(database, model, pause),
                 keep_surveying(database, signing, pause),
-                keep_settling(database, programs, pause),
+                keep_settling(database, programs, model, pause),
                 keep_clock(database, model, pause),
                 keep_fresh([model, programs]),
             )

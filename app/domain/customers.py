@@ -3,7 +3,7 @@
 import functools
 import json
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
@@ -62,6 +62,11 @@ class Customer(NamedTuple):
     def stage(self) -> Stage:
         """Where the customer stands in their life with the shop."""
         return stage(self.purchases, self.band)
+
+
+def segments_of(tags: Iterable[str]) -> frozenset[str]:
+    """The segments that these tags name."""
+    return frozenset(tag.removeprefix(SEGMENT_PREFIX) for tag in tags if tag.startswith(SEGMENT_PREFIX))
 
 
 def stage(purchases: int, band: str) -> Stage:

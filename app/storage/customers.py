@@ -8,7 +8,14 @@ from uuid import UUID
 
 import asyncpg
 
-from app.domain.customers import SEGMENT_PREFIX, Customer, HeldIdentifier, Profile, not_found
+from app.domain.customers import (
+    SEGMENT_PREFIX,
+    Customer,
+    HeldIdentifier,
+    Profile,
+    not_found,
+    segments_of,
+)
 from app.domain.health.state import State
 from app.storage.states import StateRow
 
@@ -160,12 +167,7 @@ async def segments(
     rows = await connection.fetch(
         "SELECT id, tags FROM customers WHERE id = ANY ($1::uuid[])", list(customer_ids)
     )
-    return {
-        row[0]: frozenset(
-            tag.removeprefix(SEGMENT_PREFIX) for tag in row[1] if tag.startswith(SEGMENT_PREFIX)
-        )
-        for row in rows
-    }
+    return {row[0]: segments_of(row[1]) for row in rows}
 
 
 async def save(connection: asyncpg.Connection, customer_id: UUID, profile: Profile, now: datetime) -> None:

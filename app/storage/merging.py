@@ -31,6 +31,7 @@ BY_ORIGIN: Final = (
     "consent_log",
     "opening_states",
     "orders",
+    "loyalty_referrals",
 )
 """Tables whose rows say whom they were first written for."""
 
@@ -78,7 +79,6 @@ STAYING: Final[Mapping[str, str]] = MappingProxyType(
         "merges": "what happened to a customer who survived stays written there",
         "loyalty_merges": "the same",
         "loyalty_adjustments": "each stays with whom it was told of; the survivor's are looked for there too",
-        "loyalty_referrals": "each stays with whom it was told of; points go where that name leads",
         "referral_codes": "an alias keeps its codes and leads on to the survivor",
         "referred_customers": "who was brought is brought once, under whatever name",
         "erasures": "nobody is merged who was erased",

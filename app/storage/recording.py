@@ -25,7 +25,7 @@ from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import KnownRow, NewRow, Wanted
 
 # The parts are told apart by their first column: a state row, a row of the log found by its id, one found by its
-# thread, an identifier that the customer holds, an order, the tags of a customer.
+# thread, an identifier that the customer holds, an order, the tags of a customer, the revision of all programmes.
 _STATES = """
 SELECT 0 AS part, s.customer_id, NULL AS source, NULL AS id, NULL AS kind,
   NULL::timestamptz AS occurred_at, NULL::bigint AS value_minor, NULL AS thread,
@@ -84,18 +84,31 @@ FROM customers c WHERE c.id = ANY ($1::uuid[])
 """  # noqa: S608 - our own columns
 
 
-@lru_cache(maxsize=16)
-def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool) -> str:
+# Every publication and closing raises a revision, and no programme goes: equal sums are the same rules.
+_PROGRAMS = f"""
+UNION ALL
+SELECT 20, NULL, (SELECT coalesce(sum(p.revision), 0)::text FROM loyalty_programs p), NULL, {_NOTHING}
+"""  # noqa: S608 - our own columns
+
+
+@lru_cache(maxsize=32)
+def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool, programs: bool) -> str:
     """The statement for what a group asks. A part that looks for nothing would cost as much as one that does."""
     by_id = _by_id(touchpoints.KEYS.of_json("$2::text::json -> 'keys'", "wanted"))
     by_thread = _by_thread(touchpoints.THREADS.of_json("$2::text::json -> 'threads'", "wanted"))
     held = _held(_CLAIMS.of_json("$2::text::json -> 'claimed'", "claimed"))
-    parts = ((threads, by_thread), (claimed, held), (orders, _ORDERS), (tags, _TAGS))
+    parts = (
+        (threads, by_thread),
+        (claimed, held),
+        (orders, _ORDERS),
+        (tags, _TAGS),
+        (programs, _PROGRAMS),
+    )
     return "\n".join((_STATES, by_id, *(part for is_asked, part in parts if is_asked)))
 
 
-@lru_cache(maxsize=4)
-def _loading_one(*, thread: bool, claimed: bool) -> str:
+@lru_cache(maxsize=8)
+def _loading_one(*, thread: bool, claimed: bool, programs: bool) -> str:
     """The same for a touchpoint that comes alone, as most do while little goes on: its caller waits for every
     microsecond.
     """
@@ -105,6 +118,8 @@ def _loading_one(*, thread: bool, claimed: bool) -> str:
         free += len(touchpoints.THREADS.columns)
     if claimed:
         parts.append(_held(_CLAIMS.of_arguments(free, "claimed")))
+    if programs:
+        parts.append(_PROGRAMS)
     return "\n".join(parts)
 
 
@@ -177,7 +192,7 @@ def _writing(log: str, parts: tuple[str, ...], *, at_once: bool) -> str:
     return f"WITH {log}, {', '.join(writes)} SELECT {', '.join((_COUNTS, *counts))}{check}"
 
 
-_HELD_PART, _ORDER_PART, _TAGS_PART = 3, 4, 5
+_HELD_PART, _ORDER_PART, _TAGS_PART, _PROGRAMS_PART = 3, 4, 5, 20
 
 _NO_VERSIONS: Mapping[UUID, str] = MappingProxyType({})
 
@@ -189,7 +204,7 @@ class LostRace(Exception):
 class Loaded(NamedTuple):
     """What a group found: its customers' state rows (missing: no such customer), the log rows that concern it, and
     which of the identifiers it asked for are held by the customer they were asked of: (customer_id, type, value_key);
-    the orders it asked for with their customers, and tags by customer.
+    the orders it asked for with their customers, and tags by customer; the revision of all programmes.
     """
 
     states: Mapping[UUID, StateRow]
@@ -197,6 +212,7 @@ class Loaded(NamedTuple):
     held: frozenset[tuple[UUID, str, str]]
     orders: Sequence[tuple[UUID, KnownOrder]] = ()
     tags: Mapping[UUID, Sequence[str]] = MappingProxyType({})
+    programs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +259,7 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
     held: list[tuple[UUID, str, str]] = []
     known_orders: list[tuple[UUID, KnownOrder]] = []
     tags: dict[UUID, Sequence[str]] = {}
+    programs: int | None = None
     for row in await connection.fetch(*_question(wanted)):
         part = row[0]
         if part == 0:
@@ -253,9 +270,11 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
             known_orders.append((row[1], orders.order_of(row[2])))
         elif part == _TAGS_PART:
             tags[row[1]] = from_json(row[2])
+        elif part == _PROGRAMS_PART:
+            programs = int(row[2])
         else:
             known.append(touchpoints.known_row(row))
-    return Loaded(found, known, frozenset(held), known_orders, tags)
+    return Loaded(found, known, frozenset(held), known_orders, tags, programs)
 
 
 def _question(wanted: Wanted) -> Sequence[Any]:
@@ -263,13 +282,16 @@ def _question(wanted: Wanted) -> Sequence[Any]:
     is_one = len(wanted.keys) == 1 and len(wanted.threads) <= 1 and len(wanted.claimed) <= 1
     if is_one and not (wanted.orders or wanted.tags):
         (key,) = wanted.keys
-        statement = _loading_one(thread=bool(wanted.threads), claimed=bool(wanted.claimed))
+        statement = _loading_one(
+            thread=bool(wanted.threads), claimed=bool(wanted.claimed), programs=wanted.programs
+        )
         return statement, key[:1], *key, *chain(*wanted.threads, *wanted.claimed)
     statement = _loading(
         threads=bool(wanted.threads),
         claimed=bool(wanted.claimed),
         orders=bool(wanted.orders),
         tags=wanted.tags,
+        programs=wanted.programs,
     )
     return statement, wanted.customer_ids(), wanted.as_json()
 

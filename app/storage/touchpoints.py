@@ -141,7 +141,8 @@ class KnownRow(NamedTuple):
 class Wanted(NamedTuple):
     """What a group asks: (customer_id, source, id) of its touchpoints, (customer_id, thread) of some of them, and
     (customer_id, type, value_key) of identifiers that were looked up just now and must still lead to the customer;
-    (customer_id, order_id) of orders that points follow, and whether the customers' tags are asked for.
+    (customer_id, order_id) of orders that points follow, and whether the customers' tags and the revision of the
+    programmes are asked for.
     """
 
     keys: Collection[tuple[UUID, str, str]]
@@ -149,6 +150,7 @@ class Wanted(NamedTuple):
     claimed: Collection[tuple[UUID, str, str]]
     orders: Collection[tuple[UUID, str]] = ()
     tags: bool = False
+    programs: bool = False
 
     def customer_ids(self) -> list[UUID]:
         """Each customer once, in the order in which their rows are locked."""

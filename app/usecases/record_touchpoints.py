@@ -28,14 +28,17 @@ from app.domain.silence import SOURCE, Crossing, crossings, draw, is_due
 from app.domain.touchpoints import Touchpoint
 from app.storage import voids
 from app.storage.identifiers import Key
+from app.storage.loyalty.programs import all_rules
 from app.storage.recording import Loaded, LostRace, Written, load, lock, write, write_unchanged
 from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import Wanted, load_known
 from app.usecases.loyalty.earn import (
     NO_EARNING,
     NO_PASSBOOKS,
+    RELOADS,
     Earning,
     Passbooks,
+    earning_at,
     open_passbooks,
     tier_touchpoints,
 )
@@ -77,9 +80,8 @@ async def record_touchpoints(
     `customer_not_found`, `erased`) is its outcome and no one else's. `earning`: by which programmes money earns; who
     writes no money needs none. Raises LostRace, and what the database raises.
     """
-    wanted = _wanted(entries, earning)
-    await lock(connection, wanted)
-    loaded = await load(connection, wanted)
+    await lock(connection, _wanted(entries, earning))
+    loaded, earning = await _loaded(connection, entries, earning)
     logs = _logs(loaded)
     due = _due(entries, loaded, logs, model)
     if due:
@@ -106,7 +108,7 @@ async def record_group(
     time has changed since anybody looked, because what silence did is told first, purchases that their order has
     counted, because these are taken back, and occasions of loyalty, which earn.
     """
-    loaded = await load(connection, _wanted(entries, earning))
+    loaded, earning = await _loaded(connection, entries, earning)
     logs = _logs(loaded)
     may_earn = any(entry.touchpoint.kind in OCCASIONS for entry in entries)
     if not may_earn and not _due(entries, loaded, logs, model):
@@ -118,6 +120,21 @@ async def record_group(
             return outcomes
     async with connection.transaction():
         return await record_touchpoints(connection, entries, model, earning)
+
+
+async def _loaded(
+    connection: asyncpg.Connection, entries: Sequence[Entry], earning: Earning
+) -> tuple[Loaded, Earning]:
+    """What concerns the group, and the rules of the same snapshot: a programme that another process has just published
+    counts from its publication on. Raises LostRace when the rules keep changing.
+    """
+    for _ in range(RELOADS):
+        loaded = await load(connection, _wanted(entries, earning))
+        if loaded.programs in {None, earning.revision}:
+            return loaded, earning
+        now = max(entry.touchpoint.received_at for entry in entries)
+        earning = earning_at(await all_rules(connection), earning.shop_currency, now)
+    raise LostRace
 
 
 async def _passbooks(
@@ -214,8 +231,10 @@ def _wanted(entries: Sequence[Entry], earning: Earning) -> Wanted:
         (e.customer_id, e.touchpoint.fact.thread) for e in entries if e.touchpoint.fact.thread is not None
     }
     claimed = {(e.customer_id, kind, value) for e in entries for kind, value in e.claimed}
+    # Who writes no money names no currency.
+    asks_rules = bool(earning.shop_currency) and any(e.touchpoint.kind in MONEY for e in entries)
     if earning.program is None:
-        return Wanted(keys, threads, claimed)
+        return Wanted(keys, threads, claimed, programs=asks_rules)
     ordered = {
         (e.customer_id, order_id)
         for e in entries
@@ -224,7 +243,7 @@ def _wanted(entries: Sequence[Entry], earning: Earning) -> Wanted:
         and (order_id := order_id_of(e.touchpoint.thread)) is not None
     }
     tags = earning.asks_segments and any(e.touchpoint.kind == "purchase" for e in entries)
-    return Wanted(keys, threads, claimed, ordered, tags)
+    return Wanted(keys, threads, claimed, ordered, tags, asks_rules)
 
 
 def _logs(loaded: Loaded) -> dict[UUID, CustomerLog]:

@@ -18,10 +18,9 @@ from app.domain.silence import draw
 from app.domain.touchpoints import seconds, touchpoint_not_found
 from app.storage import states, timeline, voids
 from app.storage.privacy import purging
-from app.storage.states import SavedState
+from app.storage.states import SavedState, StateRow
 from app.storage.timeline import Logged, Void
 from app.usecases.lock_customer import lock_customer
-from app.usecases.loyalty.earn import NO_EARNING, Earning
 from app.usecases.loyalty.take_back import take_back
 from app.usecases.tell_silence import tell_silence
 
@@ -43,24 +42,41 @@ async def void_touchpoint(
     reason: str | None,
     model: Model,
     now: datetime,
-    earning: Earning = NO_EARNING,
+    shop_currency: str | None = None,
 ) -> Voided:
     """The touchpoint as voided, now or before: doing it again changes nothing and is answered the same.
 
-    The state becomes what it would be had the touchpoint never come, to the bit; a purchase loses the points that it
-    earned, by the clawback policy of now. Its id stays taken: a retry of the
-    post is a duplicate and does not bring it back. Raises what `find_customer` raises, NotFound
-    `touchpoint_not_found`, Invalid `reserved_kind` for what the service wrote itself.
+    The state becomes what it would be had the touchpoint never come, to the bit; what it earned goes, by the clawback
+    policy of now. Without `shop_currency` points stay: another line says the same. Its id stays taken: a retry of the
+    post is a duplicate and does not bring it back. Raises what `find_customer` raises, NotFound `touchpoint_not_found`,
+    Invalid `reserved_kind` for what the service wrote itself.
     """
     locked = await lock_customer(connection, reference)
     row = await timeline.find(connection, locked.customer_id, id, source, by, locked.origin)
     if row is None:
         raise touchpoint_not_found()
+    built_in = KINDS.get(row.kind)
+    if row.void is None and built_in is not None and built_in.server_only:
+        raise reserved_kind("#/path/id")
+    return await void_logged(
+        connection, locked, row, by=by, reason=reason, model=model, now=now, shop_currency=shop_currency
+    )
+
+
+async def void_logged(
+    connection: asyncpg.Connection,
+    locked: StateRow,
+    row: Logged,
+    *,
+    by: str,
+    reason: str | None,
+    model: Model,
+    now: datetime,
+    shop_currency: str | None = None,
+) -> Voided:
+    """The same for a row of a locked customer that is at hand."""
     if row.void is not None:
         return Voided(row, row.void)
-    built_in = KINDS.get(row.kind)
-    if built_in is not None and built_in.server_only:
-        raise reserved_kind("#/path/id")
     at = seconds(now)
     state, why = await _without(connection, locked.state, row)
     before, after = score(locked.state, at, model), score(state, at, model)
@@ -69,7 +85,8 @@ async def void_touchpoint(
     await tell_silence(connection, [locked], model, now)
     drawn = draw(state, after, now, model, locked.drawn)
     await states.save(connection, [SavedState(locked.customer_id, state, drawn)])
-    await take_back(connection, row, earning, now)
+    if shop_currency is not None:
+        await take_back(connection, row, shop_currency, now)
     return Voided(row, void)
 
 

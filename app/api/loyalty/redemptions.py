@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import body
-from app.api.deps import Now, Programs, Reader, Tx, requires
+from app.api.deps import Now, Programs, Reader, Scoring, Tx, requires
 from app.api.loyalty.redeeming import RedemptionOut, RefundDoneOut, redemption_members, refund_members
 from app.api.openapi import problems
 from app.api.references import ONCE_PROBLEMS, Once
@@ -93,15 +93,20 @@ async def refund(
     once: Once,
     tx: Tx,
     remembered: Programs,
+    model: Scoring,
     now: Now,
 ) -> Response:
-    """Give points back: to the lots that paid, those that live longest first; where a lot has run out, for a grace."""
+    """Give points back: to the lots that paid, those that live longest first; where a lot has run out, for a grace.
+
+    Given back whole, a redemption counts no more: its reward is in stock again and towards no limit, its line in the
+    log is void. A coupon stays taken.
+    """
     connection = await driver(tx)
 
     async def work() -> Answer:
         name = f"{caller.source}/{sent.id}"
         done = await refund_redemption(
-            connection, redemption_id, name, sent.points, sent.reason, remembered.current, now
+            connection, redemption_id, name, sent.points, sent.reason, remembered.current, model, now
         )
         left = {"redemption_id": redemption_id, "refundable": done.refundable}
         return Answer(201 if done.is_new else 200, refund_members(sent.id, done.refund) | left, {})

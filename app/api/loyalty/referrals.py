@@ -132,7 +132,7 @@ def _shown(one: StoredReferral) -> ReferralOut:
         **same,
         id=public_id(one),
         referrer_id=one.other_customer_id,
-        referee_id=one.customer_id,
+        referee_id=one.origin_customer_id,
         pending_until=one.kept_until,
     )
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.api.deps import Config, Now, Programs, Scoring, Tx, requires
+from app.api.deps import Config, Now, Scoring, Tx, requires
 from app.api.openapi import problems
 from app.api.references import NAMED_PROBLEMS
 from app.api.touchpoints.reading import CustomerQuery, SourceQuery, TouchpointId
@@ -15,7 +15,6 @@ from app.domain.kinds import reserved_kind
 from app.domain.touchpoints import touchpoint_not_found
 from app.storage.database import driver
 from app.usecases.loyalty.change_account import busy
-from app.usecases.loyalty.earn import earning_at
 from app.usecases.record_audit import record_audit
 from app.usecases.void_touchpoint import Voided, void_touchpoint
 
@@ -47,13 +46,12 @@ async def void_one_touchpoint(
     customer: CustomerQuery,
     tx: Tx,
     model: Scoring,
-    remembered: Programs,
     config: Config,
     now: Now,
     source: SourceQuery = None,
     reason: Annotated[str | None, Query(max_length=2000, description="Why; kept with the marker.")] = None,
 ) -> VoidOut:
-    """Take a touchpoint back: health becomes what it would be without it, exactly, and a purchase loses its points.
+    """Take a touchpoint back: health becomes what it would be without it, exactly, and what it earned goes.
 
     The log keeps the row with a marker. Its id stays taken: posting it again is a duplicate and does not bring it
     back; to correct a touchpoint, void it and post the right one under another id. Voiding again changes nothing.
@@ -69,7 +67,7 @@ async def void_one_touchpoint(
         reason=reason,
         model=model,
         now=now,
-        earning=earning_at(remembered.current, config.shop_currency, now),
+        shop_currency=config.shop_currency,
     )
     if voided.void.at == now:  # else it was voided before, and this changed nothing
         # Not its id: the shop chose that, and it may name somebody. The marker of this time and customer has it.

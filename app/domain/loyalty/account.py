@@ -231,6 +231,12 @@ class Earn:
         """Points that refunds have claimed so far, however they were paid."""
         return self.clawed + self.forgiven + self.indebted
 
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether refunds have claimed all of it; of what earned nothing too, once it was taken back."""
+        is_whole = self.settled == self.points and self.refunded_minor >= self.paid_minor
+        return is_whole and bool(self.clawbacks)
+
 
 class Adjusted(NamedTuple):
     """An adjustment or an opening balance as booked: `debt` is the part that no points were there for."""

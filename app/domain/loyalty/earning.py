@@ -217,14 +217,20 @@ def occasion_key(event: Event, at: datetime, programme: Programme, about: str | 
 def earning_of(
     evaluated: Evaluated, key: str, at: datetime, version: Version, programme: Programme, paid_minor: int = 0
 ) -> Earning:
-    """What to record. Activation and expiry count from when it occurred, so a late event may have lapsed already."""
+    """What to record. Activation and expiry count from when it occurred, so a late event may have lapsed already.
+
+    Nothing outlives its programme.
+    """
     months = version.expiry_months
+    expires_at = None if months is None else expiry(at, months, version.expiry_rounding, programme.zone)
+    if programme.ends_at is not None:
+        expires_at = min(expires_at or programme.ends_at, programme.ends_at)
     return Earning(
         key=key,
         points=evaluated.points,
         occurred_at=at,
         activates_at=days_on(at, version.pending_days, programme.zone),
-        expires_at=None if months is None else expiry(at, months, version.expiry_rounding, programme.zone),
+        expires_at=expires_at,
         paid_minor=paid_minor,
         qualifying=evaluated.qualifying,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from app.domain.loyalty.account import BEGINNING, Account, Earn, Entry, Lock, Lot, Movement, Spend, What
 from app.domain.loyalty.book import Book
@@ -23,7 +23,10 @@ _SPENT: Final = ("drawn", "restored", "revoked", "absorbed", "moved")
 
 
 class Merge(NamedTuple):
-    """What an undo needs: under which name each thing lives now, the lots as they came, and the debt that came."""
+    """What an undo needs: under which name each thing lives now, the lots as they came, and the debt that came.
+
+    `qualified`: the points that count towards the tier now, by the new name of their earn.
+    """
 
     id: str
     lots: Mapping[int, int]
@@ -32,6 +35,7 @@ class Merge(NamedTuple):
     spends: Mapping[str, str]
     earns: Mapping[str, str]
     debt: int
+    qualified: Mapping[str, int] = {}
 
 
 class Pair(NamedTuple):
@@ -47,6 +51,7 @@ class Pair(NamedTuple):
 def merged(into: Account, source: Account, merge_id: str, now: datetime) -> Pair:
     """`source` moved into `into`: every lot becomes one there, with its expiry and counters; so do holds and history.
 
+    What qualified for a tier counts there from now on, in the window of its purchase. `source` keeps its own, asleep.
     Ids that both know get the merge's id in front, since neither may answer for the other. Both accounts must be
     loaded whole.
     """
@@ -58,7 +63,15 @@ def merged(into: Account, source: Account, merge_id: str, now: datetime) -> Pair
     spends = {spend: _name(spend, {**to.spends, **to.holds}, merge_id) for spend in out.spends}
     holds = {hold: spends.get(hold) or _name(hold, to.holds, merge_id) for hold in out.holds}
     earns = {earn: _name(earn, to.earns, merge_id) for earn in out.earns}
-    lots = {lot.id: _copy(to, lot, merge_id, earns) for lot in sorted(out.lots.values(), key=_id)}
+    qualifying = [earn for earn in out.earns.values() if earn.qualifying > earn.disqualified]
+    first_lots = {earn.lots[0]: earn for earn in qualifying if earn.lots}
+    lots = {
+        lot.id: _copy(to, lot, merge_id, earns, first_lots.get(lot.id))
+        for lot in sorted(out.lots.values(), key=_id)
+    }
+    for earn in qualifying:
+        if not earn.lots:
+            to.write("transfer_in", (), key=merge_id, **_counting(earn))
     for hold in out.holds.values():
         locks = tuple(Lock(lots[lock.lot], lock.points) for lock in hold.locks if lock.lot in lots)
         away = (*hold.away, (BEGINNING, at))
@@ -74,7 +87,9 @@ def merged(into: Account, source: Account, merge_id: str, now: datetime) -> Pair
         if lot.remaining:
             out.write("transfer_out", [Movement(lot.id, "move", lot.remaining)], key=merge_id)
     debt = _move_debt(out, to, out.debt, merge_id)
-    merge = Merge(merge_id, lots, {new: to.lots[new] for new in lots.values()}, holds, spends, earns, debt)
+    arrived = {new: to.lots[new] for new in lots.values()}
+    counts = {earns[earn.key]: earn.qualifying - earn.disqualified for earn in qualifying}
+    merge = Merge(merge_id, lots, arrived, holds, spends, earns, debt, counts)
     settle(to)
     came, left = to.closed(None), out.closed(None)
     return Pair(came.account, came.entries, left.account, left.entries, merge)
@@ -99,6 +114,9 @@ def unmerged(into: Account, source: Account, merge: Merge, now: datetime) -> Pai
     for hold in back.holds.values():
         back.lock(hold.locks if hold.state == "open" else (), 1)
     _move_debt(out, back, merge.debt, merge.id)
+    for name, points in merge.qualified.items():
+        at_its_time = out.earns[name].occurred_at
+        out.write("transfer_out", (), key=merge.id, qualifying=-points, qualified_at=at_its_time)
     for spend in merge.spends.values():
         del out.spends[spend]
     for earn in merge.earns.values():
@@ -161,15 +179,22 @@ def _check_untouched(out: Book, source: Account, merge: Merge) -> None:
         )
 
 
-def _copy(to: Book, lot: Lot, merge_id: str, earns: Mapping[str, str]) -> int:
+def _copy(to: Book, lot: Lot, merge_id: str, earns: Mapping[str, str], qualifying: Earn | None) -> int:
     new = to.next_seq
     key = earns.get(lot.earn_key or "")
     to.lots[new] = Lot(new, lot.activates_at, lot.expires_at, key)
     counted = ((what, getattr(lot, counter)) for what, counter in _IN_ORDER)
     movements = [Movement(new, what, points) for what, points in counted if points]
-    to.write("transfer_in", movements, activates_at=lot.activates_at, expires_at=lot.expires_at, key=merge_id)
+    said = {} if qualifying is None else _counting(qualifying)
+    times = {"activates_at": lot.activates_at, "expires_at": lot.expires_at}
+    to.write("transfer_in", movements, key=merge_id, **times, **said)
     to.lock([Lock(new, lot.held)], 1)
     return new
+
+
+def _counting(earn: Earn) -> dict[str, Any]:
+    """What of an earn counts towards the tier, and when."""
+    return {"qualifying": earn.qualifying - earn.disqualified, "qualified_at": earn.occurred_at}
 
 
 def _move_debt(out: Book, to: Book, debt: int, merge_id: str) -> int:

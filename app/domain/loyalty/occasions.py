@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from app.domain.descriptions import order_id_of
+from app.domain.loyalty.account import Earn
 from app.domain.loyalty.periods import end_of_day, start_of_day
 from app.domain.loyalty.rules import Event
 from app.domain.silence import SOURCE
-from app.domain.touchpoints import Touchpoint
 
 OCCASIONS: Final[Mapping[str, Event]] = MappingProxyType(
     {"loyalty_joined": "signup", "review": "review", "review_public": "review"}
@@ -19,6 +19,9 @@ OCCASIONS: Final[Mapping[str, Event]] = MappingProxyType(
 
 BIRTHDAY_DAYS: Final = 7
 """How long after a birthday it is still granted: a worker may have been away."""
+
+MOST_TIMES: Final = 10
+"""How often one occasion can earn when each time but the last was taken back. A shop corrects itself once or twice."""
 
 _ANSWER: Final = "feedback:"
 
@@ -31,7 +34,35 @@ class Occasion(NamedTuple):
     about: str | None = None
 
 
-def occasion_of(touchpoint: Touchpoint) -> Occasion | None:
+class Told(Protocol):
+    """What a touchpoint says of an occasion, whether it is new or was written before."""
+
+    @property
+    def source(self) -> str:
+        """Who told it."""
+
+    @property
+    def id(self) -> str:
+        """Its id there."""
+
+    @property
+    def kind(self) -> str:
+        """What it tells."""
+
+    @property
+    def occurred_at(self) -> datetime:
+        """When that was."""
+
+    @property
+    def thread(self) -> str | None:
+        """What it is about, as the log ties it."""
+
+    @property
+    def properties(self) -> Mapping[str, Any] | None:
+        """What else it says."""
+
+
+def occasion_of(touchpoint: Told) -> Occasion | None:
     """The occasion in a touchpoint.
 
     A review is about the product (`properties.sku`), else about the order, else about itself; an edited answer is the
@@ -43,7 +74,7 @@ def occasion_of(touchpoint: Touchpoint) -> Occasion | None:
     return Occasion(event, touchpoint.occurred_at, _about(touchpoint) if event == "review" else None)
 
 
-def _about(touchpoint: Touchpoint) -> str:
+def _about(touchpoint: Told) -> str:
     sku = (touchpoint.properties or {}).get("sku")
     if isinstance(sku, str) and sku:
         return f"sku/{sku}"
@@ -54,6 +85,22 @@ def _about(touchpoint: Touchpoint) -> str:
         # feedback:<answer>, and of an edited one feedback:<answer>:<revision>.
         return f"answer/{touchpoint.id.split(':')[1]}"
     return f"{touchpoint.source}/{touchpoint.id}"
+
+
+def keys_of(key: str) -> tuple[str, ...]:
+    """Under which natural keys an occasion earns, one after the other: anew once all that it earned was taken back."""
+    return key, *(f"again:{time}:{key}" for time in range(2, MOST_TIMES + 1))
+
+
+def open_key(key: str, earns: Mapping[str, Earn]) -> str | None:
+    """The key under which an occasion earns now; None when it did, or has earned MOST_TIMES times."""
+    for one in keys_of(key):
+        earn = earns.get(one)
+        if earn is None:
+            return one
+        if not earn.is_taken_back:
+            return None
+    return None
 
 
 class Birthday(NamedTuple):

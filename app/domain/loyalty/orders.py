@@ -106,11 +106,29 @@ class Order:
 
 
 class Parked(NamedTuple):
-    """A refund that came before its order. None: all of it."""
+    """A refund that came before its order. None: all of it. `worth`: the amount in each currency that it is known in.
+
+    What was parked by an earlier release has no `worth` and counts as it is.
+    """
 
     id: str
     occurred_at: datetime
     amount_minor: int | None
+    worth: tuple[tuple[str, int], ...] = ()
+
+    def in_currency(self, currency: str | None) -> "Parked":
+        """The same in the currency of its order (None: that is not known yet); 0 where there is no rate to it."""
+        if self.amount_minor is None or currency is None or not self.worth:
+            return self
+        return self._replace(amount_minor=dict(self.worth).get(currency, 0))
+
+
+def worth_of(
+    amount_minor: int | None, currency: str | None, value_minor: int | None, shop_currency: str
+) -> tuple[tuple[str, int], ...]:
+    """What an amount is worth: itself, and `value_minor` in the shop's currency where a rate was told."""
+    known = {shop_currency: value_minor} | {currency or shop_currency: amount_minor or 0}
+    return tuple((code, minor) for code, minor in known.items() if minor is not None)
 
 
 class Effect(NamedTuple):
@@ -160,7 +178,7 @@ def changed(order: Order, state: OrderState) -> Changed:
         order = _pay(order, state, effects)
         if order.is_paid and order.parked:
             # Before what the state says was given back: it speaks of the same money.
-            order, applied = unparked(order)
+            order, applied = unparked(order, state.currency)
     elif state.status in PAID and state.paid_minor > order.paid_minor:
         order = _add(order, state, effects)
     if order.is_paid:
@@ -191,13 +209,15 @@ def refund_arrived(order: Order, refund: Parked) -> tuple[Order, tuple[tuple[int
     return _shared(order, wanted)
 
 
-def unparked(order: Order) -> tuple[Order, tuple[tuple[Parked, tuple[tuple[int | None, int], ...]], ...]]:
-    """The paid order with its parked refunds applied, in order of time, and what each claws back."""
+def unparked(
+    order: Order, currency: str | None
+) -> tuple[Order, tuple[tuple[Parked, tuple[tuple[int | None, int], ...]], ...]]:
+    """The order, paid in `currency`, with its parked refunds applied, in order of time, and what each claws back."""
     waiting = sorted(order.parked, key=lambda refund: (refund.occurred_at, refund.id))
     order = replace(order, parked=())
     applied = []
     for refund in waiting:
-        order, shares = refund_arrived(order, refund)
+        order, shares = refund_arrived(order, refund.in_currency(currency))
         applied.append((refund, shares))
     return order, tuple(applied)
 

@@ -17,7 +17,15 @@ from app.domain.loyalty.clawback import clawed_back
 from app.domain.loyalty.crediting import earned
 from app.domain.loyalty.earning import Evaluated, Member, earning_of, evaluate, nothing, order_key
 from app.domain.loyalty.explain import explained
-from app.domain.loyalty.orders import Effect, Order, Parked, adopted, refund_arrived, unparked
+from app.domain.loyalty.orders import (
+    Effect,
+    Order,
+    Parked,
+    adopted,
+    refund_arrived,
+    unparked,
+    worth_of,
+)
 from app.domain.loyalty.purchases import Purchase, currency_factor, posted
 from app.domain.loyalty.tiers import Change, Standing, counted
 from app.domain.loyalty.versions import Programme, Published, Version, in_force
@@ -174,7 +182,7 @@ class Passbook:
         key = order_key(known.source, order_id, order.cycle)
         self._earn(key, self._posted(touchpoint, key), done, is_first=is_first_purchase)
         order = gathered(order, known, self.orders[order_id])
-        order, applied = unparked(order) if order.parked else (order, ())
+        order, applied = unparked(order, known.currency) if order.parked else (order, ())
         known.take(order, touchpoint)
         self._apply(known, order.cycle, applied, done)
 
@@ -188,8 +196,8 @@ class Passbook:
                 # Bought before there was a programme: nothing was earned, nothing is followed.
                 return
             known = self.order_of(order_id, touchpoint.source)
-        amount = None if touchpoint.kind == "order_cancelled" else self._in_currency(touchpoint, known)
-        refund = Parked(touchpoint.id, touchpoint.occurred_at, amount)
+        refund = self._refund(touchpoint).in_currency(known.currency)
+        amount = refund.amount_minor
         cycle, chunks = known.order.cycle, known.order.chunks
         was_paid = known.order.is_paid
         order, shares = refund_arrived(known.order, refund)
@@ -203,11 +211,13 @@ class Passbook:
             key = order_key(known.source, order_id, cycle, addition)
             self._claw(key, name, None if amount is None else share, touchpoint.occurred_at, done)
 
-    def _in_currency(self, touchpoint: Touchpoint, known: KnownOrder) -> int:
-        """The amount of a refund in the currency of its order: none where there is no rate between them."""
-        if known.currency in {None, touchpoint.currency}:
-            return touchpoint.amount_minor or 0
-        return (touchpoint.value_minor or 0) if known.currency == self.shop_currency else 0
+    def _refund(self, touchpoint: Touchpoint) -> Parked:
+        """What a touchpoint gives back, in every currency that it is known in."""
+        if touchpoint.kind == "order_cancelled":
+            return Parked(touchpoint.id, touchpoint.occurred_at, None)
+        amount, value = touchpoint.amount_minor or 0, touchpoint.value_minor
+        worth = worth_of(amount, touchpoint.currency, value, self.shop_currency)
+        return Parked(touchpoint.id, touchpoint.occurred_at, amount, worth)
 
     def _posted(self, touchpoint: Touchpoint, key: str) -> Purchase:
         return posted(

@@ -17,16 +17,13 @@ from app.storage.loyalty.rows import lot_list, lot_of
 
 
 class AccountMerge(NamedTuple):
-    """The account of `source_customer_id` in `customer_id`'s. `raised`: the survivor's tier before and after, None
-    where it stayed as it was.
-    """
+    """The account of `source_customer_id` in `customer_id`'s."""
 
     customer_id: UUID
     program: str
     id: UUID
     source_customer_id: UUID
     merge: Merge
-    raised: tuple[str | None, str] | None
     merged_at: datetime
 
 
@@ -81,7 +78,7 @@ def _row(one: AccountMerge) -> dict[str, Any]:
         "spends": merge.spends,
         "earns": merge.earns,
         "debt": merge.debt,
-        "raised": one.raised,
+        "qualified": merge.qualified,
     }
 
 
@@ -95,15 +92,15 @@ def _read(row: asyncpg.Record) -> AccountMerge:
         spends=kept["spends"],
         earns=kept["earns"],
         debt=kept["debt"],
+        # Of a merge that an earlier release made, nothing that qualified came along.
+        qualified=kept.get("qualified", {}),
     )
-    raised = None if kept["raised"] is None else (kept["raised"][0], kept["raised"][1])
     return AccountMerge(
         customer_id=row["customer_id"],
         program=row["program"],
         id=row["id"],
         source_customer_id=row["source_customer_id"],
         merge=merge,
-        raised=raised,
         merged_at=row["merged_at"],
     )
 

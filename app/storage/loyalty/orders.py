@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 from pydantic_core import from_json, to_json
 
-from app.domain.loyalty.orders import Chunk, Order, OrderLine, OrderState, Parked
+from app.domain.loyalty.orders import Chunk, Order, OrderLine, OrderState, Parked, worth_of
 from app.domain.loyalty.passbook import KnownOrder
 from app.storage.loyalty.rows import micros_of, time_of
 from app.storage.touchpoints import standing
@@ -50,12 +50,15 @@ RETURNING true"""
 _SAVE_ALONE: Final = SAVE.replace("$2::text::json -> 'orders'", "$1::text::json")
 
 _MONEY: Final = f"""
-SELECT t.source, t.id, t.kind, t.occurred_at, t.amount_minor, t.currency
+SELECT t.source, t.id, t.kind, t.occurred_at, t.amount_minor, t.currency, t.value_minor
 FROM touchpoints t
 WHERE t.customer_id = $1 AND t.thread = 'order:' || $2 AND t.kind IN ('purchase', 'refund', 'order_cancelled')
   AND {standing("t")}
 ORDER BY t.received_at, t.occurred_at, t.id
 """  # noqa: S608 - a condition of this package
+
+
+_WORTH: Final = 3
 
 
 class Money(NamedTuple):
@@ -67,6 +70,14 @@ class Money(NamedTuple):
     occurred_at: datetime
     amount_minor: int | None
     currency: str | None
+    value_minor: int | None
+
+    def refund(self, shop_currency: str) -> Parked:
+        """What it gives back of its order; a cancellation all that is left."""
+        if self.kind == "order_cancelled":
+            return Parked(self.id, self.occurred_at, None)
+        worth = worth_of(self.amount_minor, self.currency, self.value_minor, shop_currency)
+        return Parked(self.id, self.occurred_at, self.amount_minor or 0, worth)
 
 
 class Listed(NamedTuple):
@@ -86,7 +97,7 @@ def order_of(text: str) -> KnownOrder:
         is_paid=row[5],
         chunks=tuple(Chunk(*chunk) for chunk in row[6]),
         adopted=row[7],
-        parked=tuple(Parked(one[0], time_of(one[1]), one[2]) for one in row[8]),
+        parked=tuple(_parked(one) for one in row[8]),
     )
     return KnownOrder(
         source=row[0],
@@ -98,6 +109,12 @@ def order_of(text: str) -> KnownOrder:
         answer=None if row[12] is None else json.dumps(row[12], ensure_ascii=False),
         origin=UUID(row[2]),
     )
+
+
+def _parked(row: Sequence[Any]) -> Parked:
+    # Rows of before have no fourth member.
+    worth = tuple((code, minor) for code, minor in row[3]) if len(row) > _WORTH else ()
+    return Parked(row[0], time_of(row[1]), row[2], worth)
 
 
 def order_row(customer_id: UUID, known: KnownOrder, now: datetime) -> dict[str, Any]:
@@ -114,7 +131,7 @@ def order_row(customer_id: UUID, known: KnownOrder, now: datetime) -> dict[str, 
         "is_paid": order.is_paid,
         "chunks": order.chunks,
         "adopted": order.adopted,
-        "parked": [[one.id, micros_of(one.occurred_at), one.amount_minor] for one in order.parked],
+        "parked": [[one.id, micros_of(one.occurred_at), one.amount_minor, one.worth] for one in order.parked],
         "effects": known.touchpoints,
         "currency": known.currency,
         "answer": known.answer,

@@ -1,5 +1,6 @@
 """Codes that customers give to friends: unique in the shop, so in a table of their own."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -25,14 +26,14 @@ async def find(connection: asyncpg.Connection, code: str) -> Code | None:
     return None if row is None else Code(*row)
 
 
-async def newest(connection: asyncpg.Connection, customer_id: UUID, program: str) -> Code | None:
-    """The code that a customer was given last."""
+async def newest(connection: asyncpg.Connection, customer_ids: Collection[UUID], program: str) -> Code | None:
+    """The code that a customer was given last, under any of these names of theirs."""
     row = await connection.fetchrow(
         """
         SELECT code, program, customer_id, created_at, network FROM referral_codes
-        WHERE customer_id = $1 AND program = $2 ORDER BY created_at DESC, code LIMIT 1
+        WHERE customer_id = ANY ($1::uuid[]) AND program = $2 ORDER BY created_at DESC, code LIMIT 1
         """,
-        customer_id,
+        list(customer_ids),
         program,
     )
     return None if row is None else Code(*row)

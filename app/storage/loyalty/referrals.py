@@ -15,6 +15,9 @@ from app.storage.loyalty.rows import micros, time_of
 class StoredReferral(NamedTuple):
     """A referral as its referee's row has it; `customer_id` is the referee, `other_customer_id` the referrer.
 
+    `origin_customer_id` is the name under which the friend came, and `other_customer_id` that of whoever brought them:
+    a merge may lead from there to another customer.
+
     Amounts are minor units of the order's currency. `due_at`: when a worker has something to do.
     """
 
@@ -38,6 +41,7 @@ class StoredReferral(NamedTuple):
     reviewed_by: str | None
     note: str | None
     revision: int
+    origin_customer_id: UUID
 
     @property
     def referral(self) -> Referral:
@@ -90,7 +94,7 @@ _COLUMNS: Final = ", ".join(StoredReferral._fields)
 _SHARED: Final = ", ".join(
     name
     for name in StoredReferral._fields
-    if name not in {"customer_id", "other_customer_id", "due_at", "network"}
+    if name not in {"customer_id", "other_customer_id", "origin_customer_id", "due_at", "network"}
 )
 _CHANGING: Final = (
     "state, reason, order_id, at, due_at, kept_until, paid_minor, refunded_minor, referrer_points, referee_points,"
@@ -204,11 +208,12 @@ async def find(connection: asyncpg.Connection, referee: UUID, own_id: UUID) -> S
 async def by_code(
     connection: asyncpg.Connection, referee: UUID, program: str, code: str
 ) -> StoredReferral | None:
-    """What became of a friend with one code."""
+    """What became of a friend with one code; of two who turned out to be one, of the one who was let in."""
     row = await connection.fetchrow(
         f"""
         SELECT {_COLUMNS} FROM loyalty_referrals
         WHERE customer_id = $1 AND program = $2 AND side = 'referee' AND code = $3
+        ORDER BY state = 'rejected', id LIMIT 1
         """,  # noqa: S608 - our own columns
         referee,
         program,
@@ -217,25 +222,29 @@ async def by_code(
     return None if row is None else StoredReferral(*row)
 
 
-async def write(connection: asyncpg.Connection, one: StoredReferral) -> None:
-    """Write a referral to both its customers, who are locked."""
+async def write(connection: asyncpg.Connection, one: StoredReferral, referrer: UUID) -> None:
+    """Write a referral to both its customers, who are locked. `referrer` is who the referrer's name leads to."""
     names = StoredReferral._fields
     place = {name: f"${number}" for number, name in enumerate(names, 1)}
     typed = {**place, "due_at": f"{place['due_at']}::timestamptz", "network": f"{place['network']}::bytea"}
     # A friend's network stays with both: the referrer's row is where the next friend is compared.
     shared = ", ".join(f"{place[name]}" for name in _SHARED.split(", "))
     taken = ", ".join(f"{name} = excluded.{name}" for name in _CHANGING.split(", "))
+    origin, other = place["origin_customer_id"], place["other_customer_id"]
     await connection.execute(
         f"""
-        INSERT INTO loyalty_referrals (customer_id, other_customer_id, side, due_at, network, {_SHARED})
-        SELECT s.customer_id, s.other_customer_id, s.side, s.due_at, {typed["network"]}, {shared}
+        INSERT INTO loyalty_referrals (
+          customer_id, origin_customer_id, other_customer_id, side, due_at, network, {_SHARED}
+        )
+        SELECT s.customer_id, s.origin, s.other, s.side, s.due_at, {typed["network"]}, {shared}
         FROM (VALUES
-          ({place["customer_id"]}::uuid, {place["other_customer_id"]}::uuid, 'referee', {typed["due_at"]}),
-          ({place["other_customer_id"]}::uuid, {place["customer_id"]}::uuid, 'referrer', NULL)
-        ) AS s (customer_id, other_customer_id, side, due_at)
+          ({place["customer_id"]}::uuid, {origin}::uuid, {other}::uuid, 'referee', {typed["due_at"]}),
+          (${len(names) + 1}::uuid, {other}::uuid, {origin}::uuid, 'referrer', NULL)
+        ) AS s (customer_id, origin, other, side, due_at)
         ON CONFLICT (customer_id, program, id, side) DO UPDATE SET {taken}
         """,  # noqa: S608 - our own columns and numbers
         *one,
+        referrer,
     )
 
 
@@ -292,7 +301,10 @@ def _of_side(row: asyncpg.Record) -> StoredReferral:
     one = StoredReferral(*row[:-1])
     if row["side"] == "referee":
         return one
-    return one._replace(customer_id=one.other_customer_id, other_customer_id=one.customer_id)
+    referee = one.other_customer_id
+    return one._replace(
+        customer_id=referee, origin_customer_id=referee, other_customer_id=one.origin_customer_id
+    )
 
 
 # --- what follows from orders, and what is due -----------------------------------------------------------------------
@@ -300,7 +312,8 @@ def _of_side(row: asyncpg.Record) -> StoredReferral:
 ROW: Final = (
     "json_build_array(x.customer_id, x.program, x.id, x.other_customer_id, x.code, x.state, x.reason, x.order_id,"
     f" {micros('x.created_at')}, {micros('x.at')}, {micros('x.due_at')}, {micros('x.kept_until')}, x.paid_minor,"
-    " x.refunded_minor, x.referrer_points, x.referee_points, NULL, x.reviewed_by, NULL, x.revision)"
+    " x.refunded_minor, x.referrer_points, x.referee_points, NULL, x.reviewed_by, NULL, x.revision,"
+    " x.origin_customer_id)"
 )
 """SQL of a row `x` as `open_of_row` reads it: without what orders do not ask about."""
 
@@ -340,7 +353,7 @@ def open_of_row(row: list[Any]) -> StoredReferral:
     """A referral from `ROW`."""
     ids = UUID(row[0]), row[1], UUID(row[2]), UUID(row[3])
     times = [None if at is None else time_of(at) for at in row[8:12]]
-    return StoredReferral._make((*ids, *row[4:8], *times, *row[12:]))
+    return StoredReferral._make((*ids, *row[4:8], *times, *row[12:-1], UUID(row[-1])))
 
 
 def step_row(one: StoredReferral) -> dict[str, Any]:

@@ -167,6 +167,15 @@ async def take_one(connection: asyncpg.Connection, program: str, code: str) -> b
     return bool(status == "UPDATE 1")
 
 
+async def give_back_one(connection: asyncpg.Connection, program: str, code: str) -> None:
+    """Put one back into the stock of a reward that has one. The customer who had it is locked."""
+    await connection.execute(
+        "UPDATE loyalty_rewards SET stock = stock + 1 WHERE program = $1 AND code = $2 AND stock IS NOT NULL",
+        program,
+        code,
+    )
+
+
 # --- coupons ---------------------------------------------------------------------------------------------------------
 
 

@@ -105,6 +105,7 @@ _REFERRALS: Final = Blank(
                 "id",
                 "side",
                 "other_customer_id",
+                "origin_customer_id",
                 "state",
                 "reason",
                 "created_at",

@@ -196,7 +196,7 @@ def _touchpoint(redemption_id: str, spend: Spend, now: datetime) -> Touchpoint:
     digest, _ = body_sha256({"kind": "points_redeemed", "properties": properties}, frozenset())
     return propose(
         source=SOURCE,
-        id=f"redeemed:{redemption_id}",
+        id=redeemed_line_id(redemption_id),
         kind="points_redeemed",
         occurred_at=min(spend.at, now),
         now=now,
@@ -205,6 +205,11 @@ def _touchpoint(redemption_id: str, spend: Spend, now: datetime) -> Touchpoint:
         order_id=spend.order_id,
         properties=properties,
     )
+
+
+def redeemed_line_id(redemption_id: str) -> str:
+    """The id of the line that tells of a redemption, by the public id that it had then."""
+    return f"redeemed:{redemption_id}"
 
 
 def whole_reward(points: int) -> Problem:

@@ -80,8 +80,7 @@ async def open_account(
         raise program_not_found()
     if loaded.rules_revision != rules.revision:
         rules = (await all_rules(connection))[rules.program.code]
-    account = until_the_end(loaded.account, rules.programme.ends_at)
-    return Opened(rules, replace(loaded, account=account), customer)
+    return Opened(rules, in_its_time(loaded, rules), customer)
 
 
 def seen_of(loaded: Loaded | None, found: Found, rules: Rules) -> Seen | None:
@@ -95,8 +94,14 @@ def seen_of(loaded: Loaded | None, found: Found, rules: Rules) -> Seen | None:
     is_other = found.identity_revision not in (None, owner.identity_revision)
     if is_other or owner.merged_into is not None or owner.erased_at is not None:
         return None
-    account = until_the_end(loaded.account, rules.programme.ends_at)
-    return Seen(rules, replace(loaded, account=account))
+    return Seen(rules, in_its_time(loaded, rules))
+
+
+def in_its_time(loaded: Loaded, rules: Rules) -> Loaded:
+    """The account as the end of its programme lets it be, for one who goes on from it: nothing lives longer."""
+    if rules.programme.ends_at is None:
+        return loaded
+    return replace(loaded, account=until_the_end(loaded.account, rules.programme.ends_at))
 
 
 async def save_account(
@@ -149,6 +154,16 @@ def standing_after(loaded: Loaded, entries: Sequence[Entry], rules: Rules, now: 
         rules.programme.zone,
     )
     return step.standing
+
+
+def risen(
+    before: Standing | None, after: Standing | None, rules: Rules, now: datetime
+) -> tiers.Change | None:
+    """The move up to be told of a member who stood at `before`; None where there was none."""
+    version = in_force(rules.published, now)
+    if version is None or after is None:
+        return None
+    return tiers.climbed(before, after, version.version.tier_rules)
 
 
 class Ruled(Protocol):

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from app.domain.canonical import canonical_json
-from app.domain.customers import SEGMENT_PREFIX
+from app.domain.customers import segments_of
 from app.domain.descriptions import order_id_of
 from app.domain.health.facts import fact_of
 from app.domain.loyalty.passbook import Draft, KnownOrder, Move, OrderStep, Passbook, keys_named
@@ -29,7 +29,7 @@ from app.storage.loyalty.referrals import StoredReferral, step_row
 from app.storage.loyalty.saving import Change, changed_parts
 from app.storage.recording import Loaded as LoadedLog
 from app.storage.recording import LostRace
-from app.usecases.loyalty.change_account import due_at, ruled_by, tier_window
+from app.usecases.loyalty.change_account import due_at, in_its_time, ruled_by, tier_window
 from app.usecases.loyalty.referrals.order_steps import Paid, Refunded, followed
 from app.usecases.loyalty.remembered_programs import default_of
 
@@ -52,6 +52,11 @@ class Earning:
     programs: Mapping[str, Rules]
     shop_currency: str
     program: str | None = None
+
+    @property
+    def revision(self) -> int:
+        """The revision of all programmes together (`Loaded.programs` of storage.recording)."""
+        return sum(rules.revision for rules in self.programs.values())
 
     @property
     def asks_segments(self) -> bool:
@@ -153,6 +158,7 @@ async def open_passbooks(
         earning = earning_at(await all_rules(connection), earning.shop_currency, now)
     else:
         raise LostRace
+    loaded = {key: in_its_time(one, earning.programs[one.program]) for key, one in loaded.items()}
     return Passbooks(_books(loaded, orders, log, earning), loaded, now)
 
 
@@ -206,11 +212,7 @@ def _books(
     for (customer_id, program), one in loaded.items():
         book = books.get(customer_id)
         if book is None:
-            segments = frozenset(
-                tag.removeprefix(SEGMENT_PREFIX)
-                for tag in log.tags.get(customer_id, ())
-                if tag.startswith(SEGMENT_PREFIX)
-            )
+            segments = segments_of(log.tags.get(customer_id, ()))
             book = books[customer_id] = Passbook(
                 earning.program or program, earning.shop_currency, {}, orders.get(customer_id, {}), segments
             )

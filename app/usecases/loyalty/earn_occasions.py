@@ -9,15 +9,14 @@ from uuid import UUID
 import asyncpg
 
 from app.domain.loyalty.account import Account, Entry
-from app.domain.loyalty.clock import until_the_end
 from app.domain.loyalty.crediting import earned
 from app.domain.loyalty.earning import Member, earning_of, evaluate_occasion, occasion_key
 from app.domain.loyalty.explain import explained
-from app.domain.loyalty.occasions import Occasion, occasion_of
+from app.domain.loyalty.occasions import Occasion, keys_of, occasion_of, open_key
 from app.domain.loyalty.rules import cap_windows
 from app.domain.loyalty.telling import tier_changed
 from app.domain.loyalty.tiers import Change as TierChange
-from app.domain.loyalty.tiers import Standing, climbed
+from app.domain.loyalty.tiers import Standing
 from app.domain.loyalty.versions import Published, in_force
 from app.domain.touchpoints import Touchpoint
 from app.storage import customers
@@ -25,7 +24,15 @@ from app.storage.loyalty import accounts
 from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.saving import Change, save
-from app.usecases.loyalty.change_account import busy, due_at, ruled_by, standing_after, tier_window
+from app.usecases.loyalty.change_account import (
+    busy,
+    due_at,
+    in_its_time,
+    risen,
+    ruled_by,
+    standing_after,
+    tier_window,
+)
 from app.usecases.loyalty.remembered_programs import default_of
 
 
@@ -80,8 +87,10 @@ class _Book:
     def take(self, occasion: Occasion, rules: Rules, now: datetime) -> None:
         """Earn for one occasion, unless it did."""
         published = _version(rules, occasion)
-        key = occasion_key(occasion.event, occasion.at, rules.programme, occasion.about)
-        if published is None or key in self.account.earns:
+        key = open_key(
+            occasion_key(occasion.event, occasion.at, rules.programme, occasion.about), self.account.earns
+        )
+        if published is None or key is None:
             return
         version, programme = published.version, rules.programme
         tier = version.tier_rules.tiers[0].code if self.standing is None else self.standing.tier
@@ -115,10 +124,7 @@ class _Book:
 
     def climb(self, rules: Rules, now: datetime) -> TierChange | None:
         """The move of the tier, if there was one."""
-        version = in_force(rules.published, now)
-        if version is None or self.standing is None:
-            return None
-        return climbed(self.loaded.standing, self.standing, version.version.tier_rules)
+        return risen(self.loaded.standing, self.standing, rules, now)
 
 
 def _version(rules: Rules, occasion: Occasion) -> Published | None:
@@ -133,7 +139,7 @@ async def _opened(
     keys: dict[UUID, list[str]] = {}
     for customer_id, occasion in asked:
         key = occasion_key(occasion.event, occasion.at, rules.programme, occasion.about)
-        keys.setdefault(customer_id, []).append(key)
+        keys.setdefault(customer_id, []).extend(keys_of(key))
     caps = _caps(rules, [occasion for _, occasion in asked])
     wanted = [
         Wanted(
@@ -149,17 +155,16 @@ async def _opened(
     if any(one.rules_revision != rules.revision for one in loaded.values()):
         raise busy()
     segments = await customers.segments(connection, list(keys)) if _asks_segments(rules) else {}
-    books = {}
-    for one in loaded.values():
-        account = until_the_end(one.account, rules.programme.ends_at)
-        books[one.customer_id] = _Book(
+    return {
+        one.customer_id: _Book(
             one,
             segments.get(one.customer_id, frozenset()),
-            account,
+            one.account,
             one.standing,
             in_period=dict.fromkeys(caps, 0) | dict(one.in_period),
         )
-    return books
+        for one in (in_its_time(one, rules) for one in loaded.values())
+    }
 
 
 def _caps(rules: Rules, occasions: Iterable[Occasion]) -> dict[str, date]:

@@ -19,7 +19,14 @@ from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.adjustments import Adjustment
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.saving import Change, save
-from app.usecases.loyalty.change_account import busy, due_at, ruled_by, standing_after, tier_window
+from app.usecases.loyalty.change_account import (
+    busy,
+    due_at,
+    in_its_time,
+    ruled_by,
+    standing_after,
+    tier_window,
+)
 from app.usecases.loyalty.remembered_programs import program_not_found
 from app.usecases.resolve_customers import Raced, resolve_customers, until_settled
 
@@ -156,7 +163,7 @@ async def _loaded(
     loaded = await accounts.load(connection, wanted, now) if wanted else {}
     if any(one.rules_revision != rules.revision for one in loaded.values()):
         raise busy()
-    return loaded
+    return {key: in_its_time(one, rules) for key, one in loaded.items()}
 
 
 def _key(row: Opening) -> str:

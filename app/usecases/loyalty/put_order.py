@@ -21,7 +21,6 @@ from app.domain.loyalty.orders import (
     Effect,
     Order,
     OrderState,
-    Parked,
     added_of,
     adopted,
     changed,
@@ -96,7 +95,8 @@ async def put_order(
     check(known)
     if known.order.state == told.state:
         return Put(customer_id, known, _answered(known))
-    catch_up(known, await orders.money_of(connection, customer_id, order_id), same_id)
+    money = await orders.money_of(connection, customer_id, order_id)
+    catch_up(known, money, same_id, earning.shop_currency)
     order = gathered(known.order, known, same_id) if told.state.status in PAID else known.order
     done = changed(order, told.state)
     if done.ignored is not None:
@@ -130,7 +130,9 @@ async def find_order(
     return identity.customer_id, next((one for one in found if one.source == own), found[0])
 
 
-def catch_up(known: KnownOrder, money: Sequence[Money], same_id: Sequence[KnownOrder]) -> None:
+def catch_up(
+    known: KnownOrder, money: Sequence[Money], same_id: Sequence[KnownOrder], shop_currency: str
+) -> None:
     """Take into the order what was posted of it and it has not heard of: before it was sent whole, or while there was
     no programme and nobody followed. Nothing was earned by that, and nothing is clawed.
     """
@@ -139,14 +141,14 @@ def catch_up(known: KnownOrder, money: Sequence[Money], same_id: Sequence[KnownO
         name = (row.source, row.id)
         if name in heard:
             continue
-        order = _after(known, row)
+        order = _after(known, row, shop_currency)
         if order is None:
             continue
         known.order, known.is_changed = order, True
         known.touchpoints.append(name)
 
 
-def _after(known: KnownOrder, row: Money) -> Order | None:
+def _after(known: KnownOrder, row: Money, shop_currency: str) -> Order | None:
     order = known.order
     if row.kind == "purchase":
         if row.source != known.source:
@@ -154,11 +156,10 @@ def _after(known: KnownOrder, row: Money) -> Order | None:
         if not order.is_paid:
             known.currency = row.currency
         return adopted(order, row.id, row.amount_minor or 0)
-    is_whole = row.kind == "order_cancelled"
-    amount = None if is_whole else (row.amount_minor or 0) * (known.currency in {None, row.currency})
+    refund = row.refund(shop_currency).in_currency(known.currency)
     was_paid = order.is_paid
-    order, _ = refund_arrived(order, Parked(row.id, row.occurred_at, amount))
-    return replace(order, is_paid=False) if was_paid and is_whole else order
+    order, _ = refund_arrived(order, refund)
+    return replace(order, is_paid=False) if was_paid and refund.amount_minor is None else order
 
 
 async def _write(

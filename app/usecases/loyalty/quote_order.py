@@ -7,8 +7,10 @@ from uuid import UUID
 
 import asyncpg
 
+from app.domain.customers import segments_of
 from app.domain.identifiers import Reference
 from app.domain.loyalty.balances import balance
+from app.domain.loyalty.clock import until_the_end
 from app.domain.loyalty.earning import Member
 from app.domain.loyalty.explain import Quote, quoted
 from app.domain.loyalty.purchases import Purchase
@@ -62,11 +64,16 @@ async def quote_order(
     loaded = (await accounts.load(connection, [wanted], now)).get((identity.customer_id, code))
     if loaded is None:
         raise program_not_found()
-    available = balance(loaded.account, now).available
+    available = balance(until_the_end(loaded.account, rules.programme.ends_at), now).available
     present = in_force(rules.published, now)
     buyer = buyer_of(loaded.standing, Version() if present is None else present.version, available, 0)
     customer = await customers.existing(connection, identity.customer_id)
-    member = Member(tier=buyer.tier, is_first_purchase=customer.stage == PROSPECT, in_period=loaded.in_period)
+    member = Member(
+        tier=buyer.tier,
+        segments=segments_of(customer.profile.tags),
+        is_first_purchase=customer.stage == PROSPECT,
+        in_period=loaded.in_period,
+    )
     offered = await _offered(connection, loaded, buyer, now)
     quote = quoted(version, rules.programme, purchase, member, rewards=offered, at=now)
     return Quoted(identity.customer_id, code, available, buyer.tier, quote)

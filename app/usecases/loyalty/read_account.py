@@ -22,7 +22,7 @@ from app.domain.problems import Conflict, refused
 from app.storage.loyalty import accounts, entries
 from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.entries import Face
-from app.storage.loyalty.programs import Rules
+from app.storage.loyalty.programs import Rules, all_rules
 from app.usecases.find_customer import find_customer
 from app.usecases.loyalty.remembered_programs import default_of, program_not_found, rules_named
 
@@ -69,7 +69,10 @@ async def read_loyalty(
     """
     identity = await find_customer(connection, reference)
     if program is None and default_of(known, now) is None:
-        return None
+        # Another process may have published the first one a moment ago.
+        known = await all_rules(connection)
+        if default_of(known, now) is None:
+            return None
     return await _read(connection, identity.customer_id, program, known, now, whole=False)
 
 

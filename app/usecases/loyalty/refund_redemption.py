@@ -1,20 +1,31 @@
-"""Points that were spent come back: to the lots that paid, or for a grace where those have run out."""
+"""Points that were spent come back: to the lots that paid, or for a grace where those have run out.
+
+A redemption that is given back whole never was: its reward is in stock again, and the log counts it no more.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import asyncpg
 
+from app.domain.health.model import Model
 from app.domain.identifiers import Reference
-from app.domain.ids import parse_opaque_id
+from app.domain.ids import opaque_id, parse_opaque_id
 from app.domain.loyalty.account import Refunded, Spend
 from app.domain.loyalty.spending import refunded
 from app.domain.problems import NotFound
-from app.storage.loyalty import redemptions
+from app.domain.silence import SOURCE
+from app.storage import merges, timeline
+from app.storage.loyalty import redemptions, rewards
 from app.storage.loyalty.programs import Rules
 from app.storage.loyalty.redemptions import StoredSpend
-from app.usecases.loyalty.change_account import open_account, save_account
+from app.usecases.loyalty.capture_hold import redeemed_line_id
+from app.usecases.loyalty.change_account import Opened, open_account, save_account
+from app.usecases.void_touchpoint import void_logged
+
+_REASON: Final = "The redemption was refunded."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +44,12 @@ async def refund_redemption(
     points: int | None,
     reason: str,
     known: Mapping[str, Rules],
+    model: Model,
     now: datetime,
 ) -> RefundDone:
     """Give back `points` of a redemption, all that is left without a number. The same name again answers the same.
+
+    `name` is the caller's source, a slash, and their id.
 
     Raises NotFound `redemption_not_found`, and what `refunded` and `open_account` raise.
     """
@@ -52,7 +66,33 @@ async def refund_redemption(
             connection, loaded.customer_id, loaded.program, found.spend.id, name, reason
         )
     spend = decision.account.spends[found.spend.id]
+    if is_new and not spend.refundable:
+        # The last points can come back once, so this is done once.
+        await _undo(connection, opened, found, name, model, now)
     return RefundDone(decision.result, _left_after(spend, name), is_new)
+
+
+async def _undo(
+    connection: asyncpg.Connection,
+    opened: Opened,
+    found: StoredSpend,
+    name: str,
+    model: Model,
+    now: datetime,
+) -> None:
+    """Put the reward back and void the line of a redemption that is given back whole. Locks go on in their order: the
+    customer is locked, then comes the reward.
+    """
+    if found.spend.reward is not None:
+        await rewards.give_back_one(connection, found.program, found.spend.reward)
+    customer = opened.customer
+    # The line has the id that the redemption had when it was captured, maybe in the name of an alias.
+    for who in (customer.customer_id, *await merges.aliases(connection, customer.customer_id)):
+        line = redeemed_line_id(opaque_id("redemption", who, found.handed.id))
+        row = await timeline.find(connection, customer.customer_id, line, SOURCE, SOURCE)
+        if row is not None:
+            by = name.partition("/")[0]
+            await void_logged(connection, customer, row, by=by, reason=_REASON, model=model, now=now)
 
 
 def _left_after(spend: Spend, name: str) -> int:

@@ -22,7 +22,7 @@ from app.domain.loyalty.occasions import Occasion, birthdays
 from app.domain.loyalty.settling import run_out
 from app.domain.loyalty.telling import points_expiring, tier_changed, tier_warned
 from app.domain.loyalty.versions import Published, in_force
-from app.domain.problems import Problem, Unavailable
+from app.domain.problems import Unavailable
 from app.domain.touchpoints import Touchpoint
 from app.storage import states
 from app.storage.database import Database, is_canceled, is_retryable
@@ -34,7 +34,8 @@ from app.storage.loyalty.saving import Change, save
 from app.storage.recording import LostRace
 from app.storage.states import StateRow
 from app.usecases.loyalty.earn_occasions import earn_occasions
-from app.usecases.record_touchpoints import Entry, Rerouted, record_touchpoints
+from app.usecases.loyalty.tell_tiers import tell
+from app.usecases.record_touchpoints import Entry
 
 log = structlog.get_logger(__name__)
 
@@ -255,7 +256,7 @@ async def _look(
         _count(done, loaded, look)
     if changes and not await save(connection, changes, now):
         raise LostRace
-    await _tell(connection, told, model)
+    await tell(connection, told, model)
     return done
 
 
@@ -305,15 +306,6 @@ def _count(done: Clocked, loaded: Loaded, look: Look) -> None:
     done.warned += len(look.expiring)
 
 
-async def _tell(connection: asyncpg.Connection, told: Sequence[Entry], model: Model) -> None:
-    """Write the lines; what stands there already is as it was told first."""
-    for outcome in await record_touchpoints(connection, told, model) if told else ():
-        if isinstance(outcome, Problem):
-            raise outcome
-        if isinstance(outcome, Rerouted):
-            raise LostRace
-
-
 async def _celebrate(
     connection: asyncpg.Connection,
     members: Sequence[UUID],
@@ -325,7 +317,7 @@ async def _celebrate(
     rows = await states.lock_free(connection, members)
     alive = [one for one, row in rows.items() if row.merged_into is None and row.erased_at is None]
     told = await earn_occasions(connection, [(one, occasion) for one in alive], now, program)
-    await _tell(connection, [Entry(*one) for one in told], model)
+    await tell(connection, [Entry(*one) for one in told], model)
     return Clocked(celebrated=len(alive))
 
 

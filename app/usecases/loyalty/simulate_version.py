@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.domain.customers import SEGMENT_PREFIX
+from app.domain.customers import segments_of
 from app.domain.loyalty.periods import window_start
 from app.domain.loyalty.purchases import Purchase, posted
 from app.domain.loyalty.simulation import Bought, Buyer, Simulation, Trial
@@ -120,14 +120,11 @@ async def _take(trial: Trial, asking: _Asking, page: Sequence[UUID], deadline: f
 
 
 def _buyer(known: KnownBuyer, earlier: Mapping[UUID, Sequence[tuple[datetime, int]]]) -> Buyer:
-    segments = frozenset(
-        tag.removeprefix(SEGMENT_PREFIX) for tag in known.tags if tag.startswith(SEGMENT_PREFIX)
-    )
     return Buyer(
         str(known.customer_id),
         known.tier,
         known.recorded_points,
-        segments,
+        segments_of(known.tags),
         earlier.get(known.customer_id, ()),
     )
 

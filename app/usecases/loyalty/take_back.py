@@ -1,6 +1,6 @@
-"""A purchase that is taken back loses what it has earned, as by a refund of all that is left."""
+"""A purchase or an occasion that is taken back loses what it has earned, as by a refund of all that is left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,46 +11,78 @@ from app.domain.descriptions import order_id_of
 from app.domain.identifiers import Reference
 from app.domain.loyalty.account import Decision, Entry
 from app.domain.loyalty.clawback import clawed_back
-from app.domain.loyalty.earning import order_key
-from app.domain.loyalty.orders import Parked
+from app.domain.loyalty.earning import occasion_key, order_key
+from app.domain.loyalty.occasions import OCCASIONS, Occasion, keys_of, occasion_of
 from app.domain.loyalty.passbook import KnownOrder, purchase_key
-from app.storage.loyalty import orders
+from app.storage.loyalty import occasions, orders
 from app.storage.loyalty.orders import Money
+from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.timeline import Logged
 from app.usecases.loyalty.change_account import busy, open_account, save_account
-from app.usecases.loyalty.earn import Earning
 from app.usecases.loyalty.referrals.follow_orders import order_refunded
 from app.usecases.loyalty.referrals.order_steps import Refunded
 
 
-async def take_back(connection: asyncpg.Connection, row: Logged, earning: Earning, now: datetime) -> int:
-    """The points that went with a voided purchase of a locked customer, in every programme; 0 for any other kind.
+async def take_back(connection: asyncpg.Connection, row: Logged, shop_currency: str, now: datetime) -> int:
+    """The points that went with a voided touchpoint of a locked customer, in every programme; 0 where it earned none.
 
-    Its order, if it has one, is not paid any more: what pays it next earns anew. Raises Unavailable `busy`.
+    The order of a purchase is not paid any more: what pays it next earns anew. A member joined, and a review stands, as
+    long as some touchpoint that stands says so; the next one after the last earns anew. Raises Unavailable `busy`.
     """
-    if row.kind != "purchase":
+    occasion = occasion_of(row)
+    if row.kind != "purchase" and occasion is None:
         return 0
-    order_id = order_id_of(row.fact.thread)
-    keys = [purchase_key(row.source, row.id)] if order_id is None else []
-    if order_id is not None:
-        found = await orders.find(connection, row.customer_id, order_id)
-        known = next((one for one in found if (row.source, row.id) in one.touchpoints), None)
-        if known is not None:
-            keys = _undone(known, row, await orders.money_of(connection, row.customer_id, order_id))
-            if known.is_changed and not await orders.save(connection, row.customer_id, [known], now):
-                raise busy()
-    if not keys or earning.program is None:
-        return 0
-    back = {row.customer_id: [Refunded(key, None) for key in keys]}
-    await order_refunded(connection, back, earning.programs, now)
+    # A process may have heard of no programme yet in which another one has let this earn.
+    known = await all_rules(connection)
+    if occasion is not None:
+        told = await occasions.standing_of_kinds(connection, row.customer_id, _kinds_of(occasion))
+        if any(_is_same(occasion_of(one), occasion) for one in told):
+            return 0
+        keys = {
+            program: keys_of(occasion_key(occasion.event, occasion.at, rules.programme, occasion.about))
+            for program, rules in known.items()
+        }
+    else:
+        bought = await _bought_by(connection, row, shop_currency, now)
+        keys = dict.fromkeys(known, tuple(bought))
+        if known and bought:
+            back = {row.customer_id: [Refunded(key, None) for key in bought]}
+            await order_refunded(connection, back, known, now)
     taken = 0
-    for program, rules in earning.programs.items():
-        if rules.versions:
-            taken += await _clawed(connection, row, program, keys, earning, now)
+    for program, rules in known.items():
+        if rules.versions and keys[program]:
+            taken += await _clawed(connection, row, program, keys[program], known, now)
     return taken
 
 
-def _undone(known: KnownOrder, row: Logged, money: Sequence[Money]) -> list[str]:
+def _kinds_of(occasion: Occasion) -> list[str]:
+    return [kind for kind, event in OCCASIONS.items() if event == occasion.event]
+
+
+def _is_same(one: Occasion | None, other: Occasion) -> bool:
+    """Whether they earn once together: they are the same event about the same thing, whenever each occurred."""
+    return one is not None and (one.event, one.about) == (other.event, other.about)
+
+
+async def _bought_by(
+    connection: asyncpg.Connection, row: Logged, shop_currency: str, now: datetime
+) -> Sequence[str]:
+    """The keys of what a purchase has earned; its order goes on without it."""
+    order_id = order_id_of(row.fact.thread)
+    if order_id is None:
+        return [purchase_key(row.source, row.id)]
+    found = await orders.find(connection, row.customer_id, order_id)
+    known = next((one for one in found if (row.source, row.id) in one.touchpoints), None)
+    if known is None:
+        return []
+    money = await orders.money_of(connection, row.customer_id, order_id)
+    keys = _undone(known, row, money, shop_currency)
+    if known.is_changed and not await orders.save(connection, row.customer_id, [known], now):
+        raise busy()
+    return keys
+
+
+def _undone(known: KnownOrder, row: Logged, money: Sequence[Money], shop_currency: str) -> list[str]:
     """The keys of what the purchase has earned; the order goes on without it. None when it never paid the order.
 
     `money` is what still stands of the order: its refunds wait again for a payment, as they do for health.
@@ -72,7 +104,7 @@ def _undone(known: KnownOrder, row: Logged, money: Sequence[Money]) -> list[str]
     elif row.id in paid and order.is_paid:
         chunks = list(order.chunks)
         waiting = tuple(
-            Parked(one.id, one.occurred_at, None if one.kind == "order_cancelled" else one.amount_minor)
+            one.refund(shop_currency)
             for one in money
             if one.kind != "purchase" and (one.source, one.id) in known.touchpoints
         )
@@ -86,16 +118,14 @@ async def _clawed(
     connection: asyncpg.Connection,
     row: Logged,
     program: str,
-    keys: list[str],
-    earning: Earning,
+    keys: Sequence[str],
+    known: Mapping[str, Rules],
     now: datetime,
 ) -> int:
-    held = await open_account(
-        connection, Reference(row.customer_id, ()), program, earning.programs, now, earns=keys
-    )
+    held = await open_account(connection, Reference(row.customer_id, ()), program, known, now, earns=keys)
     account, entries, taken = held.loaded.account, list[Entry](), 0
     for key in keys:
-        if key not in account.earns:
+        if key not in account.earns or account.earns[key].is_taken_back:
             continue
         decision: Decision[Any] = clawed_back(
             account,

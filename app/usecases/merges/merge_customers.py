@@ -20,19 +20,17 @@ from app.domain.merging import (
     same_customer,
     with_gaps,
 )
-from app.domain.problems import Problem
-from app.domain.recording import Recorded
 from app.domain.silence import Drawn, draw
 from app.domain.touchpoints import seconds
 from app.storage import consents, customers, identifiers, merges, merging, states
 from app.storage.customers import Identity
 from app.storage.merges import Merge
-from app.storage.recording import LostRace
 from app.storage.states import SavedState, StateRow
 from app.usecases.find_customer import find_customer
+from app.usecases.loyalty.tell_tiers import tell
 from app.usecases.merges.merge_accounts import TABLE as ACCOUNTS
 from app.usecases.merges.merge_accounts import merge_accounts
-from app.usecases.record_touchpoints import Entry, record_touchpoints
+from app.usecases.record_touchpoints import Entry
 from app.usecases.resolve_customers import Raced, until_settled
 from app.usecases.tell_silence import tell_silence
 
@@ -83,7 +81,7 @@ async def merge_customers(
     await tell_silence(connection, [found.into, found.source], model, now)
     shared = await merging.shared_threads(connection, into, source)
     merge_id = uuid7(int(now.timestamp() * 1000))
-    brought = await merge_accounts(connection, into, source, merge_id, now)
+    brought, lines = await merge_accounts(connection, into, source, merge_id, now)
     async with merging.privileged(connection):
         moved = await merging.move(connection, source, into)
         singles = await merging.move_singles(connection, source, into)
@@ -106,7 +104,8 @@ async def merge_customers(
         [drawn_anew(into, state, model, now), SavedState(source, EMPTY, UNSCORED)],
     )
     await states.lead_on(connection, found.origins, into)
-    await _tell(connection, merge, model)
+    merged_line = merged_touchpoint(merge.public_id, merge.from_customer_id, merge.merged_at)
+    await tell(connection, [Entry(into, one, told=False) for one in (merged_line, *lines)], model)
     return Merged(merge, is_new=True)
 
 
@@ -147,17 +146,6 @@ async def _fill_gaps(
     # Written even without gaps: the identifiers, which belong to the customer, are others now.
     await customers.save(connection, into, with_gaps(profile, gaps), now)
     return gaps
-
-
-async def _tell(connection: asyncpg.Connection, merge: Merge, model: Model) -> None:
-    touchpoint = merged_touchpoint(merge.public_id, merge.from_customer_id, merge.merged_at)
-    (outcome,) = await record_touchpoints(
-        connection, [Entry(merge.customer_id, touchpoint, told=False)], model
-    )
-    if isinstance(outcome, Problem):
-        raise outcome
-    if not isinstance(outcome, Recorded):
-        raise LostRace
 
 
 def drawn_anew(customer_id: UUID, state: State, model: Model, now: datetime) -> SavedState:

@@ -25,9 +25,11 @@ from app.storage.merging import Single
 from app.storage.privacy import purging
 from app.storage.states import StateRow
 from app.storage.touchpoints import fact_of_row
+from app.usecases.loyalty.tell_tiers import tell
 from app.usecases.merges.find_merge import find_merge
 from app.usecases.merges.merge_accounts import part_accounts
 from app.usecases.merges.merge_customers import drawn_anew
+from app.usecases.record_touchpoints import Entry
 from app.usecases.tell_silence import tell_silence
 
 
@@ -48,7 +50,7 @@ async def undo_merge(
         return merge
     await _check_free(connection, survivor)
     await tell_silence(connection, [survivor], model, now)
-    await part_accounts(connection, merge, now)
+    lines = await part_accounts(connection, merge, now)
     async with merging.privileged(connection):
         await merging.move(connection, merge.customer_id, merge.from_customer_id, merge.origins)
         await merging.return_singles(connection, merge.customer_id, merge.from_customer_id, _singles(merge))
@@ -68,6 +70,7 @@ async def undo_merge(
     await _take_back_line(
         connection, merge, outcome_json(before, after, ["The merge was undone"], model), by, now
     )
+    await tell(connection, [Entry(merge.customer_id, one, told=False) for one in lines], model)
     await merges.mark_undone(connection, merge, by, now)
     return replace(merge, undone_by=by, undone_at=now)
 

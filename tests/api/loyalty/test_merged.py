@@ -226,3 +226,53 @@ async def test_a_chain_of_accounts_is_parted_from_its_end(service: Service, admi
     assert (await undo(admin, first)).status_code == 200
     assert [(await have(admin, name))[0] for name in "abc"] == [1, 20, 300]
     await sound(service)
+
+
+async def buy(admin: httpx.AsyncClient, name: str, amount: int, order_id: str, **said: Any) -> None:
+    body = {"id": f"{order_id}-{said.get('kind', '')}", "customer": f"external_id:{name}", "kind": "purchase"}
+    money = {"amount_minor": amount, "currency": "EUR", "order_id": order_id}
+    answer = await admin.post("/v1/touchpoints", json=body | money | said)
+    assert answer.status_code in (200, 201), answer.text
+
+
+async def tier_lines(admin: httpx.AsyncClient, name: str) -> list[tuple[str, str, str]]:
+    told = await admin.get(f"/v1/customers/external_id:{name}/timeline?kind=tier_changed")
+    moves = [one["properties"] for one in told.json()["data"]]
+    return [(one["from"], one["to"], one["why"]) for one in moves]
+
+
+@pytest.mark.usefixtures("pair")
+async def test_the_tier_of_a_survivor_follows_from_the_purchases_of_both(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    await buy(admin, "a", 30_000, "A-1")
+    await buy(admin, "b", 30_000, "B-1")
+    merge_id = await merge(admin, "a", "b")
+    found = (await admin.get("/v1/customers/external_id:a/loyalty")).json()["tier"]
+    assert (found["code"], found["points_to_next"]) == ("silver", None)
+    assert await tier_lines(admin, "a") == [("base", "silver", "upgrade")]
+    # The fold over the entries says the same as the row.
+    folded = (await admin.get("/v1/customers/external_id:a/loyalty/tier")).json()
+    assert folded["tier"]["code"] == "silver"
+    assert (await undo(admin, merge_id)).status_code == 200
+    assert await tier_lines(admin, "a") == [("silver", "base", "manual"), ("base", "silver", "upgrade")]
+    for name in "ab":
+        parted = (await admin.get(f"/v1/customers/external_id:{name}/loyalty")).json()["tier"]
+        assert (parted["code"], parted["points_to_next"]) == ("base", 200)
+    await sound(service)
+
+
+@pytest.mark.usefixtures("pair")
+async def test_what_a_survivor_earns_by_themselves_after_the_merge_stays_theirs(
+    service: Service, admin: httpx.AsyncClient
+) -> None:
+    await buy(admin, "a", 30_000, "A-1")
+    await buy(admin, "b", 30_000, "B-1")
+    merge_id = await merge(admin, "a", "b")
+    said = {"customer": {"external_id": "a"}}
+    await buy(admin, "a", 40_000, "A-2", **said)
+    assert (await undo(admin, merge_id)).status_code == 200
+    # 700 of their own: silver without the other one too.
+    assert (await have(admin, "a"))[2] == "silver"
+    assert await tier_lines(admin, "a") == [("base", "silver", "upgrade")]
+    await sound(service)

@@ -1,5 +1,6 @@
 """What an order would earn and what points could buy, over HTTP."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -7,13 +8,14 @@ import pytest
 from sqlalchemy import event
 
 from tests.api.conftest import Service
+from tests.api.loyalty.conftest import publish
 from tests.api.loyalty.spending import ADA, REWARDS, Till, earn, problem
 
 URL = "/v1/loyalty/quote"
 LINE = {"line_id": "1", "sku": "X", "category": "shoes", "net_minor": 4_250, "tax_minor": 800}
 ORDER: dict[str, Any] = {"customer": ADA, "currency": "EUR", "lines": [LINE], "shipping_minor": 490}
 FIRST = {"code": "first", "points": 5, "when": {"first_purchase": True}}
-RULES = {
+RULES: dict[str, Any] = {
     "earning_rules": [
         {"code": "base", "points": 1, "per_amount_minor": 100, "caps": {"per_period": 50, "period_days": 7}},
         {"code": "shirts", "multiplier": "2", "when": {"category": ["shirts"]}},
@@ -135,3 +137,20 @@ async def test_what_cannot_be_quoted(
 async def test_who_may_ask_for_a_quote(service: Service) -> None:
     stranger = await service.client(await service.key(scopes=["customers:read"]))
     assert problem(await stranger.post(URL, json=ORDER)) == (403, "scope_missing")
+
+
+async def test_a_quote_knows_the_segments_of_its_customer_as_the_purchase_does(
+    admin: httpx.AsyncClient,
+) -> None:
+    vip = {"code": "vip", "points": 7, "when": {"segment": ["vip"]}}
+    await publish(admin, earning_rules=[*RULES["earning_rules"], vip])
+    without = (await admin.post(URL, json=ORDER)).json()
+    assert {one["rule"]: one["reason"] for one in without["not_applied"]}["vip"] == "segment"
+    tagged = await admin.patch(f"/v1/customers/{ADA}", json={"tags": ["segment:vip", "vip-ish"]})
+    assert tagged.status_code == 200, tagged.text
+    told = (await admin.post(URL, json=ORDER)).json()
+    assert ("vip", "7") in [(one["rule"], one["points"]) for one in told["applied"]]
+    order = ORDER | {"status": "paid", "version": 1}
+    put = await admin.put("/v1/orders/A-1", json=order | {"placed_at": datetime.now(UTC).isoformat()})
+    assert put.status_code in (200, 201), put.text
+    assert put.json()["effects"][0]["loyalty"]["points_earned"] == told["points"]

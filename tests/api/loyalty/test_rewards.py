@@ -67,6 +67,50 @@ async def test_what_stands_in_the_way_is_told(
     assert await till.available() == points
 
 
+async def test_a_redemption_that_is_refunded_whole_never_was(till: Till, admin: httpx.AsyncClient) -> None:
+    await reward(admin, stock=1, per_customer=1)
+    await till.give(100)
+    before = (await admin.get("/v1/customers/external_id:42/health")).json()["score_exact"]
+    redemption = (await till.captured(await till.held(reward="mug")))["redemption_id"]
+    assert await left(admin) == 0
+    # A part of it puts nothing back.
+    assert (await till.refund(redemption, 99, "r-1")).json()["refundable"] == 1
+    assert (await left(admin), len(await redeemed(admin))) == (0, 1)
+    answers = await asyncio.gather(*[till.refund(redemption, None, "r-2") for _ in range(4)])
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 201]
+    assert problem(await till.refund(redemption, None, "r-3"))[0] == 422
+    assert (await left(admin), await redeemed(admin), await till.available()) == (1, [], 100)
+    assert (await admin.get("/v1/customers/external_id:42/health")).json()["score_exact"] == before
+    # A retry of the capture hears what it heard, and takes nothing.
+    hold_id = (await admin.get(f"{REDEMPTIONS}/{redemption}")).json()["hold_id"]
+    assert (await till.captured(hold_id))["redemption_id"] == redemption
+    assert (await left(admin), await redeemed(admin)) == (1, [])
+    # The last one is there again, and the customer may have it again.
+    await till.captured(await till.held(name="h-2", reward="mug"))
+    assert (await left(admin), len(await redeemed(admin))) == (0, 1)
+    assert await till.is_sound()
+
+
+async def test_a_refund_puts_no_stock_where_there_is_no_limit_and_no_coupon_back(
+    till: Till, admin: httpx.AsyncClient
+) -> None:
+    await reward(admin, coupons="given")
+    url = f"{REWARDS}/mug/coupons"
+    await admin.post(url, json={"codes": ["A-1"]})
+    await till.give(100)
+    redemption = (await till.captured(await till.held(reward="mug")))["redemption_id"]
+    assert (await till.refund(redemption)).status_code == 201
+    # Whoever had the code knows it.
+    assert (await admin.post(url, json={"codes": ["A-1"]})).json() == {"added": 0, "free": 0}
+    assert await left(admin) is None
+
+
+async def redeemed(admin: httpx.AsyncClient) -> list[dict[str, Any]]:
+    told = (await admin.get("/v1/customers/external_id:42/timeline?kind=points_redeemed")).json()
+    shown: list[dict[str, Any]] = told["data"]
+    return shown
+
+
 async def test_early_access_is_for_the_tier_that_has_it(till: Till, admin: httpx.AsyncClient) -> None:
     await reward(admin, valid_from="2090-01-01T00:00:00Z", early_tier="base")
     await till.give(100)

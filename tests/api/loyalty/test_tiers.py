@@ -252,3 +252,16 @@ async def test_only_those_who_may_read_points_see_tiers(service: Service) -> Non
     stranger = await service.client(await service.key(scopes=["customers:read"]))
     for path in ("tier", "tiers"):
         assert problem(await stranger.get(f"{LOYALTY}/{path}")) == (403, "scope_missing")
+
+
+@pytest.mark.usefixtures("club", "ada")
+async def test_points_that_nobody_earned_raise_no_tier(admin: httpx.AsyncClient) -> None:
+    """Adjustments, goodwill and opening balances are given: a tier follows from what was earned."""
+    for name, reason in (("a", "service"), ("b", "surprise")):
+        body = {"id": name, "customer": "external_id:42", "points": 500, "reason_code": reason, "about": name}
+        given = await admin.post("/v1/loyalty/adjustments", json=body)
+        assert given.status_code == 201, given.text
+    told = (await admin.get(LOYALTY)).json()
+    assert (told["available"], told["tier"]["code"], told["tier"]["points_to_next"]) == (1_000, "base", 100)
+    timeline = (await admin.get("/v1/customers/external_id:42/timeline?kind=tier_changed")).json()
+    assert timeline["data"] == []

@@ -112,10 +112,11 @@ async def _orders_and_friends(connection: asyncpg.Connection, customer_id: str) 
     await connection.execute(
         """
         INSERT INTO loyalty_referrals (
-          customer_id, program, id, side, other_customer_id, code, state, order_id, created_at, at, due_at
+          customer_id, program, id, side, other_customer_id, code, state, order_id, created_at, at, due_at,
+          origin_customer_id
         )
         VALUES ($1::text::uuid, 'main', gen_random_uuid(), 'referrer', gen_random_uuid(), 'CLAVICHORD', 'pending',
-          'zither-2', $2, $2, $2)
+          'zither-2', $2, $2, $2, $1::text::uuid)
         """,
         customer_id,
         now,

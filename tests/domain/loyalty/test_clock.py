@@ -13,7 +13,7 @@ from app.domain.loyalty import tiers
 from app.domain.loyalty.account import Entry
 from app.domain.loyalty.clock import LOOKS_AGAIN, Past, Rulebook, Seen, looked, next_look_at, until_the_end
 from app.domain.loyalty.membership import Known, membership
-from app.domain.loyalty.occasions import birthdays, occasion_of
+from app.domain.loyalty.occasions import MOST_TIMES, birthdays, keys_of, occasion_of, open_key
 from app.domain.loyalty.periods import window_start
 from app.domain.loyalty.qualifying import Qualified
 from app.domain.loyalty.tiers import Pause, Standing, points_in_window
@@ -194,3 +194,16 @@ def test_without_a_version_only_points_are_looked_at() -> None:
     ledger.earn(10, lives=50)
     seen = Seen(ledger.account, Standing("gold", START, day(5)))
     assert next_look_at(seen, None, START) == day(50)
+
+
+def test_an_occasion_earns_anew_only_after_it_was_taken_back_and_not_for_ever() -> None:
+    ledger = Ledger()
+    for name in keys_of("signup"):
+        assert open_key("signup", ledger.account.earns) == name
+        ledger.earn(10, key=name, paid_minor=0)
+        assert open_key("signup", ledger.account.earns) is None
+        ledger.claw(key=name)
+    assert len(ledger.account.earns) == MOST_TIMES
+    assert open_key("signup", ledger.account.earns) is None
+    # The key of the second time of one is the first key of no other.
+    assert not set(keys_of("review:x")) & set(keys_of("review:2:x"))

@@ -20,6 +20,7 @@ from app.domain.loyalty.orders import (
     purchase_of,
     refund_arrived,
     unparked,
+    worth_of,
 )
 from app.domain.problems import Conflict
 from tests.domain.loyalty.ledgers import START, Ledger, day
@@ -82,7 +83,7 @@ def test_case_23_a_refund_before_its_order_waits_and_applies_when_it_comes() -> 
         ("r2", ((None, 1_000),)),
     ]
     order = done.order
-    assert unparked(order) == (order, ())
+    assert unparked(order, "EUR") == (order, ())
     assert (order.refunded_minor, order.parked) == (10_000, ())
 
 
@@ -216,3 +217,18 @@ def test_whatever_is_sent_a_cycle_never_gives_back_more_than_it_took(
         if not order.is_paid and order.cycle:
             assert paid[order.cycle] == 0
     assert replace(order) == order
+
+
+def test_a_parked_refund_counts_in_the_currency_of_its_order() -> None:
+    dollars = Parked("r1", day(1), 4_000, worth_of(4_000, "USD", 2_000, "EUR"))
+    order, _ = refund_arrived(Order(), dollars)
+    for currency, taken in (("EUR", ((None, 2_000),)), ("USD", ((None, 4_000),)), ("JPY", ())):
+        (_, shares), *_ = unparked(adopted(order, "p", 10_000), currency)[1]
+        assert shares == taken, currency
+    # Without a rate it is worth nothing in another currency; of an order whose currency nobody knows it waits whole.
+    no_rate = dollars._replace(worth=worth_of(4_000, "USD", None, "EUR"))
+    assert no_rate.in_currency("EUR").amount_minor == 0
+    assert no_rate.in_currency("USD") == no_rate.in_currency(None) == no_rate
+    # What an earlier release parked counts as it is, and a cancellation is of everything.
+    assert Parked("old", day(1), 4_000).in_currency("EUR").amount_minor == 4_000
+    assert dollars._replace(amount_minor=None).in_currency("JPY").amount_minor is None

@@ -138,7 +138,7 @@ def test_parked_refunds_apply_in_order_of_time_and_all_of_it_means_all() -> None
     paid = Order(cycle=1, is_paid=True, chunks=(Chunk(None, 100),))
     assert refund_arrived(paid, Parked("r", day(1), None))[1] == ((None, 100),)
     waiting = replace(paid, parked=(Parked("a", day(2), 80), Parked("b", day(1), 30)))
-    assert [(one.id, shares) for one, shares in unparked(waiting)[1]] == [
+    assert [(one.id, shares) for one, shares in unparked(waiting, "EUR")[1]] == [
         ("b", ((None, 30),)),
         ("a", ((None, 70),)),
     ]

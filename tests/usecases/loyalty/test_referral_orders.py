@@ -36,6 +36,7 @@ RULES: dict[str, Any] = {
     ],
     "pending_days": 14,
     "clawback": "unlimited",
+    "tiers": [{"code": "base", "threshold": 0}, {"code": "silver", "threshold": 200}],
     "referrals": {"min_order_minor": 2_000, "limit": 2, "valid_days": 30},
 }
 CLUB = {"code": "main", "name": "Club", "currency": "EUR", "time_zone": "Europe/Berlin"}
@@ -70,7 +71,7 @@ class Shop:
             await order_refunded(connection, refunded, self.known, at)
 
     async def settle(self, at: datetime) -> Settled:
-        return await settle_referrals(self.store, self.known, at)
+        return await settle_referrals(self.store, self.known, MODEL, at)
 
     async def now(self, one: StoredReferral) -> StoredReferral:
         async with self.store.hot_reading() as connection:
@@ -216,8 +217,12 @@ async def test_two_who_turn_out_to_be_one_are_not_rewarded(shop: Shop) -> None:
         await connection.execute(
             "UPDATE customer_states SET merged_into = $2 WHERE customer_id = $1", bob.customer_id, shop.ada
         )
+        # As a merge moves rows.
+        await connection.execute(
+            "UPDATE loyalty_referrals SET customer_id = $2 WHERE customer_id = $1", bob.customer_id, shop.ada
+        )
     assert await shop.settle(START + 15 * DAY) == Settled(rejected=1)
-    ended = await shop.now(bob)
+    ended = await shop.now(bob._replace(customer_id=shop.ada))
     assert (ended.state, ended.reason) == ("rejected", "self")
 
 
@@ -236,3 +241,17 @@ async def test_orders_of_many_friends_ask_two_statements_at_most(shop: Shop) -> 
         connection.add_query_logger(lambda query: said.append(query.query))
         await order_paid(connection, paid, shop.known, START + DAY)
     assert len([one for one in said if "loyalty_referrals" in one]) == 2
+
+
+async def test_a_tier_that_rises_by_a_referral_is_told_once(shop: Shop) -> None:
+    bob = await shop.friend("bob")
+    await shop.pay(bob, 2_000, START + DAY)
+    for number in (15, 16):
+        await shop.settle(START + number * DAY)
+    async with shop.store.hot_reading() as connection:
+        rows = await connection.fetch(
+            "SELECT customer_id, properties ->> 'from', properties ->> 'to', properties ->> 'why' FROM touchpoints"
+            " WHERE kind = 'tier_changed'"
+        )
+    # The friend's points do not reach it.
+    assert [tuple(row) for row in rows] == [(shop.ada, "base", "silver", "upgrade")]

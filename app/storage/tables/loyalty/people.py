@@ -49,6 +49,8 @@ loyalty_referrals = Table(
     Column("reviewed_by", Text),
     Column("note", Text),
     Column("revision", Integer, nullable=False, server_default=text("1")),
+    # Whom the row was first written for; a merge moves it on. `other_customer_id` is that of the other row.
+    Column("origin_customer_id", UUID, nullable=False),
     PrimaryKeyConstraint("customer_id", "program", "id", "side"),
     ForeignKeyConstraint(["customer_id"], ["customers.id"]),
     CheckConstraint("side IN ('referrer', 'referee')", name="side"),

@@ -39,7 +39,7 @@ async def lock_both(
     """
 
     async def found_and_locked() -> Both:
-        referrer = await _living(connection, referrer_id)
+        referrer = await living(connection, referrer_id)
         if referrer is None:
             raise code_not_found()
         known = await _known(connection, referee)
@@ -64,7 +64,7 @@ async def lock_pair(
     """Both customers, or those they were merged into; None where one was erased."""
 
     async def found_and_locked() -> tuple[StateRow, StateRow] | None:
-        first, second = await _living(connection, one), await _living(connection, other)
+        first, second = await living(connection, one), await living(connection, other)
         if first is None or second is None:
             return None
         locked = await _locked(connection, {each.customer_id: each for each in (first, second)})
@@ -91,7 +91,8 @@ async def _known(connection: asyncpg.Connection, reference: Reference) -> Identi
         return None
 
 
-async def _living(connection: asyncpg.Connection, customer_id: UUID) -> Identity | None:
+async def living(connection: asyncpg.Connection, customer_id: UUID) -> Identity | None:
+    """Who this name leads to now; None where nobody is left."""
     try:
         return await find_customer(connection, Reference(customer_id, ()))
     except (NotFound, Conflict):

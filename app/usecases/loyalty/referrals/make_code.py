@@ -12,6 +12,7 @@ from app.domain.identifiers import Reference
 from app.domain.loyalty.referral_codes import RANDOM_BYTES, code_of
 from app.domain.loyalty.versions import Version, in_force
 from app.domain.problems import Unavailable
+from app.storage import merges
 from app.storage.database import RETRY_AFTER_SECONDS
 from app.storage.loyalty import referral_codes
 from app.storage.loyalty.programs import Rules
@@ -46,11 +47,13 @@ async def make_code(
     rules = await rules_named(connection, known, program, now)
     customer = await lock_or_create_customer(connection, reference, now, admission)
     lifetime = timedelta(days=version_at(rules, now).referrals.valid_days)
-    newest = await referral_codes.newest(connection, customer.customer_id, rules.program.code)
+    # The code of an alias leads on to the survivor: it is theirs, and goes back with an undo.
+    names = [customer.customer_id, *await merges.aliases(connection, customer.customer_id)]
+    newest = await referral_codes.newest(connection, names, rules.program.code)
     if newest is not None and now < newest.created_at + lifetime:
         return Made(newest, newest.created_at + lifetime, is_new=False)
     for _ in range(_ATTEMPTS):
-        code = Code(code_of(os.urandom(RANDOM_BYTES)), rules.program.code, customer.customer_id, now, network)
+        code = Code(code_of(os.urandom(RANDOM_BYTES)), rules.program.code, customer.origin, now, network)
         if await referral_codes.claim(connection, code):
             return Made(code, now + lifetime, is_new=True)
     raise Unavailable(

@@ -20,13 +20,13 @@ from app.domain.problems import Problem
 from app.domain.recording import Recorded
 from app.domain.silence import SOURCE
 from app.domain.touchpoints import propose
-from app.storage import states
+from app.storage import merges, states
 from app.storage.loyalty import referral_codes, referrals
 from app.storage.loyalty.programs import Rules
 from app.storage.loyalty.referral_codes import Code
 from app.storage.loyalty.referrals import Standing, StoredReferral
 from app.storage.recording import LostRace
-from app.usecases.loyalty.referrals.lock_both import Both, lock_both
+from app.usecases.loyalty.referrals.lock_both import Both, living, lock_both
 from app.usecases.loyalty.referrals.make_code import version_at
 from app.usecases.loyalty.remembered_programs import rules_named
 from app.usecases.record_touchpoints import Entry, record_touchpoints
@@ -74,7 +74,7 @@ async def refer(
         return Referred(earlier, is_new=False)
     fresh = _fresh(code, both, coming.network, now) if earlier is None else earlier
     stored = await _attributed(connection, code, both, fresh, rules, coming.pepper, now)
-    await referrals.write(connection, stored)
+    await referrals.write(connection, stored, both.referrer.customer_id)
     # A purchase that was decided without the lock and without this referral is decided again.
     await states.renew(connection, both.referee.customer_id)
     if stored.state == "attributed":
@@ -109,17 +109,17 @@ async def tell(
 
 
 def public_id(stored: StoredReferral) -> str:
-    """The id that callers see; it carries the referee, whose row leads."""
-    return opaque_id("referral", stored.customer_id, stored.id)
+    """The id that callers see; it carries the name under which the friend came."""
+    return opaque_id("referral", stored.origin_customer_id, stored.id)
 
 
 def _fresh(code: Code, both: Both, network: bytes | None, now: datetime) -> StoredReferral:
-    referee = both.referee.customer_id
+    referee = both.referee.origin
     return StoredReferral(
-        customer_id=referee,
+        customer_id=both.referee.customer_id,
         program=code.program,
         id=own_id(referee, "referral", f"{code.program}/{code.code}", now),
-        other_customer_id=both.referrer.customer_id,
+        other_customer_id=code.customer_id,
         code=code.code,
         state="rejected",
         reason=None,
@@ -136,6 +136,7 @@ def _fresh(code: Code, both: Both, network: bytes | None, now: datetime) -> Stor
         reviewed_by=None,
         note=None,
         revision=0,
+        origin_customer_id=referee,
     )
 
 
@@ -149,9 +150,11 @@ async def _attributed(
     now: datetime,
 ) -> StoredReferral:
     emails = await referrals.emails_of(connection, {both.referrer.customer_id, both.referee.customer_id})
-    keys = {f"customer:{both.referee.customer_id}"} | {
-        mailbox_key(email, pepper) for email in emails[both.referee.customer_id]
-    }
+    mailboxes = {mailbox_key(email, pepper) for email in emails[both.referee.customer_id]}
+    keys = mailboxes | {f"customer:{both.referee.origin}"}
+    # Who was brought under one name is brought under all of them.
+    names = await merges.aliases(connection, both.referee.customer_id)
+    everyone = keys | {f"customer:{name}" for name in (both.referee.customer_id, *names)}
     facts = Attribution(
         referrer=str(both.referrer.customer_id),
         referee=str(both.referee.customer_id),
@@ -159,7 +162,7 @@ async def _attributed(
         referrer_emails=frozenset(emails[both.referrer.customer_id]),
         referee_emails=frozenset(emails[both.referee.customer_id]),
         referee_has_bought=both.referee.state.n > 0,
-        referee_is_referred=await referrals.is_taken(connection, code.program, keys),
+        referee_is_referred=await referrals.is_taken(connection, code.program, everyone),
         referred_by=await _forebears(connection, both.referrer.customer_id, code.program),
     )
     had = await standing_of(connection, fresh, both.referrer.customer_id, rules, now)
@@ -211,7 +214,9 @@ async def _forebears(connection: asyncpg.Connection, customer_id: UUID, program:
     found: list[UUID] = []
     above: UUID | None = customer_id
     while above is not None and len(found) < MOST_FOREBEARS:
-        above = await referrals.who_brought(connection, above, program)
+        name = await referrals.who_brought(connection, above, program)
+        known = None if name is None else await living(connection, name)
+        above = None if known is None else known.customer_id
         if above is None or above in found:
             break
         found.append(above)

@@ -12,7 +12,7 @@ from app.domain.problems import Conflict, NotFound
 from app.storage import states
 from app.storage.loyalty import referrals
 from app.storage.loyalty.referrals import StoredReferral
-from app.usecases.loyalty.referrals.lock_both import lock_pair
+from app.usecases.loyalty.referrals.lock_both import living, lock_pair
 from app.usecases.loyalty.referrals.refer import tell
 
 
@@ -42,9 +42,9 @@ async def review_referral(
         return found
     step = reviewed(found.referral, genuine=genuine, now=now)
     stored = found.after(step, None)._replace(reviewed_by=by, note=note)
-    await referrals.write(connection, stored)
+    friend, referrer = pair
+    await referrals.write(connection, stored, referrer.customer_id)
     if stored.state == "attributed":
-        friend, referrer = pair
         await states.renew(connection, friend.customer_id)
         await tell(connection, stored, referrer.customer_id, model, now)
     return stored
@@ -53,7 +53,13 @@ async def review_referral(
 async def existing_referral(connection: asyncpg.Connection, public_id: str) -> StoredReferral:
     """The referral with this id. Raises NotFound `referral_not_found`."""
     ids = parse_opaque_id("referral", public_id)
-    found = None if ids is None else await referrals.find(connection, *ids)
+    if ids is None:
+        raise referral_not_found()
+    found = await referrals.find(connection, *ids)
+    if found is None:
+        # A merge has moved the row to whom the friend's name leads now.
+        known = await living(connection, ids[0])
+        found = None if known is None else await referrals.find(connection, known.customer_id, ids[1])
     if found is None:
         raise referral_not_found()
     return found

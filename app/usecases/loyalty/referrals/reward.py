@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.domain.health.model import Model
 from app.domain.loyalty.account import Decision
 from app.domain.loyalty.clawback import clawed_back
 from app.domain.loyalty.crediting import earned
@@ -19,9 +20,17 @@ from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.referrals import StoredReferral
 from app.storage.loyalty.saving import Change, save
-from app.usecases.loyalty.change_account import busy, due_at, ruled_by, standing_after, tier_window
+from app.usecases.loyalty.change_account import (
+    busy,
+    due_at,
+    in_its_time,
+    ruled_by,
+    standing_after,
+    tier_window,
+)
 from app.usecases.loyalty.referrals.make_code import version_at
 from app.usecases.loyalty.remembered_programs import rules_named
+from app.usecases.loyalty.tell_tiers import tell_tiers
 
 _EVENTS: Final[tuple[Event, Event]] = ("referral", "referred")
 
@@ -43,11 +52,12 @@ async def reward(
     one: StoredReferral,
     both: tuple[Side, Side],
     known: Mapping[str, Rules],
+    model: Model,
     now: datetime,
 ) -> tuple[int, int]:
     """The points that referrer and referee got, as of when the friend ordered: pending days are over by now.
 
-    Both customers are locked. Raises Unavailable `busy`.
+    Tiers that they raise are told. Both customers are locked. Raises Unavailable `busy`.
     """
     rules, loaded = await _opened(connection, one, both, known, now)
     at = one.at
@@ -69,6 +79,7 @@ async def reward(
             )
     if changes and not await save(connection, changes, now):
         raise busy()
+    await tell_tiers(connection, changes, rules, model, now)
     return points[0], points[1]
 
 
@@ -121,10 +132,10 @@ async def _opened(
         for side in both
     ]
     found = await accounts.load(connection, wanted, now)
-    loaded = {side.customer_id: found[side.customer_id, one.program] for side in both}
-    if any(account.rules_revision != rules.revision for account in loaded.values()):
+    if any(account.rules_revision != rules.revision for account in found.values()):
         rules = (await all_rules(connection))[one.program]
-    return rules, loaded
+    loaded = {side.customer_id: found[side.customer_id, one.program] for side in both}
+    return rules, {customer_id: in_its_time(account, rules) for customer_id, account in loaded.items()}
 
 
 def _given(version: Version, would: Evaluated, rules: Rules, now: datetime) -> dict[tuple[str, date], int]:

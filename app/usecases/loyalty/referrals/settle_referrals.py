@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from app.domain.health.model import Model
 from app.domain.loyalty.referrals import fell_due as after_window
 from app.domain.problems import Unavailable
 from app.storage import states
@@ -26,6 +27,7 @@ from app.usecases.loyalty.referrals.make_code import version_at
 from app.usecases.loyalty.referrals.refer import standing_of
 from app.usecases.loyalty.referrals.reward import reward, sides, take_back
 from app.usecases.loyalty.remembered_programs import RememberedPrograms, rules_named
+from app.usecases.models.active_model import ActiveModel
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +52,7 @@ class Settled:
 
 
 async def fell_due(
-    connection: asyncpg.Connection, place: Place, known: Mapping[str, Rules], now: datetime
+    connection: asyncpg.Connection, place: Place, known: Mapping[str, Rules], model: Model, now: datetime
 ) -> Done | None:
     """Do what is due about one referral, in the caller's transaction; None: somebody else did it already.
 
@@ -65,10 +67,10 @@ async def fell_due(
         await referrals.rest(connection, seen)
         return "rested"
     # As it is under the lock.
-    found = await referrals.find(connection, place.customer_id, place.id)
+    found = await referrals.find(connection, pair[1].customer_id, place.id)
     if found is None or found.due_at is None or found.due_at > now:
         return None
-    return await _settled(connection, found, (pair[0].customer_id, pair[1].customer_id), known, now)
+    return await _settled(connection, found, (pair[0].customer_id, pair[1].customer_id), known, model, now)
 
 
 async def _settled(
@@ -76,19 +78,20 @@ async def _settled(
     found: StoredReferral,
     pair: tuple[UUID, UUID],
     known: Mapping[str, Rules],
+    model: Model,
     now: datetime,
 ) -> Done:
     if found.state == "reversed":
         await take_back(connection, found, sides(*pair), known, now)
-        await referrals.write(connection, found._replace(due_at=None))
+        await referrals.write(connection, found._replace(due_at=None), pair[0])
         return "reversed"
     if found.state != "pending" or found.kept_until is None:
-        await referrals.write(connection, found._replace(due_at=None))
+        await referrals.write(connection, found._replace(due_at=None), pair[0])
         return "told" if found.state != "rejected" else "rejected"
     if now < found.kept_until:
-        await referrals.write(connection, found._replace(due_at=found.kept_until))
+        await referrals.write(connection, found._replace(due_at=found.kept_until), pair[0])
         return "told"
-    return await _kept(connection, found, pair, known, now)
+    return await _kept(connection, found, pair, known, model, now)
 
 
 async def _kept(
@@ -96,6 +99,7 @@ async def _kept(
     found: StoredReferral,
     pair: tuple[UUID, UUID],
     known: Mapping[str, Rules],
+    model: Model,
     now: datetime,
 ) -> Done:
     """The friend kept the order: both are rewarded, unless the referrer has had all of the year."""
@@ -109,14 +113,14 @@ async def _kept(
         step = step._replace(state="rejected", reason="self")
     after = found.after(step, None)
     if step.state == "rewarded":
-        referrer, referee = await reward(connection, found, sides(*pair), known, now)
+        referrer, referee = await reward(connection, found, sides(*pair), known, model, now)
         after = after._replace(referrer_points=referrer, referee_points=referee)
-    await referrals.write(connection, after)
+    await referrals.write(connection, after, pair[0])
     return "rewarded" if step.state == "rewarded" else "rejected"
 
 
 async def settle_referrals(
-    database: Database, known: Mapping[str, Rules], now: datetime, page: int = PAGE
+    database: Database, known: Mapping[str, Rules], model: Model, now: datetime, page: int = PAGE
 ) -> Settled:
     """Do what is due about all referrals at `now`.
 
@@ -127,18 +131,23 @@ async def settle_referrals(
         async with database.hot_reading() as connection:
             due = await referrals.due(connection, now, page, after)
         for place in due:
-            await _settle(database, place, known, now, settled)
+            await _settle(database, place, known, model, now, settled)
         full = len(due) == page
         after = due[-1] if due else after
     return settled
 
 
 async def _settle(
-    database: Database, place: Place, known: Mapping[str, Rules], now: datetime, settled: Settled
+    database: Database,
+    place: Place,
+    known: Mapping[str, Rules],
+    model: Model,
+    now: datetime,
+    settled: Settled,
 ) -> None:
     try:
         async with database.hot_transaction() as connection:
-            done = await fell_due(connection, place, known, now)
+            done = await fell_due(connection, place, known, model, now)
     except Exception as error:
         if _passes(error):
             raise
@@ -152,6 +161,7 @@ async def _settle(
 async def keep_settling(
     database: Database,
     programs: RememberedPrograms,
+    model: ActiveModel,
     pause_seconds: float,
     tell: Callable[[Settled], None] = lambda _settled: None,
 ) -> None:
@@ -160,7 +170,7 @@ async def keep_settling(
     while True:
         await asyncio.sleep(pause_seconds)
         try:
-            settled = await settle_referrals(database, programs.current, datetime.now(UTC))
+            settled = await settle_referrals(database, programs.current, model.current, datetime.now(UTC))
         except Exception as error:
             if not _passes(error):
                 log.exception("referrals_not_settled")
