@@ -160,12 +160,9 @@ class Known(NamedTuple):
 
 
 async def load(
-    connection: asyncpg.Connection,
-    asked: Collection[Asked],
-    labels: Mapping[str, str] = MappingProxyType({}),
-    club: Club | None = None,
-) -> dict[Asked, Known]:
-    """What is known of each; who does not exist is missing. `labels` are those of the shop's own kinds."""
+    connection: asyncpg.Connection, asked: Collection[Asked], club: Club | None = None
+) -> dict[Asked, asyncpg.Record]:
+    """A row of each, for `known`; who does not exist is missing."""
     if not asked:
         return {}
     names = [one.customer_id for one in asked], [one.touchpoints for one in asked]
@@ -173,10 +170,11 @@ async def load(
         rows = await connection.fetch(_CONTEXTS, *names)
     else:
         rows = await connection.fetch(_CONTEXTS_OF_MEMBERS, *names, *club)
-    return {Asked(row["customer_id"], row["wanted"]): _known(row, labels) for row in rows}
+    return {Asked(row["customer_id"], row["wanted"]): row for row in rows}
 
 
-def _known(row: asyncpg.Record, labels: Mapping[str, str]) -> Known:
+def known(row: asyncpg.Record, labels: Mapping[str, str] = MappingProxyType({})) -> Known:
+    """What a row says. `labels` are those of the shop's own kinds."""
     customer_id, parts = row["customer_id"], row["parts"]
     said = from_json(parts)
     identifiers, notes, recent, complaints, cases, answers, override, sentiment, follow_ups = said[:9]

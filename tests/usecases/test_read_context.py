@@ -42,7 +42,9 @@ class Desk:
 
     async def read(self, touchpoints: int = 5, hours_later: int = 0) -> SealedContext:
         now = NOW + timedelta(hours=hours_later)
-        return await self.contexts.read(ADA, shipped(), now, touchpoints=touchpoints, currency="EUR")
+        return await self.contexts.read(
+            ADA, shipped(), now, lambda sealed: sealed, touchpoints=touchpoints, currency="EUR"
+        )
 
     async def note(self, text: str) -> None:
         async with self.store.hot_transaction() as connection:
