@@ -237,7 +237,7 @@ def _etag(sealed: SealedContext, form: str, model: str) -> str:
         None if member is None else member.balance,
         None if member is None else member.projection,
     )
-    digest = hashlib.blake2b(f"{seen}{form}{model}".encode(), key=sealed.seal, digest_size=12)
+    digest = hashlib.blake2b(sealed.seal + f"{seen}{form}{model}".encode(), digest_size=12)
     return f'W/"{digest.hexdigest()}"'
 
 

@@ -42,7 +42,7 @@ GROUP: Final = 64
 
 
 class SealedContext(NamedTuple):
-    """A context, and a digest of what it was read from."""
+    """A context, and bytes that change with what it was read from; a digest of them is for the caller to take."""
 
     context: Context
     seal: bytes
