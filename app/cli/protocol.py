@@ -105,6 +105,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._trailer_bytes = 0
         self._is_begun = False
         """Whether a request has begun and not come whole."""
+        self._idle: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
         # One for all requests of the connection.
         self._extensions: dict[str, Any] = {WHOLE: self._send_whole}
 
@@ -153,6 +155,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left, or we closed."""
         self._stop_waiting()
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -194,6 +199,33 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
         cycle.on_response()
         return True
+
+    def on_response_complete(self) -> None:
+        """An answer has gone out.
+
+        As uvicorn's own, but for the timer of idle connections: that one starts a new one after each answer and cancels
+        it at the next request, this one stays and looks at the time when it is over.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._close_idle)
+
+    def _close_idle(self) -> None:
+        self._idle = None
+        if self._is_begun or not self.cycle.response_complete:
+            return  # its answer starts the timer again
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle = self.loop.call_later(left, self._close_idle)
+        else:
+            self.timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls for bytes that are not HTTP."""

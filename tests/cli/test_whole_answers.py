@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -16,6 +17,7 @@ from app.api.templates import templates
 from app.cli.protocol import BoundedConfig, Bounds
 
 REQUEST_SECONDS = 0.3
+IDLE_SECONDS = 2
 lean = APIRouter(route_class=LeanRoute)
 plain = APIRouter()
 
@@ -42,7 +44,11 @@ async def port() -> AsyncIterator[int]:
     app.include_router(plain)
     app.state.templates, app.state.express = templates(app), stops(app)
     bounds = Bounds(max_connections=10, request_timeout_seconds=REQUEST_SECONDS)
-    server = uvicorn.Server(BoundedConfig(app, bounds, log_config=None, lifespan="off", server_header=False))
+    server = uvicorn.Server(
+        BoundedConfig(
+            app, bounds, log_config=None, lifespan="off", server_header=False, timeout_keep_alive=IDLE_SECONDS
+        )
+    )
     listening = socket.create_server(("127.0.0.1", 0))
     serving = asyncio.create_task(server.serve([listening]))
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
@@ -110,3 +116,20 @@ async def test_a_request_that_does_not_come_whole_is_not_waited_for(
     told = await answers(port, *before, get("/lean/b")[:-10])
     assert told.count(b"HTTP/1.1 201 ") == len(before)
     assert told.count(b"HTTP/1.1 408 ") == 1
+
+
+async def test_a_connection_is_closed_once_it_was_idle_for_long_enough_and_not_before(port: int) -> None:
+    begun = last = time.monotonic()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(20):
+            for path in ("/lean/a", "/plain/b", "/lean/c", "/lean/d"):
+                writer.write(get(path, last=False))
+                await reader.readuntil(f'"{path[-1]}"'.encode())
+                last = time.monotonic()
+                await asyncio.sleep(IDLE_SECONDS * 0.4)
+            assert await reader.read() == b""
+    finally:
+        writer.close()
+    assert last - begun > IDLE_SECONDS
+    assert time.monotonic() - last > IDLE_SECONDS * 0.9
