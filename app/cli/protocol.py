@@ -155,6 +155,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left, or we closed."""
         self._stop_waiting()
+        # An answer that comes after all goes uvicorn's own way, and nothing holds the connection in a circle.
+        self._extensions.clear()
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
@@ -182,8 +184,6 @@ class BoundedProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.scope is not scope or cycle.response_started or self.flow.write_paused:
             return False
-        if cycle.disconnected:
-            return True
         cycle.response_started = True
         cycle.waiting_for_100_continue = False
         parts = [STATUS_LINE[status]]

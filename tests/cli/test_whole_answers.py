@@ -1,6 +1,7 @@
 """Answers that leave whole, past the server's own way of sending: the same bytes as any other, and in order."""
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from app.cli.protocol import BoundedConfig, Bounds
 
 REQUEST_SECONDS = 0.3
 IDLE_SECONDS = 2
+LEFT = asyncio.Event()
 lean = APIRouter(route_class=LeanRoute)
 plain = APIRouter()
 
@@ -30,6 +32,13 @@ async def get_lean(name: str) -> Response:
 @lean.get("/two-lines", response_model=None)
 async def get_two_lines() -> Response:
     return LeanResponse(b"{}", headers=((b"etag", b'"1"\r\nset-cookie: a=b'),))
+
+
+@lean.get("/slow", response_model=None)
+async def get_slow() -> Response:
+    LEFT.clear()
+    await asyncio.wait_for(LEFT.wait(), 20)
+    return LeanResponse(b"{}")
 
 
 @plain.get("/plain/{name}", response_model=None)
@@ -133,3 +142,14 @@ async def test_a_connection_is_closed_once_it_was_idle_for_long_enough_and_not_b
         writer.close()
     assert last - begun > IDLE_SECONDS
     assert time.monotonic() - last > IDLE_SECONDS * 0.9
+
+
+async def test_an_answer_to_who_has_left_harms_nobody(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(get("/slow", last=False))
+    await asyncio.sleep(0.2)
+    writer.close()
+    await asyncio.sleep(0.2)
+    LEFT.set()
+    assert (await answers(port, get("/lean/a"))).endswith(b'"a"')
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
