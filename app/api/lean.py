@@ -52,6 +52,16 @@ class LeanResponse(Response):
             *headers,
         ]
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, at once where that is possible (middleware.py)."""
+        whole = getattr(send, "whole", None)
+        if whole is None or not whole(self.status_code, self.raw_headers, self.body):
+            await super().__call__(scope, receive, send)
+
+
+WHOLE: Final = "rapport.whole"
+"""The ASGI extension of our own server by which head and body of an answer go out together (app/cli/protocol.py)."""
+
 
 class Express:
     """Serves the lean routes itself and leaves everything else to `app`.

@@ -131,29 +131,29 @@ def access(trace: Trace, method: str, route: str, status: int, seconds: float) -
     """
     if _threshold > logging.INFO:
         return
-    key = "null" if trace.key_id is None else f'"{trace.key_id}"'
+    # Written with whatever else is answered before the loop comes round: requests that share a commit share the write.
+    _answered.append((method, route, status, seconds, trace))
+    if len(_answered) == 1:
+        asyncio.get_running_loop().call_soon(_write_answered)
+
+
+_answered: list[tuple[str, str, int, float, Trace]] = []
+
+
+def _write_answered() -> None:
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    _write_soon(
+    lines = [
         f'{{"event": "request", "method": "{method}", "route": "{route}", "status": {status}, '
-        f'"duration_ms": {seconds * 1000:.2f}, "key_id": {key}, "trace_id": "{trace.trace_id}", '
+        f'"duration_ms": {seconds * 1000:.2f}, "key_id": {_quoted(trace.key_id)}, "trace_id": "{trace.trace_id}", '
         f'"level": "info", "time": "{now}"}}\n'
-    )
+        for method, route, status, seconds, trace in _answered
+    ]
+    _answered.clear()
+    sys.stderr.write("".join(lines))
 
 
-_lines: list[str] = []
-
-
-def _write_soon(line: str) -> None:
-    """Write with whatever else is logged before the loop comes round: requests that share a commit share the write."""
-    _lines.append(line)
-    if len(_lines) == 1:
-        asyncio.get_running_loop().call_soon(_write_lines)
-
-
-def _write_lines() -> None:
-    lines = "".join(_lines)
-    _lines.clear()
-    sys.stderr.write(lines)
+def _quoted(key_id: str | None) -> str:
+    return "null" if key_id is None else f'"{key_id}"'
 
 
 class _StderrHandler(logging.Handler):

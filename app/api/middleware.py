@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
+from starlette.datastructures import State
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api import logs, rates
 from app.api.addresses import Proxies
 from app.api.bodies import check_url
-from app.api.lean import Express
+from app.api.lean import WHOLE, Express
 from app.api.logs import Trace
 from app.api.metrics import Metrics
 from app.api.openapi import DocumentedApp
@@ -47,6 +48,28 @@ _NO_CONTENT: Final = (
     b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 )
 _EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, traceparent"
+_SPECIAL: Final = frozenset((_NO_STORE[0], _NO_CONTENT[0]))
+"""What an answer may say for itself, so that the frame does not."""
+
+
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join([part for name, value in headers for part in (name, b": ", value, b"\r\n")])
+
+
+_USUAL_LINES: Final = _lines((*_SECURITY, _NO_STORE, _NO_CONTENT))
+
+
+class Kept(State):
+    """What the application keeps for all requests, as plain attributes.
+
+    Each request reads ten of them, and Starlette's State looks each up in a function of its own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(vars(self))
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        object.__setattr__(self, key, value)
 
 
 class FramedApp(DocumentedApp):
@@ -60,6 +83,7 @@ class FramedApp(DocumentedApp):
         self, metrics: Metrics, proxies: Proxies, *, hsts_seconds: int, is_tls: bool, **options: Any
     ) -> None:
         super().__init__(**options)
+        self.state = Kept()
         self._metrics = metrics
         self._proxies = proxies
         self._hsts = hsts_seconds
@@ -74,6 +98,15 @@ class FramedApp(DocumentedApp):
         return Frame(
             Express(stack), self._metrics, self._proxies, hsts_seconds=self._hsts, is_tls=self._is_tls
         )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or a lifespan."""
+        if scope["type"] != "http" or self.middleware_stack is None or self.root_path:
+            await super().__call__(scope, receive, send)
+            return
+        # All that FastAPI and Starlette do first for an application like this one.
+        scope["app"] = self
+        await self.middleware_stack(scope, receive, send)
 
 
 class Frame:
@@ -99,34 +132,26 @@ class Frame:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status, trace = time.perf_counter(), 0, _trace(scope["headers"])
+        began, trace = time.perf_counter(), _trace(scope["headers"])
         hsts = self._hsts
-
-        async def framed_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = _headers(message["headers"], trace)
-                if hsts is not None and (self._is_tls or self._proxies.spoke_tls(scope)):
-                    headers.append(hsts)
-                message["headers"] = headers
-            await send(message)
-
+        if hsts is not None and not (self._is_tls or self._proxies.spoke_tls(scope)):
+            hsts = None
+        framed = _Framed(scope, send, trace, hsts)
         token = logs.begin(trace)
         try:
             check_url(scope)
-            await self._app(scope, receive, framed_send)
+            await self._app(scope, receive, framed)
         except ClientDisconnect:
-            status = CLIENT_GONE
+            framed.status = CLIENT_GONE
         except Exception as error:  # noqa: BLE001 - the one place that answers for whatever is left
             response = answer(error)
             if (
-                status
+                framed.status
             ):  # half an answer is out: only closing the connection tells the client that it is not whole
                 raise ConnectionAbortedError("an answer broke off") from None
-            await response(scope, receive, framed_send)
+            await response(scope, receive, framed)
         finally:
-            self._note(scope, trace, status or CLIENT_GONE, time.perf_counter() - began)
+            self._note(scope, trace, framed.status or CLIENT_GONE, time.perf_counter() - began)
             logs.end(token)
 
     def _note(self, scope: Scope, trace: Trace, status: int, seconds: float) -> None:
@@ -134,6 +159,52 @@ class Frame:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.request(route, method, status, seconds)
         logs.access(trace, method, route, status, seconds)
+
+
+class _Framed:
+    """Sends one answer with what the frame adds to it. `status` is 0 until it begins."""
+
+    __slots__ = ("_hsts", "_scope", "_send", "_trace", "status")
+
+    def __init__(self, scope: Scope, send: Send, trace: Trace, hsts: tuple[bytes, bytes] | None) -> None:
+        self._scope = scope
+        self._send = send
+        self._trace = trace
+        self._hsts = hsts
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        """Send a part of it, as ASGI has it."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = _headers(message["headers"], self._trace)
+            if self._hsts is not None:
+                headers.append(self._hsts)
+            message["headers"] = headers
+        await self._send(message)
+
+    def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send all of it at once if the server can (app/cli/protocol.py); False: nothing was sent.
+
+        What most answers add is put together once. `headers` are in lower case.
+        """
+        extensions = self._scope.get("extensions")
+        send = None if extensions is None else extensions.get(WHOLE)
+        trace = self._trace
+        if send is None or trace.allow_origin is not None or any(name in _SPECIAL for name, _ in headers):
+            return False
+        if trace.standing is not None:
+            headers = [*headers, *rates.headers(trace.standing)]
+        if self._hsts is not None:
+            headers = [*headers, self._hsts]
+        lines = _lines(headers)
+        if lines.count(b"\n") != len(headers):
+            raise ValueError("a header has more than one line")
+        parent = f"traceparent: 00-{trace.trace_id}-{trace.span_id}-{trace.flags}\r\n".encode()
+        if not send(self._scope, status, b"".join((lines, _USUAL_LINES, parent)), body):
+            return False
+        self.status = status
+        return True
 
 
 def _trace(headers: Iterable[tuple[bytes, bytes]]) -> Trace:

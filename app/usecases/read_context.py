@@ -4,10 +4,13 @@ Callers who ask at the same time share the statements, as writers share their co
 read costs the database is asking, not finding.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
+
+import asyncpg
 
 from app.domain.consent import ANY, SURVEYS, standings, withdrawn_since
 from app.domain.context import Action, Context, promises, with_follow_up, with_loyalty, with_promises
@@ -32,28 +35,64 @@ from app.usecases.loyalty.members import club_at, member_of
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.own_kinds import RememberedKinds
 
+A = TypeVar("A")
+
 GROUP: Final = 64
 """Customers in one statement: beyond it the last would wait for the first longer than asking costs."""
 
 
 class SealedContext(NamedTuple):
-    """A context, and a digest of what it was read from."""
+    """A context, and bytes that change with what it was read from; a digest of them is for the caller to take."""
 
     context: Context
     seal: bytes
 
 
 class _Question(NamedTuple):
+    """`work` makes of what is known what the caller answers."""
+
     reference: Reference
     touchpoints: int
     club: Club | None
+    work: Callable[[Known], Any]
 
 
-class _Nothing:
-    """The plain way found nobody, or somebody of whom more must be asked."""
+_NOTHING: Final = object()
+"""The plain way found nobody, or somebody of whom more must be asked."""
 
 
-_NOTHING: Final = _Nothing()
+class _Shared:
+    """What one statement found, worked out for all who asked by the first of them that wakes.
+
+    One after the other in one go, because the processor then has the code at hand: each by itself, between the HTTP of
+    two requests, takes twice as long. Not before anybody wakes, because by then the next statement has been sent, and
+    the database works meanwhile.
+    """
+
+    def __init__(self, works: Sequence[Callable[[], Any]]) -> None:
+        self._works = works
+        self._results: list[Any] | None = None
+
+    def result(self, place: int) -> Any:
+        """What came of the question in this place. Raises what its own work raised."""
+        if self._results is None:
+            self._results = [_outcome(work) for work in self._works]
+        result = self._results[place]
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+
+def _outcome(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - raised again for the one caller whose question it was
+        return error
+
+
+class _Answer(NamedTuple):
+    shared: _Shared
+    place: int
 
 
 class Contexts:
@@ -73,7 +112,7 @@ class Contexts:
         self._own_kinds = own_kinds
         self._programs = programs
         self._seat = database.seat()
-        self._reads = GroupWriter[_Question, Known | _Nothing](self._load, queue_limit, GROUP)
+        self._reads = GroupWriter[_Question, _Answer](self._load, queue_limit, GROUP)
 
     def start(self) -> None:
         """Begin to read; needs a running loop."""
@@ -88,25 +127,32 @@ class Contexts:
         reference: Reference,
         model: Model,
         now: datetime,
+        answer: Callable[[SealedContext], A],
         *,
         touchpoints: int,
         currency: str,
-    ) -> SealedContext:
-        """The customer as of `now`, with so many of their newest touchpoints, and sums in the shop's `currency`.
+    ) -> A:
+        """What `answer` makes of the customer as of `now`, with so many of their newest touchpoints.
 
-        Raises what `find_customer` raises, and Unavailable as GroupWriter.submit does.
+        Sums are in the shop's `currency`. Raises what `find_customer` and `answer` raise, and Unavailable as
+        GroupWriter.submit does.
         """
         programs = self._programs.current
         club = club_at(programs, now)
-        known = await self._reads.submit_one(_Question(reference, touchpoints, club))
-        if isinstance(known, BaseException):
-            raise known
-        if isinstance(known, _Nothing):
-            known = await self._load_thoroughly(reference, touchpoints, club)
-        member = member_of(known.member, programs, now)
-        return SealedContext(_context(known, member, model, now, currency), known.seal)
 
-    async def _load(self, questions: list[_Question]) -> Sequence[Known | _Nothing]:
+        def work(known: Known) -> A:
+            member = member_of(known.member, programs, now)
+            return answer(SealedContext(_context(known, member, model, now, currency), known.seal))
+
+        found = await self._reads.submit_one(_Question(reference, touchpoints, club, work))
+        if isinstance(found, BaseException):
+            raise found
+        answered: A = found.shared.result(found.place)
+        if answered is _NOTHING:
+            return work(await self._load_thoroughly(reference, touchpoints, club))
+        return answered
+
+    async def _load(self, questions: list[_Question]) -> Sequence[_Answer]:
         """At most two statements: who is meant by those that no hint knows, and what is known of them all."""
         hints = [self._identities.hinted(question.reference) for question in questions]
         async with self._seat as connection:
@@ -129,21 +175,27 @@ class Contexts:
             ]
             # The same for all of them, but for the moment in which a day or a programme begins.
             club = max((question.club for question in questions if question.club is not None), default=None)
-            who_asked = {one for one in asked if one is not None}
-            found = await contexts.load(connection, who_asked, self._labels(), club)
-        return [
-            _NOTHING
-            if who is None or one is None or one not in found
-            else self._trusted(question.reference, who, found[one])
-            for question, who, one in zip(questions, named, asked, strict=True)
-        ]
+            found = await contexts.load(connection, {one for one in asked if one is not None}, club)
+        shared = _Shared(
+            [
+                functools.partial(self._work, question, who, None if one is None else found.get(one))
+                for question, who, one in zip(questions, named, asked, strict=True)
+            ]
+        )
+        return [_Answer(shared, place) for place in range(len(questions))]
+
+    def _work(self, question: _Question, who: Found | None, row: asyncpg.Record | None) -> Any:
+        if who is None or row is None:
+            return _NOTHING
+        known = contexts.known(row, self._labels())
+        return question.work(known) if self._is_trusted(question.reference, who, known) else _NOTHING
 
     def _labels(self) -> Mapping[str, str]:
         return {name: kind.label for name, kind in self._own_kinds.current.items()}
 
-    def _trusted(self, reference: Reference, who: Found, known: Known) -> Known | _Nothing:
+    def _is_trusted(self, reference: Reference, who: Found, known: Known) -> bool:
         if known.merged_into is not None or known.erased_at is not None:
-            return _NOTHING
+            return False
         if who.identity_revision is None:
             if reference.identifiers and all(
                 _holds(known, each.type, each.key) for each in reference.identifiers
@@ -151,18 +203,18 @@ class Contexts:
                 self._identities.remember(reference, known.customer_id, known.identity_revision)
         elif who.identity_revision != known.identity_revision:
             self._identities.forget(reference)
-            return _NOTHING
-        return known
+            return False
+        return True
 
     async def _load_thoroughly(self, reference: Reference, touchpoints: int, club: Club | None) -> Known:
         """By the general look-up, which follows merges and knows what to say."""
         async with self._database.hot_reading() as connection:
             identity = await find_customer(connection, reference)
             asked = Asked(identity.customer_id, touchpoints)
-            known = (await contexts.load(connection, [asked], self._labels(), club)).get(asked)
-        if known is None:
+            row = (await contexts.load(connection, [asked], club)).get(asked)
+        if row is None:
             raise not_found()
-        return known
+        return contexts.known(row, self._labels())
 
 
 def _holder(reference: Reference, holders: Mapping[Key, UUID]) -> Found | None:

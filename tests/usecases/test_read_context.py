@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
 
 import pytest
@@ -42,7 +42,9 @@ class Desk:
 
     async def read(self, touchpoints: int = 5, hours_later: int = 0) -> SealedContext:
         now = NOW + timedelta(hours=hours_later)
-        return await self.contexts.read(ADA, shipped(), now, touchpoints=touchpoints, currency="EUR")
+        return await self.contexts.read(
+            ADA, shipped(), now, lambda sealed: sealed, touchpoints=touchpoints, currency="EUR"
+        )
 
     async def note(self, text: str) -> None:
         async with self.store.hot_transaction() as connection:
@@ -173,3 +175,23 @@ async def test_reading_is_two_statements(desk: Desk) -> None:
 async def test_nobody_has_no_context(desk: Desk) -> None:
     with pytest.raises(NotFound):
         await desk.read()
+
+
+async def test_who_asks_together_gets_what_becomes_of_their_own_question(desk: Desk) -> None:
+    await desk.add(post("p"))
+    await desk.read()
+    worked_out: list[int] = []
+
+    def ask(number: int) -> Awaitable[int]:
+        def answer(sealed: SealedContext) -> int:
+            worked_out.append(number)
+            if number == 3:
+                raise RuntimeError("this one cannot be told")
+            return number + len(sealed.context.recent)
+
+        return desk.contexts.read(ADA, shipped(), NOW, answer, touchpoints=number % 2, currency="EUR")
+
+    told = await asyncio.gather(*(ask(number) for number in range(9)), return_exceptions=True)
+    assert isinstance(told.pop(3), RuntimeError)
+    assert told == [number + number % 2 for number in range(9) if number != 3]
+    assert sorted(worked_out) == list(range(9))
