@@ -279,6 +279,10 @@ api_keys = Table(
     Column("networks", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     # NULL: the default of the settings; 0: no limit.
     Column("rate_per_minute", Integer),
+    # What people call it.
+    Column("name", Text),
+    # One more with each change, for ETag.
+    Column("revision", Integer, nullable=False, server_default=text("0")),
 )
 
 # Scoring models. Their numbers never change once written: another number is another version.

@@ -35,6 +35,7 @@ class Deed(NamedTuple):
 # Every route with the scope admin that writes, in an order in which each finds what it needs. A new one belongs here.
 DEEDS: dict[str, Deed] = {
     "POST /v1/keys": Deed("/v1/keys", KEY, "key_created"),
+    "PATCH /v1/keys/{key_id}": Deed("/v1/keys/{key}", {"rate_per_minute": 60}, "key_changed"),
     "POST /v1/keys/{key_id}/rotate": Deed("/v1/keys/{key}/rotate", {}, "key_rotated"),
     "DELETE /v1/keys/{key_id}": Deed("/v1/keys/{key}", None, "key_revoked"),
     "POST /v1/touchpoint-kinds": Deed("/v1/touchpoint-kinds", KIND, "kind_defined"),
