@@ -1,7 +1,6 @@
 """The one place that reads the environment: RAPPORT_* variables, frozen once the process has started."""
 
 import re
-import zoneinfo
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +13,7 @@ from app.domain.identifiers import IdentifierRules, email_key
 from app.domain.networks import Network, networks
 from app.domain.signing_in import Terms, terms
 from app.domain.tombstones import Guard
+from app.domain.zones import zone_names
 
 _LEAST_SECRET = 32
 
@@ -207,7 +207,7 @@ class Settings(BaseSettings):
     @field_validator("shop_time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in zoneinfo.available_timezones():
+        if value not in zone_names():
             raise ValueError("not an IANA time zone, such as Europe/Berlin")
         return value
 
