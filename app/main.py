@@ -180,6 +180,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     state.settings = settings
     state.owns_database = database is None
     state.database = _open(settings) if database is None else database
+    state.replica = _open_replica(settings) or state.database
     state.proxies = proxies
     state.keyring = Keyring(
         state.database,
@@ -230,6 +231,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         group_limit=settings.group_size,
     )
     _measure(metrics, state.database, state.lanes, state.spending)
+    if state.replica is not state.database:
+        _measure_replica(metrics, state.replica)
     metrics.gauge(
         "rate_limited_requests",
         "Requests refused because their key was too fast, since the start.",
@@ -258,6 +261,20 @@ def _open(settings: Settings) -> Database:
     )
 
 
+def _open_replica(settings: Settings) -> Database | None:
+    if settings.read_url is None:
+        return None
+    return Database(
+        settings.read_url,
+        pool_size=settings.read_pool_size,
+        # Figures that read page by page: beside the pool, and few at a time.
+        hot_size=settings.read_pool_size,
+        wait_seconds=settings.pool_wait_seconds,
+        statement_timeout_seconds=settings.statement_timeout_seconds,
+        pgbouncer=settings.pgbouncer,
+    )
+
+
 def _measure(metrics: Metrics, database: Database, lanes: Lanes, spending: SpendingGroups) -> None:
     pool = database.engine.pool
     if isinstance(pool, QueuePool):
@@ -279,6 +296,13 @@ def _measure(metrics: Metrics, database: Database, lanes: Lanes, spending: Spend
         "what",
         {"holds": spending.holds_waiting, "captures": spending.captures_waiting},
     )
+
+
+def _measure_replica(metrics: Metrics, replica: Database) -> None:
+    pool = replica.engine.pool
+    if isinstance(pool, QueuePool):
+        readings = {"in_use": pool.checkedout, "idle": pool.checkedin}
+        metrics.gauge("replica_connections", "Connections to the read replica.", "state", readings)
 
 
 def _waiting(lanes: Lanes, lane: int) -> int:
@@ -328,5 +352,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await state.keyring.flush()
         if state.sign_in is not None:
             await state.sign_in.close()
+        if state.replica is not state.database:
+            await state.replica.close()
         if state.owns_database:
             await state.database.close()

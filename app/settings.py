@@ -52,6 +52,12 @@ class Settings(BaseSettings):
         None,
         description="The same database as a role that may change the schema and create roles. Empty: `database_url`.",
     )
+    read_url: str | None = Field(
+        None,
+        description="A read replica, which may lag, for figures, shop-wide lists and trials of models. "
+        "Empty: `database_url`.",
+    )
+    read_pool_size: int = Field(4, ge=1, le=64, description="Connections to `read_url`, per process.")
     admin_key: SecretStr | None = Field(
         None,
         description="An admin key for scripted starts, made by `rapport keys new`. A malformed one stops the start.",
