@@ -51,7 +51,7 @@ from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
 from app.api.openapi import DocumentedApp
-from app.api.privacy import consent
+from app.api.privacy import consent, tombstones
 from app.api.privacy import routes as privacy
 from app.api.sign_in import SignIn
 from app.api.surveys import describing, inviting, pages
@@ -116,6 +116,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     programs.router,
     consent.router,
     privacy.router,
+    tombstones.router,
     simulations.router,
     kinds.router,
     models.router,

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import asyncpg
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import event
 
 from app.domain.audit import HIDDEN
+from app.settings import Settings
 from app.storage.database import connect_arguments
 from tests.api.conftest import Service
 from tests.api.test_problems import problem
@@ -22,6 +24,12 @@ CLUB = {"code": "main", "name": "Club", "currency": "EUR", "time_zone": "Europe/
 REWARD = {"code": "mug", "name": "A mug", "points": 150, "coupons": "given"}
 KEY = {"preset": "storefront", "source": "shop-eu"}
 TOUCHPOINT = {"id": "evt-1", "customer": CUSTOMER, "kind": "visit"}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Who is erased leaves tombstones."""
+    return settings.model_copy(update={"erasure_secrets": SecretStr("t1:" + "e" * 32)})
 
 
 class Deed(NamedTuple):
@@ -83,6 +91,9 @@ DEEDS: dict[str, Deed] = {
         "/v1/loyalty/programs/main/close", {"ends_at": "2031-01-01T00:00:00Z"}, "program_closed"
     ),
     "DELETE /v1/customers/{customer}": Deed(f"/v1/customers/{CUSTOMER}", None, "customer_erased"),
+    "POST /v1/tombstones/lift": Deed(
+        "/v1/tombstones/lift", {"customer": CUSTOMER, "reason": "came_back"}, "tombstones_lifted"
+    ),
 }
 
 READS = {
@@ -129,9 +140,15 @@ async def test_no_route_of_admins_writes_without_the_audit_log(
             for telling in (CUSTOMER, "Ada", "external_id", "evt-1"):
                 assert telling not in str(each), route
     mine = await deeds(admin, target=f"customer:{posted['customer_id']}")
-    told = ["customer_erased", "touchpoint_voided", "health_override_lifted", "health_override_set"]
+    told = [
+        "tombstones_lifted",
+        "customer_erased",
+        "touchpoint_voided",
+        "health_override_lifted",
+        "health_override_set",
+    ]
     assert [each["action"] for each in mine] == told
-    assert mine[2]["before"]["score"] == 35
+    assert mine[3]["before"]["score"] == 35
 
 
 async def test_what_others_do_to_people_and_points_is_told_too(
