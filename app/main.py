@@ -335,9 +335,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             asyncio.create_task(keep_settling(state.database, state.programs, pause, state.metrics.settled)),
             asyncio.create_task(keep_clock(state.database, state.model, pause, state.metrics.clocked)),
         ]
-        retention = state.settings.retention()
-        if retention:
-            purging = keep_purging(state.database, retention, pause, state.metrics.purged)
+        retention, texts_kept = state.settings.retention(), state.settings.text_retention()
+        if retention or texts_kept:
+            purging = keep_purging(
+                state.database, retention, pause, state.metrics.purged, texts_kept=texts_kept
+            )
             beside.append(asyncio.create_task(purging))
     try:
         yield

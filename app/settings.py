@@ -1,6 +1,7 @@
 """The one place that reads the environment: RAPPORT_* variables, frozen once the process has started."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -92,6 +93,13 @@ class Settings(BaseSettings):
         description="After how many days touchpoints of a kind are purged: `visit:400,message_opened:90`, at least "
         "60 each. A kind that is not named is kept.",
     )
+    text_retention_days: int = Field(
+        0,
+        ge=0,
+        le=retention.MOST_DAYS,
+        description="After how many days the words of answers and of closed complaints are blanked, at least 60; "
+        "0: they are kept.",
+    )
     shop_time_zone: str = Field(
         "UTC",
         description="IANA name of the zone in which the shop's days begin, for figures by day, week or month.",
@@ -146,6 +154,11 @@ class Settings(BaseSettings):
     blocked_identifiers: str = Field(
         "unknown,none,null,undefined,anonymous,guest,test,test@*,noreply@*,no-reply@*",
         description="Values, with commas between, that name nobody and are refused as identifiers; `*` is anything.",
+    )
+    most_merged_touchpoints: int = Field(
+        50_000,
+        ge=1,
+        description="Touchpoints that a merge moves in its one transaction; of whom there are more is not merged away.",
     )
     simulation_seconds: float = Field(
         20.0,
@@ -237,6 +250,13 @@ class Settings(BaseSettings):
         retention.parse(value)
         return value
 
+    @field_validator("text_retention_days")
+    @classmethod
+    def _text_retention_days(cls, value: int) -> int:
+        if 0 < value < retention.LEAST_DAYS:
+            raise ValueError(f"must be 0 or at least {retention.LEAST_DAYS}")
+        return value
+
     @field_validator("link_secrets", "erasure_secrets")
     @classmethod
     def _secrets(cls, value: SecretStr | None) -> SecretStr | None:
@@ -275,6 +295,10 @@ class Settings(BaseSettings):
     def retention(self) -> retention.Retention:
         """How long touchpoints are kept, by kind."""
         return retention.parse(self.retention_days)
+
+    def text_retention(self) -> timedelta | None:
+        """How long words are kept; None: for ever."""
+        return timedelta(days=self.text_retention_days) if self.text_retention_days else None
 
     @field_validator("trusted_proxies")
     @classmethod

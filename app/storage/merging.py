@@ -137,6 +137,16 @@ async def move(
     return {table: count for table, count in moved.items() if count}
 
 
+async def has_more_touchpoints(connection: asyncpg.Connection, customer_id: UUID, most: int) -> bool:
+    """Whether a log is longer; looks at one row more than that."""
+    found = await connection.fetchval(
+        "SELECT count(*) FROM (SELECT FROM touchpoints WHERE customer_id = $1 LIMIT $2) AS looked",
+        customer_id,
+        most + 1,
+    )
+    return bool(found > most)
+
+
 async def _move(
     connection: asyncpg.Connection,
     table: str,
