@@ -143,8 +143,8 @@ def merge_too_large(most: int) -> Conflict:
     """All rows of a customer move in one transaction, which has a limit of time."""
     return Conflict(
         "merge_too_large",
-        f"The customer to be merged has more than {most} touchpoints, too many for one transaction. Merge the other way "
-        "round, or raise RAPPORT_MOST_MERGED_TOUCHPOINTS.",
+        f"The customer to be merged has more than {most} touchpoints, too many for one transaction. Merge the other "
+        "way round, or raise RAPPORT_MOST_MERGED_TOUCHPOINTS.",
         most=most,
     )
 
