@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import QueuePool
@@ -50,7 +50,8 @@ from app.api.loyalty import (
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.models import routes as models
-from app.api.privacy import consent
+from app.api.openapi import DocumentedApp
+from app.api.privacy import consent, tombstones
 from app.api.privacy import routes as privacy
 from app.api.sign_in import SignIn
 from app.api.surveys import describing, inviting, pages
@@ -115,6 +116,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     programs.router,
     consent.router,
     privacy.router,
+    tombstones.router,
     simulations.router,
     kinds.router,
     models.router,
@@ -126,39 +128,60 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
 )
 
 
+_OPTIONS: Final[Mapping[str, Any]] = {
+    "title": openapi.TITLE,
+    "summary": openapi.SUMMARY,
+    "description": openapi.DESCRIPTION,
+    "version": "0.1.0",
+    "openapi_tags": openapi.TAGS,
+    "generate_unique_id_function": lambda route: route.name,
+    "redirect_slashes": False,
+    # Served by docs.py, from our own files.
+    "openapi_url": None,
+    # FastAPI's own tracing would take part in every request, and its logs hold the messages of exceptions.
+    "telemetry": {"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+}
+
+
+@functools.cache
+def _pattern() -> DocumentedApp:
+    """What all applications of a process have in common: the routes with what they ask for, and the document.
+
+    FastAPI resolves what the routes of a router ask for anew in each application that includes it: 0.1 s for ours, and
+    0.6 s for the document. A suite makes thousands of applications.
+    """
+    pattern = DocumentedApp(**_OPTIONS)
+    for router in ROUTERS:
+        pattern.include_router(router)
+    pattern.state.templates = templates(pattern)
+    pattern.state.express = stops(pattern)
+    return pattern
+
+
 def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     """The service. Connects to nothing until it is started; a `database` that is given stays open in the end."""
     logs.configure(settings.log_level)
     metrics = Metrics()
     proxies = Proxies(settings.proxy_networks())
+    pattern = _pattern()
     app = FramedApp(
         metrics,
         proxies,
+        pattern,
         hsts_seconds=settings.hsts_seconds,
         is_tls=settings.behind_tls,
-        title=openapi.TITLE,
-        summary=openapi.SUMMARY,
-        description=openapi.DESCRIPTION,
-        version="0.1.0",
-        openapi_tags=openapi.TAGS,
-        generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
-        redirect_slashes=False,
-        # Served by docs.py, from our own files.
-        openapi_url=None,
-        # FastAPI's own tracing would take part in every request, and its logs hold the messages of exceptions.
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        **_OPTIONS,
     )
     problems.install(app)
-    for router in ROUTERS:
-        app.include_router(router)
 
     state = app.state
-    state.templates = templates(app)
-    state.express = stops(app)
+    state.templates = pattern.state.templates
+    state.express = pattern.state.express
     state.settings = settings
     state.owns_database = database is None
     state.database = _open(settings) if database is None else database
+    state.replica = _open_replica(settings) or state.database
     state.proxies = proxies
     state.keyring = Keyring(
         state.database,
@@ -209,6 +232,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         group_limit=settings.group_size,
     )
     _measure(metrics, state.database, state.lanes, state.spending)
+    if state.replica is not state.database:
+        _measure_replica(metrics, state.replica)
     metrics.gauge(
         "rate_limited_requests",
         "Requests refused because their key was too fast, since the start.",
@@ -237,6 +262,20 @@ def _open(settings: Settings) -> Database:
     )
 
 
+def _open_replica(settings: Settings) -> Database | None:
+    if settings.read_url is None:
+        return None
+    return Database(
+        settings.read_url,
+        pool_size=settings.read_pool_size,
+        # Figures that read page by page: beside the pool, and few at a time.
+        hot_size=settings.read_pool_size,
+        wait_seconds=settings.pool_wait_seconds,
+        statement_timeout_seconds=settings.statement_timeout_seconds,
+        pgbouncer=settings.pgbouncer,
+    )
+
+
 def _measure(metrics: Metrics, database: Database, lanes: Lanes, spending: SpendingGroups) -> None:
     pool = database.engine.pool
     if isinstance(pool, QueuePool):
@@ -258,6 +297,13 @@ def _measure(metrics: Metrics, database: Database, lanes: Lanes, spending: Spend
         "what",
         {"holds": spending.holds_waiting, "captures": spending.captures_waiting},
     )
+
+
+def _measure_replica(metrics: Metrics, replica: Database) -> None:
+    pool = replica.engine.pool
+    if isinstance(pool, QueuePool):
+        readings = {"in_use": pool.checkedout, "idle": pool.checkedin}
+        metrics.gauge("replica_connections", "Connections to the read replica.", "state", readings)
 
 
 def _waiting(lanes: Lanes, lane: int) -> int:
@@ -291,9 +337,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             ),
             asyncio.create_task(keep_clock(state.database, state.model, pause, state.metrics.clocked)),
         ]
-        retention = state.settings.retention()
-        if retention:
-            purging = keep_purging(state.database, retention, pause, state.metrics.purged)
+        retention, texts_kept = state.settings.retention(), state.settings.text_retention()
+        if retention or texts_kept:
+            purging = keep_purging(
+                state.database, retention, pause, state.metrics.purged, texts_kept=texts_kept
+            )
             beside.append(asyncio.create_task(purging))
     try:
         yield
@@ -309,5 +357,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await state.keyring.flush()
         if state.sign_in is not None:
             await state.sign_in.close()
+        if state.replica is not state.database:
+            await state.replica.close()
         if state.owns_database:
             await state.database.close()

@@ -1,7 +1,7 @@
 """The one place that reads the environment: RAPPORT_* variables, frozen once the process has started."""
 
 import re
-import zoneinfo
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +14,7 @@ from app.domain.identifiers import IdentifierRules, email_key
 from app.domain.networks import Network, networks
 from app.domain.signing_in import Terms, terms
 from app.domain.tombstones import Guard
+from app.domain.zones import zone_names
 
 _LEAST_SECRET = 32
 
@@ -52,6 +53,12 @@ class Settings(BaseSettings):
         None,
         description="The same database as a role that may change the schema and create roles. Empty: `database_url`.",
     )
+    read_url: str | None = Field(
+        None,
+        description="A read replica, which may lag, for figures, shop-wide lists and trials of models. "
+        "Empty: `database_url`.",
+    )
+    read_pool_size: int = Field(4, ge=1, le=64, description="Connections to `read_url`, per process.")
     admin_key: SecretStr | None = Field(
         None,
         description="An admin key for scripted starts, made by `rapport keys new`. A malformed one stops the start.",
@@ -85,6 +92,13 @@ class Settings(BaseSettings):
         "",
         description="After how many days touchpoints of a kind are purged: `visit:400,message_opened:90`, at least "
         "60 each. A kind that is not named is kept.",
+    )
+    text_retention_days: int = Field(
+        0,
+        ge=0,
+        le=retention.MOST_DAYS,
+        description="After how many days the words of answers and of closed complaints are blanked, at least 60; "
+        "0: they are kept.",
     )
     shop_time_zone: str = Field(
         "UTC",
@@ -140,6 +154,11 @@ class Settings(BaseSettings):
     blocked_identifiers: str = Field(
         "unknown,none,null,undefined,anonymous,guest,test,test@*,noreply@*,no-reply@*",
         description="Values, with commas between, that name nobody and are refused as identifiers; `*` is anything.",
+    )
+    most_merged_touchpoints: int = Field(
+        50_000,
+        ge=1,
+        description="Touchpoints that a merge moves in its one transaction; of whom there are more is not merged away.",
     )
     simulation_seconds: float = Field(
         20.0,
@@ -207,7 +226,7 @@ class Settings(BaseSettings):
     @field_validator("shop_time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in zoneinfo.available_timezones():
+        if value not in zone_names():
             raise ValueError("not an IANA time zone, such as Europe/Berlin")
         return value
 
@@ -229,6 +248,13 @@ class Settings(BaseSettings):
     @classmethod
     def _retention_days(cls, value: str) -> str:
         retention.parse(value)
+        return value
+
+    @field_validator("text_retention_days")
+    @classmethod
+    def _text_retention_days(cls, value: int) -> int:
+        if 0 < value < retention.LEAST_DAYS:
+            raise ValueError(f"must be 0 or at least {retention.LEAST_DAYS}")
         return value
 
     @field_validator("link_secrets", "erasure_secrets")
@@ -269,6 +295,10 @@ class Settings(BaseSettings):
     def retention(self) -> retention.Retention:
         """How long touchpoints are kept, by kind."""
         return retention.parse(self.retention_days)
+
+    def text_retention(self) -> timedelta | None:
+        """How long words are kept; None: for ever."""
+        return timedelta(days=self.text_retention_days) if self.text_retention_days else None
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import JSON, MERGE_PATCH, body
-from app.api.deps import Admitting, Now, Programs, Reader, Tx, requires
+from app.api.deps import Admitting, Lagging, Now, Programs, Reader, Tx, requires
 from app.api.identifiers import IdentifierOut, members
 from app.api.openapi import problems
 from app.api.paging import Cursor, Page, Paging
@@ -271,7 +271,7 @@ def _program(known: Mapping[str, Rules], now: datetime) -> str:
 async def list_customers(
     _caller: Annotated[Caller, requires("customers:read")],
     page: Paging,
-    reader: Reader,
+    reader: Lagging,
     remembered: Programs,
     now: Now,
     search: Annotated[

@@ -77,6 +77,12 @@ async def reading(request: Request) -> AsyncIterator[AsyncSession]:
         yield session
 
 
+async def lagging(request: Request) -> AsyncIterator[AsyncSession]:
+    """A session on the read replica, which may lag."""
+    async with request.app.state.replica.reading() as session:
+        yield session
+
+
 Config = Annotated[Settings, Depends(_of_app("settings"))]
 Store = Annotated[Database, Depends(_of_app("database"))]
 Keys = Annotated[Keyring, Depends(_of_app("keyring"))]
@@ -102,6 +108,10 @@ Now = Annotated[datetime, Depends(_now)]
 """The time of the request, aware and in UTC; the same for everything that the request asks for."""
 Tx = Annotated[AsyncSession, Depends(transaction, scope="function")]
 Reader = Annotated[AsyncSession, Depends(reading, scope="function")]
+Lagging = Annotated[AsyncSession, Depends(lagging, scope="function")]
+"""The read replica (RAPPORT_READ_URL), some seconds old: figures, shop-wide lists. Never what a writer goes by."""
+Replica = Annotated[Database, Depends(_of_app("replica"))]
+"""The same as a database, for what reads in many steps."""
 
 
 def after_commit(tx: AsyncSession, tell: Callable[[], None]) -> None:

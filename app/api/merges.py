@@ -1,15 +1,16 @@
 """Customers who turned out to be one, and parting them again."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 import asyncpg
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.bodies import body
-from app.api.deps import Config, Now, Reader, Scoring, Tx, requires
+from app.api.deps import Config, Now, Reader, Scoring, Tx, after_commit, requires
 from app.api.openapi import problems
 from app.api.paging import Cursor, Page, Paging
 from app.api.references import (
@@ -26,6 +27,7 @@ from app.domain.identifiers import parse_body_reference
 from app.domain.keys import Caller
 from app.domain.merging import (
     merge_not_found,
+    merge_too_large,
     public_id,
     same_customer,
     undo_blocked,
@@ -104,6 +106,7 @@ _MergeId = Annotated[str, Path(description="`merge_id` of a merge.", examples=[_
         *REFERENCE_PROBLEMS,
         *ONCE_PROBLEMS,
         same_customer(),
+        merge_too_large(50_000),
     ),
 )
 async def merge_customer(
@@ -123,6 +126,7 @@ async def merge_customer(
     now: Now,
     model: Scoring,
     settings: Config,
+    request: Request,
 ) -> Response:
     """Merge another customer into this one: everything known of both is this one's, the other id leads here."""
     wanted = Wanted(named, parse_body_reference(sent.from_, "#/from"), sent.reason, caller.source)
@@ -130,9 +134,15 @@ async def merge_customer(
 
     async def merge() -> Answer:
         merged = await merge_customers(
-            connection, wanted, rules=settings.identifier_rules(), model=model, now=now
+            connection,
+            wanted,
+            rules=settings.identifier_rules(),
+            model=model,
+            now=now,
+            most_touchpoints=settings.most_merged_touchpoints,
         )
         if merged.is_new:
+            after_commit(tx, partial(_count, request, "merged"))
             await _audit(connection, caller, merged.merge, "customers_merged", None, now)
         return Answer(201 if merged.is_new else 200, shown(merged.merge).model_dump(mode="json"), {})
 
@@ -167,13 +177,19 @@ async def undo_customer_merge(
     tx: Tx,
     now: Now,
     model: Scoring,
+    request: Request,
 ) -> MergeOut:
     """Part them again: each gets back what is theirs, and what came in their name since. Again: the same answer."""
     connection = await driver(tx)
     undone = await undo_merge(connection, merge_id, by=caller.source, model=model, now=now)
     if undone.undone_at == now:  # else it was undone before
+        after_commit(tx, partial(_count, request, "undone"))
         await _audit(connection, caller, undone, "merge_undone", {"undone_at": None}, now)
     return shown(undone)
+
+
+def _count(request: Request, what: str) -> None:
+    request.app.state.metrics.merge(what)
 
 
 async def _audit(

@@ -80,6 +80,17 @@ class Metrics:
             "Touchpoints of which only their names were left, because they were old.",
             registry=self._registry,
         )
+        self._blanked = Counter(
+            "texts_blanked_total",
+            "Rows of answers and complaints whose words were blanked, because they were old.",
+            registry=self._registry,
+        )
+        self._merges = Counter(
+            "customer_merges_total",
+            "Customers who were merged, and merges that were undone.",
+            ("what",),
+            registry=self._registry,
+        )
         self._points = Counter(
             "loyalty_points_total",
             "Points that purchases earned and refunds took back.",
@@ -141,6 +152,10 @@ class Metrics:
             if told[f"points_{what}"]:
                 self._points.labels(what).inc(told[f"points_{what}"])
 
+    def merge(self, what: str) -> None:
+        """Count one: merged or undone."""
+        self._merges.labels(what).inc()
+
     def swept(self, swept: Swept) -> None:
         """Count what one sweep of the bands did."""
         for result, count in asdict(swept).items():
@@ -155,6 +170,7 @@ class Metrics:
     def purged(self, purged: Purged) -> None:
         """Count what one look for old touchpoints took."""
         self._purged.inc(purged.touchpoints)
+        self._blanked.inc(purged.texts)
 
     def settled(self, settled: Settled) -> None:
         """Count what one look at the referrals did."""

@@ -75,19 +75,31 @@ class Kept(State):
 class FramedApp(DocumentedApp):
     """The application inside our frame, and the lean routes before everything else that it is made of.
 
-    FastAPI's own layers (last-resort errors, telemetry, body limit) wrap each request and each message of its answer;
-    the frame does what the lean routes need of them.
+    `pattern` has the routes and their document. FastAPI's own layers (last-resort errors, telemetry, body limit) wrap
+    each request and each message of its answer; the frame does what the lean routes need of them.
     """
 
     def __init__(
-        self, metrics: Metrics, proxies: Proxies, *, hsts_seconds: int, is_tls: bool, **options: Any
+        self,
+        metrics: Metrics,
+        proxies: Proxies,
+        pattern: DocumentedApp,
+        *,
+        hsts_seconds: int,
+        is_tls: bool,
+        **options: Any,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(routes=list(pattern.routes), **options)
         self.state = Kept()
+        self._pattern = pattern
         self._metrics = metrics
         self._proxies = proxies
         self._hsts = hsts_seconds
         self._is_tls = is_tls
+
+    def openapi(self) -> dict[str, Any]:
+        """The document of the pattern; nobody changes it."""
+        return self._pattern.openapi()
 
     def build_middleware_stack(self) -> ASGIApp:
         """What a request goes through; made once."""

@@ -1,26 +1,29 @@
 """The service itself: is it alive, is it ready, what does it count; and the preflight of publishable keys."""
 
+import asyncio
 import functools
 from typing import Final, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import SecurityScopes
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.api import metrics
 from app.api.addresses import ADDRESS_NOT_ALLOWED
-from app.api.deps import PUBLISHABLE_PATHS, Keys, Store, authorise
+from app.api.deps import PUBLISHABLE_PATHS, Keys, Replica, Store, authorise
 from app.api.openapi import SECURITY_SCHEMES, problems
 from app.domain.problems import Forbidden, Unavailable
 from app.storage import migrate
-from app.storage.database import RETRY_AFTER_SECONDS
+from app.storage.database import RETRY_AFTER_SECONDS, Database, lag_seconds
 
 router = APIRouter(tags=["service"])
 
 _LOOPBACK: Final = frozenset(("127.0.0.1", "::1"))
 _PREFLIGHT_SECONDS: Final = 600
+# A replica that is away must not make a probe late.
+_REPLICA_SECONDS: Final = 1.0
 _METRICS_SCOPE: Final = "insights:read"
 
 
@@ -30,11 +33,23 @@ class Alive(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class ReplicaState(BaseModel):
+    """Where figures and shop-wide lists are read."""
+
+    status: Literal["ok", "away"]
+    lag_seconds: float | None = Field(
+        None, description="How old its newest change is; null: none, or not known."
+    )
+
+
 class Ready(BaseModel):
     """The database answers and has the schema of this version."""
 
     status: Literal["ready"] = "ready"
     migration: str
+    replica: ReplicaState | None = Field(
+        None, description="The read replica (RAPPORT_READ_URL); null without one. Writes go on without it."
+    )
 
 
 @router.get("/healthz")
@@ -52,7 +67,7 @@ _OTHER_SCHEMA = _not_ready("not_ready_migrations", "The database has another sch
 
 
 @router.get("/readyz", responses=problems(_DATABASE_AWAY, _OTHER_SCHEMA))
-async def readyz(database: Store) -> Ready:
+async def readyz(database: Store, replica: Replica) -> Ready:
     """Whether requests can be served: the database answers, and its schema is the one this version was written for."""
     try:
         async with database.reading() as session:
@@ -65,7 +80,15 @@ async def readyz(database: Store) -> Ready:
         raise _not_ready(_OTHER_SCHEMA.code, _OTHER_SCHEMA.detail) from error
     if found is None or found != _head():
         raise _not_ready(_OTHER_SCHEMA.code, _OTHER_SCHEMA.detail)
-    return Ready(migration=found)
+    return Ready(migration=found, replica=None if replica is database else await _state(replica))
+
+
+async def _state(replica: Database) -> ReplicaState:
+    try:
+        async with asyncio.timeout(_REPLICA_SECONDS), replica.reading() as session:
+            return ReplicaState(status="ok", lag_seconds=await lag_seconds(session))
+    except (TimeoutError, Unavailable):
+        return ReplicaState(status="away")
 
 
 @functools.cache

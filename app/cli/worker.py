@@ -20,7 +20,7 @@ from app.usecases.loyalty.referrals.settle_referrals import Settled, keep_settli
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.loyalty.run_clock import Clocked, run_clock
 from app.usecases.models.active_model import ActiveModel
-from app.usecases.privacy.purge_log import keep_purging, purge_log
+from app.usecases.privacy.purge_log import keep_purging, purge_old
 from app.usecases.surveys.keep_surveying import keep_surveying, survey_once
 from app.usecases.surveys.signing import Signing
 from app.usecases.surveys.sweep_surveys import SurveysSwept
@@ -78,8 +78,8 @@ async def _sweep(url: str, settings: Settings, *, once: bool) -> _Done:
         model = ActiveModel(database)
         await model.refresh()
         # What waited for a worker is done first; and a database that is not there is said at once.
-        retention = settings.retention()
-        await purge_log(database, retention, datetime.now(UTC))
+        retention, texts_kept = settings.retention(), settings.text_retention()
+        await purge_old(database, retention, texts_kept, datetime.now(UTC))
         watched = await watch_complaints(database, model.current, datetime.now(UTC))
         programs = RememberedPrograms(database)
         await programs.refresh()
@@ -93,7 +93,11 @@ async def _sweep(url: str, settings: Settings, *, once: bool) -> _Done:
         surveyed = await survey_once(database, signing, datetime.now(UTC))
         if not once:
             pause = settings.sweep_seconds or PAUSE_SECONDS
-            purging = [keep_purging(database, retention, pause)] if retention else []
+            purging = (
+                [keep_purging(database, retention, pause, texts_kept=texts_kept)]
+                if retention or texts_kept
+                else []
+            )
             await _until_stopped(
                 *purging,
                 keep_sweeping(database, model, pause),

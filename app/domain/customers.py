@@ -1,8 +1,6 @@
 """What is kept of a customer beside the log, and how a caller changes it."""
 
-import functools
 import json
-import zoneinfo
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
@@ -10,6 +8,7 @@ from uuid import UUID
 
 from app.domain.canonical import is_deeper
 from app.domain.problems import Conflict, Fault, Invalid, NotFound, Problem
+from app.domain.zones import zone_names
 
 MOST_TAGS: Final = 50
 LONGEST_TAG: Final = 64
@@ -138,14 +137,8 @@ def merge_patch(target: object, patch: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-@functools.cache
-def _timezones() -> frozenset[str]:
-    """The IANA names, a table that the standard library keeps in files: read once."""
-    return frozenset(zoneinfo.available_timezones())
-
-
 def _check_timezone(name: str) -> None:
-    if name not in _timezones():
+    if name not in zone_names():
         detail = "timezone must be an IANA name, for example Europe/Berlin."
         raise Invalid("unknown_timezone", detail, errors=[Fault("#/timezone", "unknown_timezone", detail)])
 

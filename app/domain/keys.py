@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from app.domain.ids import base62
 from app.domain.networks import Network
-from app.domain.problems import Conflict, Fault, Invalid
+from app.domain.problems import Conflict, Fault, Forbidden, Invalid
 from app.domain.rates import Rate
 
 SECRET_PREFIX: Final = "rap_sk_"  # noqa: S105 - what every secret key begins with, no secret
@@ -32,6 +32,7 @@ _KEY = re.compile(rf"rap_[sp]k_[0-9A-Za-z]{{{_RANDOM_LENGTH + _CHECK_LENGTH}}}",
 
 MOST_PER_MINUTE: Final = 6_000_000
 MOST_NETWORKS: Final = 50
+LONGEST_KEY_NAME: Final = 100
 
 SOURCE_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
 _SOURCE = re.compile(SOURCE_PATTERN, re.ASCII)
@@ -123,6 +124,7 @@ class Grant:
     expires_at: datetime | None
     networks: tuple[str, ...] = ()
     rate_per_minute: int | None = None
+    name: str | None = None
 
     @property
     def publishable(self) -> bool:
@@ -161,6 +163,7 @@ def grant(
     now: datetime,
     networks: Iterable[str] = (),
     rate_per_minute: int | None = None,
+    name: str | None = None,
 ) -> Grant:
     """What a key with this preset may be.
 
@@ -182,9 +185,32 @@ def grant(
         raise _invalid("scopes", "scope_not_in_preset", detail)
     listed = tuple(dict.fromkeys(origins))
     _check_origins(listed, allowed=preset == "publishable")
+    _check_end(expires_at, now)
+    return Grant(preset, source, chosen, listed, expires_at, _networks(networks), rate_per_minute, name)
+
+
+def check_change(said: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """What is to become of a key, as it is stored: any of `name`, `expires_at`, `networks`, `rate_per_minute`.
+
+    Raises Invalid `in_the_past` or `invalid_network`.
+    """
+    _check_end(said.get("expires_at"), now)
+    return {**said, "networks": _networks(said["networks"])} if "networks" in said else dict(said)
+
+
+def check_reach(scopes: frozenset[str], reach: frozenset[str]) -> None:
+    """Nobody makes, renews or changes a key that opens what they cannot: `reach` are the scopes of who asks.
+
+    Raises Forbidden `scope_missing`, naming the first scope that is missing.
+    """
+    beyond = sorted(scopes - reach)
+    if beyond:
+        raise Forbidden("scope_missing", f"This key lacks the scope {beyond[0]}.", scope=beyond[0])
+
+
+def _check_end(expires_at: datetime | None, now: datetime) -> None:
     if expires_at is not None and expires_at <= now:
         raise _invalid("expires_at", "in_the_past", "expires_at must lie in the future.")
-    return Grant(preset, source, chosen, listed, expires_at, _networks(networks), rate_per_minute)
 
 
 def _check_origins(origins: tuple[str, ...], *, allowed: bool) -> None:

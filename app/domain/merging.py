@@ -139,6 +139,16 @@ def same_customer() -> Conflict:
     return Conflict("same_customer", "Both names mean the same customer already.")
 
 
+def merge_too_large(most: int) -> Conflict:
+    """All rows of a customer move in one transaction, which has a limit of time."""
+    return Conflict(
+        "merge_too_large",
+        f"The customer to be merged has more than {most} touchpoints, too many for one transaction. Merge the other "
+        "way round, or raise RAPPORT_MOST_MERGED_TOUCHPOINTS.",
+        most=most,
+    )
+
+
 def undo_blocked(blocked_by: Sequence[Mapping[str, str]]) -> Conflict:
     """What happened since the merge cannot be parted; each reason has a `kind`, and what it is about."""
     return Conflict(

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import event, make_url
+from sqlalchemy import event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -296,6 +296,21 @@ class Database:
                 self._hot.terminate()
             self._hot = None
         await self.engine.dispose()
+
+
+# A standby that has replayed all it got does not lag, however long nothing happened.
+_LAG = text(
+    """
+    SELECT extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())
+    WHERE pg_is_in_recovery() AND pg_last_wal_receive_lsn() IS DISTINCT FROM pg_last_wal_replay_lsn()
+    """
+)
+
+
+async def lag_seconds(session: AsyncSession) -> float | None:
+    """How old the newest change is that this server knows, while it knows of newer ones; None when it is up to date."""
+    found = (await session.execute(_LAG)).scalar_one_or_none()
+    return None if found is None else float(found)
 
 
 async def driver(session: AsyncSession) -> asyncpg.Connection:

@@ -30,6 +30,8 @@ class StoredKey:
     replaces: UUID | None = None
     networks: tuple[str, ...] = ()
     rate_per_minute: int | None = None
+    name: str | None = None
+    revision: int = 0
 
 
 _SHOWN = [column for column in api_keys.c if column.name != "sha256"]
@@ -49,6 +51,23 @@ async def find_live(session: AsyncSession, sha256: bytes, now: datetime) -> Stor
     statement = select(*_SHOWN).where(api_keys.c.sha256 == sha256, _is_live(now))
     row = (await session.execute(statement)).mappings().one_or_none()
     return None if row is None else _stored(row)
+
+
+async def find(session: AsyncSession, key_id: UUID) -> StoredKey | None:
+    """The key with this id, dead ones too."""
+    row = (await session.execute(select(*_SHOWN).where(api_keys.c.id == key_id))).mappings().one_or_none()
+    return None if row is None else _stored(row)
+
+
+async def change(session: AsyncSession, key_id: UUID, members: Mapping[str, Any]) -> StoredKey:
+    """The key with these members replaced; the caller has locked it."""
+    statement = (
+        update(api_keys)
+        .where(api_keys.c.id == key_id)
+        .values(**members, revision=api_keys.c.revision + 1)
+        .returning(*_SHOWN)
+    )
+    return _stored((await session.execute(statement)).mappings().one())
 
 
 async def lock(session: AsyncSession, key_id: UUID) -> StoredKey | None:
@@ -80,6 +99,7 @@ async def add(session: AsyncSession, key: StoredKey, sha256: bytes) -> None:
             replaces=key.replaces,
             networks=list(key.networks),
             rate_per_minute=key.rate_per_minute,
+            name=key.name,
         )
     )
 
@@ -99,7 +119,10 @@ async def revoke(session: AsyncSession, key_id: UUID, now: datetime) -> bool:
     statement = (
         update(api_keys)
         .where(api_keys.c.id == key_id)
-        .values(revoked_at=func.coalesce(api_keys.c.revoked_at, now))
+        .values(
+            revoked_at=func.coalesce(api_keys.c.revoked_at, now),
+            revision=api_keys.c.revision + 1,
+        )
         .returning(api_keys.c.id)
     )
     return (await session.execute(statement)).one_or_none() is not None
@@ -110,7 +133,7 @@ async def end_by(session: AsyncSession, key_id: UUID, end: datetime) -> None:
     await session.execute(
         update(api_keys)
         .where(api_keys.c.id == key_id, or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > end))
-        .values(expires_at=end)
+        .values(expires_at=end, revision=api_keys.c.revision + 1)
     )
 
 

@@ -16,6 +16,7 @@ import asyncpg
 
 from app.domain.health.facts import Fact
 from app.domain.merging import SharedThread
+from app.storage import merged_opinions
 from app.storage.tables import PRIVACY_ROLE, metadata
 from app.storage.touchpoints import TIED, fact_of_row, standing
 
@@ -137,6 +138,16 @@ async def move(
     return {table: count for table, count in moved.items() if count}
 
 
+async def has_more_touchpoints(connection: asyncpg.Connection, customer_id: UUID, most: int) -> bool:
+    """Whether a log is longer; looks at one row more than that."""
+    found = await connection.fetchval(
+        "SELECT count(*) FROM (SELECT FROM touchpoints WHERE customer_id = $1 LIMIT $2) AS looked",
+        customer_id,
+        most + 1,
+    )
+    return bool(found > most)
+
+
 async def _move(
     connection: asyncpg.Connection,
     table: str,
@@ -190,8 +201,11 @@ async def move_singles(connection: asyncpg.Connection, source: UUID, target: UUI
     """Move rows of ONE_EACH where the target has none; all of the source's are answered, for `return_singles`."""
     found: dict[str, list[Single]] = {}
     for table in ONE_EACH:
+        # Whose word it was is said before it becomes the survivor's.
+        named = " || jsonb_build_object('said_of', coalesce(t.said_of, t.customer_id))"
         rows = await connection.fetch(
-            f"SELECT to_jsonb(t)::text FROM {table} t WHERE t.customer_id = $1",  # noqa: S608 - our own names
+            f"SELECT (to_jsonb(t){named if table in merged_opinions.TABLES else ''})::text"  # noqa: S608 - our own names
+            f" FROM {table} t WHERE t.customer_id = $1",
             source,
         )
         for row in rows:

@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from app.domain.opinions import Override, Sentiment
+from app.storage import merged_opinions
 from app.storage.consents import opted_out
 from app.storage.touchpoints import standing
 
@@ -56,15 +57,21 @@ async def beside(connection: asyncpg.Connection, customer_id: UUID) -> Beside:
     return Beside(override, sentiment, row["without_value"], row["opted_out_at"])
 
 
-async def set_override(connection: asyncpg.Connection, customer_id: UUID, override: Override) -> None:
-    """Put it in the place of the one that is there. The customer's state row is locked."""
+async def set_override(
+    connection: asyncpg.Connection, customer_id: UUID, override: Override, said_of: UUID
+) -> None:
+    """Put it in the place of the one that is there. The customer's state row is locked.
+
+    `said_of` is who was named: the customer, or somebody who was merged into them.
+    """
+    covered = await merged_opinions.covering(connection, "health_overrides", customer_id, said_of)
     await connection.execute(
         """
-        INSERT INTO health_overrides (customer_id, score, reason, until, set_by, set_at)
-        VALUES ($1, $2, $3, $4, $5, $6)
+        INSERT INTO health_overrides (customer_id, score, reason, until, set_by, set_at, said_of, covered)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb)
         ON CONFLICT (customer_id) DO UPDATE
         SET score = excluded.score, reason = excluded.reason, until = excluded.until, set_by = excluded.set_by,
-          set_at = excluded.set_at
+          set_at = excluded.set_at, said_of = excluded.said_of, covered = excluded.covered
         """,
         customer_id,
         override.score,
@@ -72,6 +79,8 @@ async def set_override(connection: asyncpg.Connection, customer_id: UUID, overri
         override.until,
         override.set_by,
         override.set_at,
+        said_of,
+        covered,
     )
 
 
@@ -80,20 +89,26 @@ async def lift_override(connection: asyncpg.Connection, customer_id: UUID) -> No
     await connection.execute("DELETE FROM health_overrides WHERE customer_id = $1", customer_id)
 
 
-async def set_sentiment(connection: asyncpg.Connection, customer_id: UUID, sentiment: Sentiment) -> None:
-    """Put it in the place of the one that is there. The customer's state row is locked."""
+async def set_sentiment(
+    connection: asyncpg.Connection, customer_id: UUID, sentiment: Sentiment, said_of: UUID
+) -> None:
+    """Put it in the place of the one that is there. The customer's state row is locked. `said_of`: as above."""
+    covered = await merged_opinions.covering(connection, "health_sentiments", customer_id, said_of)
     await connection.execute(
         """
-        INSERT INTO health_sentiments (customer_id, sentiment, note, set_by, set_at)
-        VALUES ($1, $2, $3, $4, $5)
+        INSERT INTO health_sentiments (customer_id, sentiment, note, set_by, set_at, said_of, covered)
+        VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb)
         ON CONFLICT (customer_id) DO UPDATE
-        SET sentiment = excluded.sentiment, note = excluded.note, set_by = excluded.set_by, set_at = excluded.set_at
+        SET sentiment = excluded.sentiment, note = excluded.note, set_by = excluded.set_by, set_at = excluded.set_at,
+          said_of = excluded.said_of, covered = excluded.covered
         """,
         customer_id,
         sentiment.sentiment,
         sentiment.note,
         sentiment.set_by,
         sentiment.set_at,
+        said_of,
+        covered,
     )
 
 

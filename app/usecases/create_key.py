@@ -32,6 +32,7 @@ async def create_key(
         replaces=replaces,
         networks=grant.networks,
         rate_per_minute=grant.rate_per_minute,
+        name=grant.name,
     )
     await stored_keys.add(session, stored, keys.sha256(key))
     told = {

@@ -12,8 +12,9 @@ async def note_sentiment(
     connection: asyncpg.Connection, reference: Reference, sentiment: Sentiment | None
 ) -> None:
     """Keep `sentiment` in the place of the one before; None takes it away. Raises what `find_customer` raises."""
-    customer_id = (await lock_customer(connection, reference)).customer_id
+    locked = await lock_customer(connection, reference)
+    customer_id = locked.customer_id
     if sentiment is None:
         await opinions.forget_sentiment(connection, customer_id)
     else:
-        await opinions.set_sentiment(connection, customer_id, sentiment)
+        await opinions.set_sentiment(connection, customer_id, sentiment, locked.named_as or customer_id)

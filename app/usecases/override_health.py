@@ -19,12 +19,13 @@ async def override_health(
 
     Raises what `find_customer` raises.
     """
-    customer_id = (await lock_customer(connection, reference)).customer_id
+    locked = await lock_customer(connection, reference)
+    customer_id = locked.customer_id
     before = (await opinions.beside(connection, customer_id)).override
     if override is None:
         await opinions.lift_override(connection, customer_id)
     else:
-        await opinions.set_override(connection, customer_id, override)
+        await opinions.set_override(connection, customer_id, override, locked.named_as or customer_id)
     action = "health_override_lifted" if override is None else "health_override_set"
     await record_audit(connection, by, action, f"customer:{customer_id}", _told(before), _told(override), now)
 

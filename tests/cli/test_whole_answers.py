@@ -14,6 +14,7 @@ from app.api.addresses import Proxies
 from app.api.lean import LeanResponse, LeanRoute, stops
 from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
+from app.api.openapi import DocumentedApp
 from app.api.templates import templates
 from app.cli.protocol import BoundedConfig, Bounds
 
@@ -48,10 +49,11 @@ async def get_plain(name: str) -> Response:
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    app = FramedApp(Metrics(), Proxies(()), hsts_seconds=60, is_tls=True, openapi_url=None)
-    app.include_router(lean)
-    app.include_router(plain)
-    app.state.templates, app.state.express = templates(app), stops(app)
+    pattern = DocumentedApp(openapi_url=None)
+    pattern.include_router(lean)
+    pattern.include_router(plain)
+    app = FramedApp(Metrics(), Proxies(()), pattern, hsts_seconds=60, is_tls=True, openapi_url=None)
+    app.state.templates, app.state.express = templates(pattern), stops(pattern)
     bounds = Bounds(max_connections=10, request_timeout_seconds=REQUEST_SECONDS)
     server = uvicorn.Server(
         BoundedConfig(

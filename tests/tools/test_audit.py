@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,3 +43,12 @@ def test_no_answer_is_no_audit(document: str) -> None:
     code, lines = verdict(document)
     assert code == UNKNOWN
     assert "audited" in lines[0]
+
+
+def test_what_ci_runs_needs_no_advisory_service() -> None:
+    """`make check` must come out alike where nobody can be asked."""
+    recipes = (Path(__file__).parents[2] / "Makefile").read_text()
+    check = recipes.partition("\ncheck:")[2].partition("\n.PHONY")[0]
+    assert "test" in check
+    assert "audit" not in check
+    assert "sbom" not in check

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from app.api.deps import Config, Now, Reader, requires
+from app.api.deps import Config, Lagging, Now, requires
 from app.api.feedback.shapes import ScaleOut
 from app.api.openapi import problems
 from app.api.problems import problem_of
@@ -153,7 +153,7 @@ _EDGE: Final = "A day of the shop (`2026-11-01`), or a time with an offset."
 async def summarise_feedback(
     _caller: Annotated[Caller, requires("feedback:read")],
     kind: Annotated[Rated, Query(description="Kinds are never mixed.")],
-    reader: Reader,
+    reader: Lagging,
     config: Config,
     now: Now,
     first: Annotated[

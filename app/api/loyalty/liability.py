@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from app.api.deps import Now, Programs, Store, requires
+from app.api.deps import Now, Programs, Replica, requires
 from app.api.loyalty.shapes import IN_THE_FUTURE, PROGRAM_NOT_FOUND, ProgramQuery
 from app.api.openapi import problems
 from app.api.paging import Moment
@@ -39,7 +39,7 @@ class LiabilityOut(BaseModel):
 @router.get("", responses=problems(PROGRAM_NOT_FOUND, IN_THE_FUTURE))
 async def get_loyalty_liability(
     _caller: Annotated[Caller, requires("insights:read")],
-    store: Store,
+    replica: Replica,
     remembered: Programs,
     now: Now,
     program: ProgramQuery = None,
@@ -48,7 +48,7 @@ async def get_loyalty_liability(
     ] = None,
 ) -> LiabilityOut:
     """What the shop owes in points, by the month in which they expire."""
-    told = await read_liability(store, program, as_of, remembered.current, now)
+    told = await read_liability(replica, program, as_of, remembered.current, now)
     months = [MonthOut(month=month, points=points) for month, points in told.liability.by_month.items()]
     return LiabilityOut(
         program=told.program,

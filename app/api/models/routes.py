@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Response
 
 from app.api.bodies import body
-from app.api.deps import Config, Now, Reader, Scored, Scoring, Store, Tx, after_commit, requires
+from app.api.deps import Config, Now, Reader, Replica, Scored, Scoring, Store, Tx, after_commit, requires
 from app.api.models.shapes import (
     BY_CUSTOMER,
     BacktestIn,
@@ -138,12 +138,15 @@ async def preview_scoring_model(
         PreviewIn, body(PreviewIn, examples={"the first thousand": {"limit": 1000}}, optional=True)
     ],
     database: Store,
+    replica: Replica,
     model: Scoring,
     now: Now,
 ) -> PreviewOut:
     """Who would change band if this version were published. Changes nothing."""
     after = FIRST_ID if sent.cursor is None else BY_CUSTOMER.decode(sent.cursor)
-    preview = await preview_model(database, version, model, now, after=after, most_customers=sent.limit)
+    preview = await preview_model(
+        database, replica, version, model, now, after=after, most_customers=sent.limit
+    )
     return previewed(preview, now)
 
 
@@ -194,6 +197,7 @@ async def backtest_scoring_model(
         BacktestIn, body(BacktestIn, examples={"a quarter": {"horizon_days": 91}}, optional=True)
     ],
     database: Store,
+    replica: Replica,
     model: Scoring,
     now: Now,
     config: Config,
@@ -201,6 +205,7 @@ async def backtest_scoring_model(
     """Predict the shop's own past with this version, compare it with the active one, and try the promotion gate."""
     tried = await backtest_model(
         database,
+        replica,
         version,
         model,
         now,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
 
-from app.api.deps import Kinds, Reader, Store, requires
+from app.api.deps import Kinds, Lagging, Store, requires
 from app.api.openapi import problems
 from app.api.paging import Cursor, Moment, Page, Paging
 from app.api.references import INVALID_CURSOR, NAMED_PROBLEMS, Named
@@ -118,7 +118,7 @@ async def list_touchpoints(
     _caller: Annotated[Caller, requires("customers:read")],
     page: Paging,
     # Not the hot pool: a rare kind may be far away, and writers must not wait for who looks for it.
-    reader: Reader,
+    reader: Lagging,
     own_kinds: Kinds,
     kind: KindFilter = None,
     since: Annotated[QueryMoment | None, Query(description="Received at this time or later.")] = None,

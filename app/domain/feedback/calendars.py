@@ -7,12 +7,13 @@ literally where clocks change: an hour that is skipped has no length, one that i
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from app.domain.problems import refused
+from app.domain.zones import zone_names
 
 Span = tuple[datetime, datetime]
 """From the first instant until before the second, both UTC."""
@@ -56,7 +57,7 @@ def calendar_of(
     Days that are left out are closed; `holidays` are ISO dates of the zone. Raises Invalid `unknown_timezone`,
     `unknown_day`, `invalid_hours`, `never_open`, `invalid_holiday`, `too_many_holidays`.
     """
-    if time_zone not in _zones():
+    if time_zone not in zone_names():
         raise refused("#/time_zone", "unknown_timezone", "must be an IANA name, for example Europe/Berlin")
     if not set(hours) <= set(DAYS):
         raise refused("#/hours", "unknown_day", f"days are {', '.join(DAYS)}")
@@ -159,11 +160,6 @@ def _changes_at(zone: ZoneInfo, since: datetime, until: datetime) -> datetime:
 
 def _offset(zone: ZoneInfo, at: datetime) -> timedelta:
     return at.astimezone(zone).utcoffset() or timedelta()
-
-
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
 
 
 def _spans_of(day: str, given: Sequence[Sequence[str]]) -> tuple[tuple[int, int], ...]:

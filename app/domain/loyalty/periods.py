@@ -4,9 +4,10 @@ from calendar import monthrange
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final, Literal, get_args
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from app.domain.problems import refused
+from app.domain.zones import zone_names
 
 Rounding = Literal["none", "month_end", "year_end"]
 
@@ -15,14 +16,9 @@ _DAY: Final = timedelta(days=1)
 _MONTHS: Final = 12
 
 
-@lru_cache(maxsize=1)
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
 def zone_of(name: object) -> ZoneInfo:
     """The zone of an IANA name. Raises Invalid `unknown_timezone`."""
-    if not isinstance(name, str) or name not in _zones():
+    if not isinstance(name, str) or name not in zone_names():
         raise refused("#/time_zone", "unknown_timezone", "must be an IANA name, for example Europe/Berlin")
     return ZoneInfo(name)
 

@@ -13,7 +13,10 @@ from app.domain.retention import Old, OpeningState, Retention
 from app.domain.touchpoints import EPOCH
 from app.storage.touchpoints import TIED, fact_of_row, standing
 
-_RUN: Final = "touchpoints"
+LOG: Final = "touchpoints"
+"""The name of the run that purges the log."""
+TEXTS: Final = "texts"
+"""The name of the run that blanks words."""
 FIRST_ID: Final = UUID(int=0)
 
 
@@ -28,26 +31,26 @@ class Run(NamedTuple):
 # --- how far it has come --------------------------------------------------------------------------------------------
 
 
-async def lock_run(connection: asyncpg.Connection, now: datetime) -> Run | None:
-    """The run, locked until the transaction ends; None while another process holds it."""
+async def lock_run(connection: asyncpg.Connection, now: datetime, name: str = LOG) -> Run | None:
+    """The run of this name, locked until the transaction ends; None while another process holds it."""
     await connection.execute(
         """
         INSERT INTO retention_runs (name, after_id, purged, started_at, updated_at)
         VALUES ($1, $2, 0, $3, $3)
         ON CONFLICT DO NOTHING
         """,
-        _RUN,
+        name,
         FIRST_ID,
         now,
     )
     row = await connection.fetchrow(
         "SELECT after_id, purged, finished_at FROM retention_runs WHERE name = $1 FOR UPDATE SKIP LOCKED",
-        _RUN,
+        name,
     )
     return None if row is None else Run(*row)
 
 
-async def begin_anew(connection: asyncpg.Connection, now: datetime) -> None:
+async def begin_anew(connection: asyncpg.Connection, now: datetime, name: str = LOG) -> None:
     """From the first customer again. The run is locked."""
     await connection.execute(
         """
@@ -55,19 +58,19 @@ async def begin_anew(connection: asyncpg.Connection, now: datetime) -> None:
         SET after_id = $2, purged = 0, started_at = $3, updated_at = $3, finished_at = NULL
         WHERE name = $1
         """,
-        _RUN,
+        name,
         FIRST_ID,
         now,
     )
 
 
-async def advance(connection: asyncpg.Connection, run: Run, now: datetime) -> None:
+async def advance(connection: asyncpg.Connection, run: Run, now: datetime, name: str = LOG) -> None:
     """Write down how far it has come, in the transaction that made it so."""
     await connection.execute(
         """
         UPDATE retention_runs SET after_id = $2, purged = $3, updated_at = $4, finished_at = $5 WHERE name = $1
         """,
-        _RUN,
+        name,
         run.after,
         run.purged,
         now,
@@ -286,5 +289,9 @@ async def keep_sum(
             *opening[1:],
             now,
         )
-    # Every writer of a log rewrites the state row: who read it before looks again (storage/recording.py).
+    await touch_state(connection, customer_id)
+
+
+async def touch_state(connection: asyncpg.Connection, customer_id: UUID) -> None:
+    """Every writer of a log rewrites the state row: who read it before looks again (storage/recording.py)."""
     await connection.execute("UPDATE customer_states SET state = state WHERE customer_id = $1", customer_id)

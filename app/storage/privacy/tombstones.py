@@ -29,3 +29,11 @@ async def buried(connection: asyncpg.Connection, digests: Collection[bytes]) -> 
         "SELECT digest, customer_id FROM erased_identifiers WHERE digest = ANY ($1::bytea[])", list(digests)
     )
     return {row[0]: row[1] for row in rows}
+
+
+async def lift(connection: asyncpg.Connection, digests: Collection[bytes]) -> list[UUID]:
+    """Take these tombstones away; whose each was that was there."""
+    rows = await connection.fetch(
+        "DELETE FROM erased_identifiers WHERE digest = ANY ($1::bytea[]) RETURNING customer_id", list(digests)
+    )
+    return [row[0] for row in rows]

@@ -237,6 +237,9 @@ health_overrides = Table(
     Column("until", TIME, nullable=False),
     Column("set_by", Text, nullable=False),
     Column("set_at", TIME, nullable=False),
+    # Under which name of a merged customer it was said (NULL: their own), and what it covered, by name.
+    Column("said_of", UUID),
+    Column("covered", JSONB, nullable=False, server_default=text("'{}'")),
     PrimaryKeyConstraint("customer_id"),
     ForeignKeyConstraint(["customer_id"], ["customers.id"]),
     CheckConstraint("score BETWEEN 0 AND 100", name="score"),
@@ -251,6 +254,9 @@ health_sentiments = Table(
     Column("note", Text),
     Column("set_by", Text, nullable=False),
     Column("set_at", TIME, nullable=False),
+    # Under which name of a merged customer it was said (NULL: their own), and what it covered, by name.
+    Column("said_of", UUID),
+    Column("covered", JSONB, nullable=False, server_default=text("'{}'")),
     PrimaryKeyConstraint("customer_id"),
     ForeignKeyConstraint(["customer_id"], ["customers.id"]),
     CheckConstraint("sentiment IN ('happy', 'neutral', 'unhappy')", name="sentiment"),
@@ -279,6 +285,10 @@ api_keys = Table(
     Column("networks", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     # NULL: the default of the settings; 0: no limit.
     Column("rate_per_minute", Integer),
+    # What people call it.
+    Column("name", Text),
+    # One more with each change, for ETag.
+    Column("revision", Integer, nullable=False, server_default=text("0")),
 )
 
 # Scoring models. Their numbers never change once written: another number is another version.

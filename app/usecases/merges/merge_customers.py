@@ -15,6 +15,7 @@ from app.domain.identifiers import IdentifierRules, Reference
 from app.domain.ids import uuid7
 from app.domain.merging import (
     gaps_filled,
+    merge_too_large,
     merged_state,
     merged_touchpoint,
     same_customer,
@@ -65,12 +66,18 @@ class _Pair:
 
 
 async def merge_customers(
-    connection: asyncpg.Connection, wanted: Wanted, *, rules: IdentifierRules, model: Model, now: datetime
+    connection: asyncpg.Connection,
+    wanted: Wanted,
+    *,
+    rules: IdentifierRules,
+    model: Model,
+    now: datetime,
+    most_touchpoints: int,
 ) -> Merged:
     """The merge, made now or standing: asking again changes nothing.
 
-    Runs in the caller's transaction. Raises what `find_customer` raises, Conflict `same_customer` or
-    `too_many_identifiers`, and Unavailable `busy`.
+    Runs in the caller's transaction. Raises what `find_customer` raises, Conflict `same_customer`,
+    `too_many_identifiers`, or `merge_too_large` when more than `most_touchpoints` would move, and Unavailable `busy`.
     """
     found = await until_settled(connection, lambda: _found_and_locked(connection, wanted))
     if isinstance(found, Merge):
@@ -78,6 +85,8 @@ async def merge_customers(
     into, source = found.into.customer_id, found.source.customer_id
     held = await identifiers.count(connection, into) + await identifiers.count(connection, source)
     rules.check_room(held)
+    if await merging.has_more_touchpoints(connection, source, most_touchpoints):
+        raise merge_too_large(most_touchpoints)
     await tell_silence(connection, [found.into, found.source], model, now)
     shared = await merging.shared_threads(connection, into, source)
     merge_id = uuid7(int(now.timestamp() * 1000))

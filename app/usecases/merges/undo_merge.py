@@ -19,7 +19,17 @@ from app.domain.merging import ids_in, merge_not_found, touchpoint_id, undo_bloc
 from app.domain.recording import outcome_json
 from app.domain.silence import SOURCE
 from app.domain.touchpoints import seconds
-from app.storage import consents, customers, merges, merging, states, timeline, verification, voids
+from app.storage import (
+    consents,
+    customers,
+    merged_opinions,
+    merges,
+    merging,
+    states,
+    timeline,
+    verification,
+    voids,
+)
 from app.storage.merges import Merge
 from app.storage.merging import Single
 from app.storage.privacy import purging
@@ -54,6 +64,7 @@ async def undo_merge(
     async with merging.privileged(connection):
         await merging.move(connection, merge.customer_id, merge.from_customer_id, merge.origins)
         await merging.return_singles(connection, merge.customer_id, merge.from_customer_id, _singles(merge))
+        await merged_opinions.part(connection, merge.customer_id, merge.from_customer_id, merge.origins)
     await consents.draw_anew(connection, [merge.customer_id, merge.from_customer_id])
     await _empty_gaps(connection, merge, now)
     folded = await _folded(connection, [merge.customer_id, merge.from_customer_id])

@@ -33,6 +33,7 @@ _NICENESS: Final = 10
 
 async def backtest_model(
     database: Database,
+    replica: Database,
     version: str,
     champion: Model,
     now: datetime,
@@ -42,6 +43,8 @@ async def backtest_model(
     by: str,
 ) -> StoredModel:
     """The model with its back-test on the shop's log; `horizon_days` is the model's own unless given.
+
+    The log is read from `replica`, which may lag; everything else from `database`.
 
     Raises NotFound `model_not_found`, Conflict `state_schema_differs`, Unavailable `fitting_not_installed`.
     """
@@ -58,7 +61,7 @@ async def backtest_model(
         "value_unit_minor": minor_per_major,
         "learnt_until": learnt_until(model.origin.windows),
     }
-    log = await read_shop_log(database, now)
+    log = await read_shop_log(replica, now)
     report, gate = await _apart(log, question)
     report["notes"] += log.notes
     async with database.transaction() as session:

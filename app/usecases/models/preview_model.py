@@ -52,9 +52,18 @@ class Preview:
 
 
 async def preview_model(
-    database: Database, version: str, active: Model, now: datetime, *, after: UUID, most_customers: int
+    database: Database,
+    replica: Database,
+    version: str,
+    active: Model,
+    now: datetime,
+    *,
+    after: UUID,
+    most_customers: int,
 ) -> Preview:
     """Look at up to `most_customers` customers above `after`, in pages, each off the event loop.
+
+    The model is that of `database`; the customers are read from `replica`, which may lag.
 
     Raises NotFound `model_not_found`, Conflict `state_schema_differs`.
     """
@@ -65,7 +74,7 @@ async def preview_model(
     preview = Preview(version, active.version)
     while preview.customers < most_customers:
         size = min(PAGE, most_customers - preview.customers)
-        async with database.hot_reading() as connection:
+        async with replica.hot_reading() as connection:
             page = await states.living_after(connection, after, size)
         await asyncio.to_thread(_look, preview, page, active, model, seconds(now))
         if len(page) < size:

@@ -8,11 +8,12 @@ never be used again; what it added to the score stays in opening_states.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from app.domain.problems import Unavailable
@@ -20,25 +21,24 @@ from app.domain.retention import Old, OpeningState, Retention, opened_by, purgea
 from app.storage import states
 from app.storage.database import Database, is_canceled, is_retryable
 from app.storage.privacy import purging
-from app.storage.privacy.purging import OldRow, Place, Run
+from app.storage.privacy.purging import OldRow, Place
 from app.storage.privacy.role import as_privacy_role
+from app.usecases.privacy.purge_texts import purge_texts
+from app.usecases.privacy.walk_customers import PAGE, walk
 
 log = structlog.get_logger(__name__)
 
-PAGE: Final = 200
-"""Customers that one step of a run looks at."""
 ROWS: Final = 1000
 """Old rows that one transaction takes of one customer, besides those that are tied to them."""
-EVERY: Final = timedelta(days=1)
-"""From the end of one run to the beginning of the next."""
 
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What a purge did: rows of the log, of so many customers."""
+    """What a purge did: rows of the log, of so many customers; and rows whose words were blanked."""
 
     touchpoints: int = 0
     customers: int = 0
+    texts: int = 0
 
 
 async def purge_log(
@@ -48,37 +48,17 @@ async def purge_log(
 
     Of several processes one purges. Raises what the database raises; what was purged stays so.
     """
-    done = Purged()
     if not retention:
-        return done
+        return Purged()
     cutoffs = purging.cutoffs_json(retention, now)
-    while True:
-        async with database.hot_transaction() as connection:
-            run = await purging.lock_run(connection, now)
-            if run is None:
-                return done
-            if run.finished_at is not None:
-                if now - run.finished_at < EVERY:
-                    return done
-                await purging.begin_anew(connection, now)
-                run = Run(purging.FIRST_ID, 0, None)
-            ids = await purging.customers_after(connection, run.after, page)
-            old = await purging.with_old_rows(connection, ids, cutoffs) if ids else []
-        gone = 0
-        for customer_id in old:
-            taken = await _purge_customer(database, customer_id, retention, now, rows)
-            gone += taken
-            done = Purged(done.touchpoints + taken, done.customers + bool(taken))
-        async with database.hot_transaction() as connection:
-            again = await purging.lock_run(connection, now)
-            if again is None or again.after != run.after:
-                # Another process took this page too, which did no harm, and was faster.
-                return done
-            ended = len(ids) < page
-            after = ids[-1] if ids else run.after
-            await purging.advance(connection, Run(after, run.purged + gone, now if ended else None), now)
-        if ended:
-            return done
+
+    async def look(connection: asyncpg.Connection, ids: Sequence[UUID]) -> list[UUID]:
+        return await purging.with_old_rows(connection, ids, cutoffs)
+
+    async def take(customer_id: UUID) -> int:
+        return await _purge_customer(database, customer_id, retention, now, rows)
+
+    return Purged(*await walk(database, purging.LOG, now, look, take, page=page))
 
 
 async def _purge_customer(
@@ -139,13 +119,26 @@ def _sums(
     return sums
 
 
+async def purge_old(
+    database: Database, retention: Retention, texts_kept: timedelta | None, now: datetime
+) -> Purged:
+    """The log by kind, then the words of answers and complaints; None keeps these. Raises what the database raises."""
+    purged = await purge_log(database, retention, now)
+    if texts_kept is None:
+        return purged
+    words = await purge_texts(database, texts_kept, now)
+    return replace(purged, texts=words.rows)
+
+
 async def keep_purging(
     database: Database,
     retention: Retention,
     pause_seconds: float,
     tell: Callable[[Purged], None] = lambda _purged: None,
+    *,
+    texts_kept: timedelta | None = None,
 ) -> None:
-    """`purge_log` every `pause_seconds`, the first after one pause, until cancelled.
+    """`purge_old` every `pause_seconds`, the first after one pause, until cancelled.
 
     A database that is away is tried again next time.
     """
@@ -153,7 +146,7 @@ async def keep_purging(
     while True:
         await asyncio.sleep(pause_seconds)
         try:
-            purged = await purge_log(database, retention, datetime.now(UTC))
+            purged = await purge_old(database, retention, texts_kept, datetime.now(UTC))
         except Exception as error:
             passes = isinstance(error, Unavailable) or is_retryable(error) or is_canceled(error)
             if not passes:
@@ -164,5 +157,5 @@ async def keep_purging(
         else:
             away = False
             tell(purged)
-            if purged.touchpoints:
-                log.info("log_purged", touchpoints=purged.touchpoints, customers=purged.customers)
+            if purged.touchpoints or purged.texts:
+                log.info("log_purged", **asdict(purged))

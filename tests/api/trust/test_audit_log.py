@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import asyncpg
 import httpx
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import event
 
 from app.domain.audit import HIDDEN
+from app.settings import Settings
 from app.storage.database import connect_arguments
 from tests.api.conftest import Service
 from tests.api.test_problems import problem
@@ -24,6 +26,12 @@ KEY = {"preset": "storefront", "source": "shop-eu"}
 TOUCHPOINT = {"id": "evt-1", "customer": CUSTOMER, "kind": "visit"}
 
 
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Who is erased leaves tombstones."""
+    return settings.model_copy(update={"erasure_secrets": SecretStr("t1:" + "e" * 32)})
+
+
 class Deed(NamedTuple):
     """How to do what a route is for: the path as called, the body, and what the log then says."""
 
@@ -35,6 +43,7 @@ class Deed(NamedTuple):
 # Every route with the scope admin that writes, in an order in which each finds what it needs. A new one belongs here.
 DEEDS: dict[str, Deed] = {
     "POST /v1/keys": Deed("/v1/keys", KEY, "key_created"),
+    "PATCH /v1/keys/{key_id}": Deed("/v1/keys/{key}", {"rate_per_minute": 60}, "key_changed"),
     "POST /v1/keys/{key_id}/rotate": Deed("/v1/keys/{key}/rotate", {}, "key_rotated"),
     "DELETE /v1/keys/{key_id}": Deed("/v1/keys/{key}", None, "key_revoked"),
     "POST /v1/touchpoint-kinds": Deed("/v1/touchpoint-kinds", KIND, "kind_defined"),
@@ -82,6 +91,9 @@ DEEDS: dict[str, Deed] = {
         "/v1/loyalty/programs/main/close", {"ends_at": "2031-01-01T00:00:00Z"}, "program_closed"
     ),
     "DELETE /v1/customers/{customer}": Deed(f"/v1/customers/{CUSTOMER}", None, "customer_erased"),
+    "POST /v1/tombstones/lift": Deed(
+        "/v1/tombstones/lift", {"customer": CUSTOMER, "reason": "came_back"}, "tombstones_lifted"
+    ),
 }
 
 READS = {
@@ -128,9 +140,15 @@ async def test_no_route_of_admins_writes_without_the_audit_log(
             for telling in (CUSTOMER, "Ada", "external_id", "evt-1"):
                 assert telling not in str(each), route
     mine = await deeds(admin, target=f"customer:{posted['customer_id']}")
-    told = ["customer_erased", "touchpoint_voided", "health_override_lifted", "health_override_set"]
+    told = [
+        "tombstones_lifted",
+        "customer_erased",
+        "touchpoint_voided",
+        "health_override_lifted",
+        "health_override_set",
+    ]
     assert [each["action"] for each in mine] == told
-    assert mine[2]["before"]["score"] == 35
+    assert mine[3]["before"]["score"] == 35
 
 
 async def test_what_others_do_to_people_and_points_is_told_too(

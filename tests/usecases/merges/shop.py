@@ -41,7 +41,12 @@ class Shop:
             wanted = Wanted(parse_reference(into), parse_reference(source), "same person", "helpdesk")
             return (
                 await merge_customers(
-                    connection, wanted, rules=IdentifierRules(most), model=MODEL, now=self.now
+                    connection,
+                    wanted,
+                    rules=IdentifierRules(most),
+                    model=MODEL,
+                    now=self.now,
+                    most_touchpoints=50_000,
                 )
             ).merge
 

@@ -44,7 +44,9 @@ async def test_the_role_that_may_delete_is_given_back_in_the_transaction(shop: S
     await shop.post(post("1", "external_id:a"), post("2", "external_id:b"))
     wanted = Wanted(parse_reference("external_id:a"), parse_reference("external_id:b"), "same", "helpdesk")
     async with shop.store.hot_transaction() as connection:
-        await merge_customers(connection, wanted, rules=IdentifierRules(), model=MODEL, now=shop.now)
+        await merge_customers(
+            connection, wanted, rules=IdentifierRules(), model=MODEL, now=shop.now, most_touchpoints=50_000
+        )
         assert await connection.fetchval("SELECT current_user = session_user")
 
 
