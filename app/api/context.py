@@ -292,11 +292,11 @@ async def get_context(
         touchpoints=touchpoints,
         currency=config.shop_currency,
     )
-    etag = _etag(sealed, form, model.version)
+    etag = _etag(sealed, form, sealed.context.health.model)
     if _is_known(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})
     if form == "markdown":
         return Response(markdown(sealed.context), headers={"ETag": etag}, media_type=MARKDOWN)
     # Writes UTC times as wire_time() does, and all of it six times faster than json.dumps.
-    body = to_json(_members(sealed.context, model.version))
+    body = to_json(_members(sealed.context, sealed.context.health.model))
     return LeanResponse(body, headers=((b"etag", etag.encode()),))
