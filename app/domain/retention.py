@@ -121,7 +121,10 @@ def form_kept(opening: OpeningState | None) -> Form | None:
 def opened_by(rows: Sequence[Old], form: Form = SHIPPED) -> OpeningState:
     """What is kept of these rows, at least one, once they are gone; `form` is that of their customer's state."""
     return OpeningState(
-        sum_of(rows, form), max(row.occurred_at for row in rows), max(row.received_at for row in rows), len(rows)
+        sum_of(rows, form),
+        max(row.occurred_at for row in rows),
+        max(row.received_at for row in rows),
+        len(rows),
     )
 
 

@@ -108,7 +108,9 @@ def reigns_over(reigns: Sequence[Reign], form: Form, opening: OpeningState | Non
     """
     if opening is not None and not opening.state.is_empty:
         return [reign for reign in reigns if reign.model.form == form]
-    last = max((place for place, reign in enumerate(reigns) if reign.model.form == form), default=len(reigns) - 1)
+    last = max(
+        (place for place, reign in enumerate(reigns) if reign.model.form == form), default=len(reigns) - 1
+    )
     return list(reigns[: last + 1])
 
 

@@ -87,7 +87,12 @@ def crossings(state: State, drawn: Drawn, now: datetime, model: Model) -> list[C
     They depend on the state and the time alone, so two who look find the same: each has its id from its minute.
     """
     model = model.of(state)
-    if drawn.at is None or drawn.until is None or drawn.model != model.version or not is_due(drawn, now, model):
+    if (
+        drawn.at is None
+        or drawn.until is None
+        or drawn.model != model.version
+        or not is_due(drawn, now, model)
+    ):
         return []
     end = seconds(now)
     before = score(state, seconds(drawn.at), model)

@@ -111,7 +111,7 @@ def fit_model(
     """
     log = log.where(log.at <= now)
     target = log if target is None else target.where(target.at <= now)
-    standing = log.as_of(now)
+    standing = log.as_of(now, base.form)
     repeaters = int(np.count_nonzero(standing.n > 1))
     told = _Told(log, standing, repeaters, now, horizon_days, base, release, seed)
     if repeaters < ENOUGH_REPEATERS:

@@ -179,7 +179,7 @@ def _holds(known: Known, kind: str, key: str) -> bool:
 
 
 def _context(known: Known, member: Membership | None, model: Model, now: datetime, currency: str) -> Context:
-    state, at = known.state, seconds(now)
+    state, at = model.taking(known.state), seconds(now)
     model = model.of(state)
     health = score(state, at, model)
     said = known.consents or known.unsubscribed

@@ -195,9 +195,7 @@ async def _around(
     return _Around(latest, openings, await opinions.beside(connection, customer_id))
 
 
-def _folded(
-    logged: Sequence[LoggedFact], at: datetime, opening: OpeningState | None, form: Form
-) -> _Then:
+def _folded(logged: Sequence[LoggedFact], at: datetime, opening: OpeningState | None, form: Form) -> _Then:
     state = folded(opening, (row.fact for row in logged), form)
     if opening is not None and at - TREND < opening.until:
         return _Then(state, None)
@@ -212,7 +210,7 @@ def _reading(
     moment: datetime,
     measure: _Measure,
 ) -> HealthReading:
-    state, at = then.state, seconds(moment)
+    state, at = measure.model.taking(then.state), seconds(moment)
     model = measure.model.of(state)
     health = score(state, at, model)
     beside = around.beside.at(moment)

@@ -229,9 +229,7 @@ def _wanted(entries: Sequence[Entry], earning: Earning) -> Wanted:
 
 def _logs(loaded: Loaded, model: Model) -> dict[UUID, CustomerLog]:
     logs = {
-        customer_id: CustomerLog(
-            customer_id, model.taking(row.state), row.identity_revision, drawn=row.drawn
-        )
+        customer_id: CustomerLog(customer_id, model.taking(row.state), row.identity_revision, drawn=row.drawn)
         for customer_id, row in loaded.states.items()
     }
     for row in loaded.known:

@@ -7,7 +7,7 @@ is folded by those of the one that is active; the earlier model retires with the
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from app.storage.replays import Progress
 from app.storage.states import SavedState
 from app.storage.touchpoints import fact_of_row
 from app.storage.verification import FIRST_ID
+from app.usecases.sweep_bands import SETTLED
 from app.usecases.verification_pages import Difference
 from app.usecases.verify import NAMED, form_in, unlike
 
@@ -88,11 +89,13 @@ async def replay_states(
     dry_run: bool = False,
     restart: bool = False,
     page: int = PAGE,
+    settled: timedelta = SETTLED,
     watch: Watch = lambda _replay, _customers: None,
 ) -> Replay:
     """Replay everybody's state; with `dry_run` only say what would change. `restart` forgets an interrupted replay.
 
-    States get the form of `model`, the active one; bands of changed states are drawn anew. Raises what the database raises; what was replayed stays so.
+    States get the form of `model`, the active one; bands of changed states are drawn anew. `settled`: how long ago a
+    model must have been replaced to retire. Raises what the database raises; what was replayed stays so.
     """
     replay = Replay()
     async with verification.snapshot(database) as connection:
@@ -115,7 +118,7 @@ async def replay_states(
         after = await _next_left_behind(database, replay, model, page, after)
         watch(replay, customers)
     async with database.hot_transaction() as connection:
-        replay.retired = await models.retire_unused(connection)
+        replay.retired = await models.retire_unused(connection, datetime.now(UTC) - settled)
     return replay
 
 
@@ -152,9 +155,7 @@ async def _next_page(database: Database, replay: Replay, model: Model, size: int
         if len(ids) < size:
             await replays.end(connection)
         else:
-            done = Progress(
-                ids[-1], progress.replayed + len(ids), progress.changed + len(found.changed)
-            )
+            done = Progress(ids[-1], progress.replayed + len(ids), progress.changed + len(found.changed))
             await replays.advance(connection, done, now)
     replay.add(len(ids), found)
     return len(ids) == size

@@ -10,9 +10,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from app.domain.feedback.complaint_audit import disagreements
-from app.domain.health.history import fold
+from app.domain.health.form import SHIPPED, Form
 from app.domain.health.state import State
-from app.domain.retention import OpeningState
+from app.domain.retention import OpeningState, folded
 from app.storage import complaint_verification, customers, identifiers, verification
 from app.storage.customers import Identity
 from app.storage.database import Database

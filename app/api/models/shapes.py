@@ -11,9 +11,10 @@ from app.api.customers import Band
 from app.api.health import ComponentName
 from app.api.paging import Cursor
 from app.api.references import NamedInBody
+from app.domain.health.form import SHIPPED
 from app.domain.health.model import COMPONENTS
 from app.domain.health.score import Health
-from app.domain.health.versions import schema_differences
+from app.domain.health.versions import form_differences, read
 from app.storage.models import StoredModel
 from app.usecases.models.preview_model import Preview, order_of
 
@@ -77,13 +78,17 @@ class ModelOut(BaseModel):
     backtest: Any
     gate: GateOut | None = Field(description="null until the promotion gate was tried.")
     state_schema_differences: list[str] = Field(
-        description="What it wants of stored states that they do not hold; such a model cannot be published."
+        description="How its half-lives and resolutions differ from the shipped ones. Publishing a model with others "
+        "than the active one's needs `rapport replay-state`."
     )
     created_at: datetime
     created_by: str
     published_at: datetime | None
     approved_by: str | None
     forced_reason: str | None
+    draining_since: datetime | None = Field(
+        description="Another version is active since then; this one still scores whose states have its half-lives."
+    )
 
 
 class Publication(BaseModel):
@@ -216,12 +221,13 @@ def shown(model: StoredModel) -> ModelOut:
         gate=None
         if model.gate is None
         else GateOut(passed=model.gate.passed, reasons=list(model.gate.reasons)),
-        state_schema_differences=schema_differences(model.parameters),
+        state_schema_differences=form_differences(read(model.parameters).form, SHIPPED),
         created_at=model.created_at,
         created_by=model.created_by,
         published_at=model.published_at,
         approved_by=model.approved_by,
         forced_reason=model.forced_reason,
+        draining_since=model.draining_since,
     )
 
 

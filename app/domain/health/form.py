@@ -60,4 +60,4 @@ def known(form: Form) -> Form:
 
 def form_of(half_lives: Mapping[str, int], resolution: Resolution = RESOLUTION) -> Form:
     """The form with these half-lives, all of them by name."""
-    return known(Form(*(half_lives[name] for name in HALF_LIVES), resolution=resolution))
+    return known(Form._make((*(half_lives[name] for name in HALF_LIVES), resolution)))

@@ -151,7 +151,7 @@ def _health(n: int, terms: tuple[float | None, ...], information: float, model: 
             coverage += share
             known = True
     if not known:
-        return Health(None, "unknown", 0.0, terms, 0.0, 0.0, None, 25 / model.scale)
+        return Health(None, "unknown", 0.0, terms, 0.0, 0.0, None, 25 / model.scale, model.version)
     if n and terms[3] is None:
         # A customer who buys and sends nothing back is known not to.
         coverage += model.coverage[3]
@@ -159,7 +159,9 @@ def _health(n: int, terms: tuple[float | None, ...], information: float, model: 
     slope = (exact - BASE) / log_odds if abs(log_odds) > NEGLIGIBLE else 25 / model.scale
     band = band_of(exact, model) if coverage else "unknown"
     chance = points(model.ref + log_odds, 1.0) / 100 if n else None
-    return Health(exact, band, log_odds, terms, coverage, information / (information + 3), chance, slope, model.version)
+    return Health(
+        exact, band, log_odds, terms, coverage, information / (information + 3), chance, slope, model.version
+    )
 
 
 def _purchase_terms(

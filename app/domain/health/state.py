@@ -59,7 +59,9 @@ class State(NamedTuple):
         elif other.t_first is not None and other.t_last is not None:
             first, last = min(first, other.t_first), max(last, other.t_last)
         form = self.form if self.form is other.form else _shared(self, other)
-        return State._make((self.n + other.n, first, last, *map(add, self[3:_FIELDS], other[3:_FIELDS]), form))
+        return State._make(
+            (self.n + other.n, first, last, *map(add, self[3:_FIELDS], other[3:_FIELDS]), form)
+        )
 
     def minus(self, other: "State") -> "State":
         """Without what `other` once added.
@@ -99,7 +101,12 @@ class State(NamedTuple):
         shape: list[int] = []
         digits: list[bytes] = []
         first, last = self.t_first, self.t_last
-        stored = (self.n, 0 if first is None else first + 1, 0 if last is None else last + 1, *self[3:_FIELDS])
+        stored = (
+            self.n,
+            0 if first is None else first + 1,
+            0 if last is None else last + 1,
+            *self[3:_FIELDS],
+        )
         for bit, value in enumerate(stored):
             if value:
                 mask |= 1 << bit
@@ -186,9 +193,8 @@ def _unpacked(packed: bytes) -> Form:
     half_lives, (base, slow, half_days, per_csat, least, most, csat_missing) = numbers[:12], numbers[12:]
     if not all(half_lives):
         raise ValueError("Stored state has a half-life of nothing.")
-    return known(
-        Form(*half_lives, resolution=Resolution(base, slow, half_days, per_csat, least, most, int(csat_missing)))
-    )
+    left = Resolution(base, slow, half_days, per_csat, least, most, int(csat_missing))
+    return known(Form._make((*half_lives, left)))
 
 
 EMPTY: Final = State()

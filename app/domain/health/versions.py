@@ -9,6 +9,7 @@ from app.domain.health.model import Model, ModelFault
 
 _NESTED: Final = ("bands", "coverage", "resolution", "half_lives")
 
+
 class Gate(NamedTuple):
     """Whether a model may take the place of the active one, judged on the newest closed window; and why not."""
 

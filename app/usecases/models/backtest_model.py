@@ -21,7 +21,6 @@ from app.storage import models
 from app.storage.database import Database, driver
 from app.storage.models import StoredModel
 from app.usecases.models.propose_model import existing
-from app.usecases.models.publish_model import check_readable
 from app.usecases.models.read_shop_log import ShopLog, read_shop_log
 from app.usecases.record_audit import record_audit
 
@@ -43,11 +42,10 @@ async def backtest_model(
 ) -> StoredModel:
     """The model with its back-test on the shop's log; `horizon_days` is the model's own unless given.
 
-    Raises NotFound `model_not_found`, Conflict `state_schema_differs`, Unavailable `fitting_not_installed`.
+    Raises NotFound `model_not_found`, Unavailable `fitting_not_installed`.
     """
     async with database.hot_reading() as connection:
         model = await existing(connection, version)
-    check_readable(model)
     _check_installed()
     challenger = read(model.parameters)
     question = {
