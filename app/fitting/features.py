@@ -34,7 +34,10 @@ _HALF_DAY_IN_WEEKS: Final = 0.5 / 7
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The numbers of a model that its features depend on: all but the coefficients. Units as in Model; `form`: the half-lives of the standings it reads."""
+    """The numbers of a model that its features depend on: all but the coefficients. Units as in Model.
+
+    `form` has the half-lives of the standings that it reads.
+    """
 
     horizon_days: float
     mbg_weeks: tuple[float, ...]
