@@ -218,7 +218,7 @@ def origin(found: ModelFit) -> Mapping[str, Any]:
         name: told[name]
         for name in (
             *("cases", "season_shift", "unseasoned_level", "converged"),
-            *("expected_purchases", "anchors"),
+            *("expected_purchases", "anchors", "service_weights"),
         )
         if name in told
     }
