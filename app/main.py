@@ -70,6 +70,8 @@ from app.usecases.loyalty.referrals.settle_referrals import keep_settling
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.loyalty.spending_groups import SpendingGroups
 from app.usecases.models.active_model import ActiveModel
+from app.usecases.models.watch_drift import PAUSE_SECONDS as DRIFT_SECONDS
+from app.usecases.models.watch_drift import keep_watching_drift
 from app.usecases.own_kinds import RememberedKinds
 from app.usecases.privacy.forget_erased import Forgetting
 from app.usecases.privacy.purge_log import keep_purging
@@ -281,6 +283,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(state.rate_limiter.keep_sharing()),
     ]
     pause = state.settings.sweep_seconds
+    drift = keep_watching_drift(
+        state.database, state.model, DRIFT_SECONDS, state.metrics.drifted, looks=pause > 0
+    )
+    beside.append(asyncio.create_task(drift))
     if pause:
         beside += [
             asyncio.create_task(keep_sweeping(state.database, state.model, pause, state.metrics.swept)),

@@ -2,8 +2,8 @@
 
 A case is a complaint that was closed; its outcome is whether the customer bought again within the horizon after it.
 What was known of the customer at that moment goes into the terms of the score; the terms that purchases feed are taken
-as they are fitted, so that what is learnt is what service adds to them. Maximum a posteriori around the shipped weights,
-which are priors from elsewhere (docs: health, "Fitting and versioning").
+as they are fitted, so that what is learnt is what service adds to them. Maximum a posteriori around the shipped
+weights, which are priors from elsewhere (docs: health, "Fitting and versioning").
 """
 
 from collections.abc import Sequence

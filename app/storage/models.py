@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from app.domain.health.drift import Drift
 from app.domain.health.versions import Gate
 from app.domain.ids import uuid7
 from app.storage import states
@@ -25,6 +26,14 @@ class Origin:
 
 BY_HAND: Final = Origin()
 """Nobody said."""
+
+
+class SeenDrift(NamedTuple):
+    """What a look at `checked_at` found in the window from `opened_at` until then."""
+
+    checked_at: datetime
+    opened_at: datetime
+    drift: Drift
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,7 @@ class StoredModel:
     approved_by: str | None = None
     forced_reason: str | None = None
     draining_since: datetime | None = None
+    drift: SeenDrift | None = None
 
 
 class ModelPlace(NamedTuple):
@@ -58,7 +68,7 @@ class ModelPlace(NamedTuple):
 # JSON as text: SQLAlchemy's connections decode it and bare ones do not.
 _COLUMNS: Final = """version, status, parameters::text AS parameters, priors::text AS priors, windows::text AS windows,
   row_counts::text AS row_counts, data_hash, backtest::text AS backtest, gate::text AS gate, created_at, created_by,
-  published_at, approved_by, forced_reason, draining_since"""
+  published_at, approved_by, forced_reason, draining_since, drift::text AS drift"""
 
 _INSERT: Final = """
 INSERT INTO scoring_models (
@@ -100,7 +110,15 @@ def _model(row: asyncpg.Record) -> StoredModel:
         approved_by=row["approved_by"],
         forced_reason=row["forced_reason"],
         draining_since=row["draining_since"],
+        drift=_seen(_value(row["drift"])),
     )
+
+
+def _seen(told: Any) -> SeenDrift | None:
+    if told is None:
+        return None
+    checked_at, opened_at = (datetime.fromisoformat(told[name]) for name in ("checked_at", "opened_at"))
+    return SeenDrift(checked_at, opened_at, Drift(*(told[name] for name in Drift._fields)))
 
 
 def _gate(gate: Gate | None) -> str | None:
@@ -244,6 +262,42 @@ async def retire_unused(connection: asyncpg.Connection, draining_before: datetim
         draining_before,
     )
     return [row[0] for row in rows]
+
+
+async def claim_drift(
+    connection: asyncpg.Connection,
+    version: str,
+    now: datetime,
+    checked_before: datetime,
+    claimed_before: datetime,
+) -> bool:
+    """Whether the caller is the one to look: nobody has since `checked_before`, nor begun to since `claimed_before`."""
+    status = await connection.execute(
+        """
+        UPDATE scoring_models
+        SET drift_claimed_at = $2
+        WHERE version = $1 AND status = 'active' AND draining_since IS NULL
+          AND (drift IS NULL OR (drift ->> 'checked_at')::timestamptz <= $3)
+          AND (drift_claimed_at IS NULL OR drift_claimed_at <= $4
+            OR drift_claimed_at <= (drift ->> 'checked_at')::timestamptz)
+        """,
+        version,
+        now,
+        checked_before,
+        claimed_before,
+    )
+    return bool(status == "UPDATE 1")
+
+
+async def save_drift(connection: asyncpg.Connection, version: str, seen: SeenDrift) -> None:
+    """Write down what a look found."""
+    told = seen.drift._asdict() | {
+        "checked_at": seen.checked_at.isoformat(),
+        "opened_at": seen.opened_at.isoformat(),
+    }
+    await connection.execute(
+        "UPDATE scoring_models SET drift = $2::text::jsonb WHERE version = $1", version, _json(told)
+    )
 
 
 async def save_backtest(

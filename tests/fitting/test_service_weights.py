@@ -98,7 +98,7 @@ def test_what_is_only_noise_moves_nothing_far() -> None:
     random = np.random.default_rng(5)
     noise = [case._replace(bought=bool(random.random() < 0.5)) for case in cases(60, 3)]
     learnt = fit_service(noise, BASE, BASE).applied(BASE)
-    assert all(0 <= getattr(learnt, name) for name in ("complaint_max", "w_contact", "w_satisfaction"))
+    assert all(getattr(learnt, name) >= 0 for name in ("complaint_max", "w_contact", "w_satisfaction"))
     assert learnt.complaint_max <= 2 * BASE.complaint_max
 
 

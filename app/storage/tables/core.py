@@ -304,6 +304,9 @@ scoring_models = Table(
     Column("forced_reason", Text),
     # Since when another one is active, while this one still scores those whose states have its half-lives.
     Column("draining_since", TIME),
+    # What the last daily look found, and when somebody began the next one.
+    Column("drift", JSONB),
+    Column("drift_claimed_at", TIME),
     CheckConstraint("status IN ('draft', 'shadow', 'active', 'retired')", name="status"),
     CheckConstraint("draining_since IS NULL OR status = 'active'", name="draining"),
 )
