@@ -52,7 +52,7 @@ def test_the_stored_form_holds_the_half_lives(facts: list[Fact], form: Form) -> 
 def test_states_of_two_forms_are_never_added(one: list[Fact], other: list[Fact], form: Form) -> None:
     left, right = fold(one), fold(other, form)
     if left.is_empty or right.is_empty:
-        assert left.plus(right) == (right if left.is_empty else left)
+        assert left.plus(right) == (left if right.is_empty else right)
     elif form != SHIPPED:
         with pytest.raises(ValueError, match="different forms"):
             left.plus(right)
