@@ -84,11 +84,11 @@ class Shop:
             )
 
     async def merge(self, into: str, source: str) -> str:
-        names = (parse_reference(f"external_id:{one}") for one in (into, source))
+        survivor, alias = (parse_reference(f"external_id:{one}") for one in (into, source))
         async with self.store.hot_transaction() as connection:
             made = await merge_customers(
                 connection,
-                Wanted(*names, "same person", "helpdesk"),
+                Wanted(survivor, alias, "same person", "helpdesk"),
                 rules=IdentifierRules(100),
                 model=self.model.current,
                 now=self.now,

@@ -3,9 +3,11 @@
 Both figures are those of the design (docs: health, "Fitting and versioning"), in tenths of the customers.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 from math import log
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 BINS: Final = 10
@@ -63,13 +65,19 @@ def drift_of(
 
 
 def calibration_error(chances: Sequence[float], outcomes: Sequence[bool]) -> float:
-    """ECE: the mean distance of the predicted from the observed share, over tenths of the customers by prediction."""
-    ranked = sorted(zip(chances, outcomes, strict=True))
-    total = 0.0
-    for part in range(BINS):
-        tenth = ranked[part * len(ranked) // BINS : (part + 1) * len(ranked) // BINS]
-        total += abs(sum(chance - happened for chance, happened in tenth))
-    return total / len(ranked)
+    """ECE: the mean distance of the predicted from the observed share, over tenths of the customers by prediction.
+
+    Customers with equal predictions stay together, so there may be fewer than ten parts.
+    """
+    ranked = sorted(zip(chances, outcomes, strict=True), key=itemgetter(0))
+    predicted = [chance for chance, _ in ranked]
+    # An edge inside a run of equal predictions moves to its start.
+    moved = (bisect_left(predicted, predicted[part * len(ranked) // BINS]) for part in range(1, BINS))
+    cuts = sorted({0, *moved, len(ranked)})
+    apart = (
+        abs(sum(chance - happened for chance, happened in ranked[start:end])) for start, end in pairwise(cuts)
+    )
+    return sum(apart) / len(ranked)
 
 
 def stability_index(reference: Sequence[float], current: Sequence[float]) -> float:
