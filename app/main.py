@@ -212,6 +212,12 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     )
     _measure(metrics, state.database, state.lanes, state.spending)
     metrics.gauge(
+        "scoring_models_in_play",
+        "Models that score somebody; one that drains scores whose states no replay has reached.",
+        "state",
+        {"active": lambda: 1, "draining": lambda: len(state.model.current.earlier)},
+    )
+    metrics.gauge(
         "rate_limited_requests",
         "Requests refused because their key was too fast, since the start.",
         "answer",

@@ -34,6 +34,7 @@ async def test_other_half_lives_score_new_customers_and_the_others_once_they_are
     earlier = (await admin.get(f"{MODELS}/2026.1")).json()
     assert earlier["status"] == "active"
     assert earlier["draining_since"] is not None
+    assert 'scoring_models_in_play{state="draining"} 1.0' in (await admin.get("/metrics")).text
     after = await buy(admin, "after")
     assert (before["health"]["model"], after["health"]["model"]) == ("2026.1", "2")
     for customer, model in (("before", "2026.1"), ("after", "2")):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.health.facts import Fact, fact_of
-from app.domain.health.form import SHIPPED, Form, form_of
+from app.domain.health.form import SHIPPED, Form
 from app.domain.health.history import fold
 from app.domain.health.model import COMPONENTS, Model, shipped
 from app.domain.health.score import score
@@ -17,11 +17,8 @@ from app.fitting.purchases import DAY, Purchases, Row
 from tests.fitting.logs import START
 
 MODEL = shipped()
-OTHER_FORM = form_of(
-    {
-        **SHIPPED.half_lives,
-        **{"purchases_short": 9, "purchases_middle": 90, "purchases_long": 300, "refunds": 300, "value": 50},
-    }
+OTHER_FORM = SHIPPED._replace(
+    purchases_short=9, purchases_middle=90, purchases_long=300, refunds=300, value=50
 )
 NOW = START + 900 * DAY
 
