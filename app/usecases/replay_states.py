@@ -16,7 +16,7 @@ import asyncpg
 from app.domain.health.form import Form
 from app.domain.health.model import Model
 from app.domain.health.score import score
-from app.domain.health.state import State
+from app.domain.health.state import State, empty
 from app.domain.retention import OpeningState, folded, form_kept
 from app.domain.silence import draw
 from app.domain.touchpoints import seconds
@@ -151,7 +151,7 @@ async def _next_page(database: Database, replay: Replay, model: Model, size: int
         ids = [one for one, _ in await verification.states_after(connection, progress.after, size)]
         stored = await replays.lock_stored(connection, ids)
         found = await _page(connection, stored, model.form)
-        await _save(connection, found, model, now)
+        await states.save(connection, [_saved(one, found.due[one], model, now) for one in found.changed])
         if len(ids) < size:
             await replays.end(connection)
         else:
@@ -175,15 +175,15 @@ async def _next_left_behind(
             return None
         stored = await replays.lock_stored(connection, ids)
         found = await _page(connection, stored, model.form)
-        await _save(connection, found, model, now)
+        # All whom the active model reads, also those who are as they should be: it scores them from now on.
+        drawn = [
+            _saved(one, state, model, now) for one, state in found.due.items() if model.of(state) is model
+        ]
+        await states.save(connection, drawn)
     replay.changed += len(found.changed)
     replay.moved += found.moved
-    replay.kept += sum(state.form != model.form for state in found.due.values())
+    replay.kept += len(found.due) - len(drawn)
     return max(ids)
-
-
-async def _save(connection: asyncpg.Connection, found: _Page, model: Model, now: datetime) -> None:
-    await states.save(connection, [_saved(one, found.due[one], model, now) for one in found.changed])
 
 
 async def _page(connection: asyncpg.Connection, stored: Mapping[UUID, bytes], form: Form) -> _Page:
@@ -192,6 +192,7 @@ async def _page(connection: asyncpg.Connection, stored: Mapping[UUID, bytes], fo
     Of a purged log the rest is folded by the form of what was purged: in another one nobody knows it any more.
     """
     due: dict[UUID, State] = {}
+    changed: list[UUID] = []
     differences: list[Difference] = []
     failed = moved = 0
     opened = await purging.openings(connection, list(stored))
@@ -205,11 +206,14 @@ async def _page(connection: asyncpg.Connection, stored: Mapping[UUID, bytes], fo
             differences.append(Difference(state, customer_id))
             continue
         due[customer_id] = state
+        if state.encode() == held or (state.is_empty and held == empty(form_in(held)).encode()):
+            # A state of nothing is the same in every form: of aliases and of the erased nothing is to be drawn.
+            continue
+        changed.append(customer_id)
         if state.form != form_in(held):
             moved += 1
         else:
             differences += [Difference(what, customer_id) for what in unlike(state, held)]
-    changed = [one for one, state in due.items() if state.encode() != stored[one]]
     return _Page(due, changed, differences, failed, moved)
 
 

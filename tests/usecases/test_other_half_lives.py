@@ -125,6 +125,22 @@ async def test_merges_of_two_kinds_of_half_lives_fold_one_of_them_anew(shop: Sho
     await shop.all_are_fresh_folds_by(active.form)
 
 
+async def test_who_has_nothing_that_counts_moves_without_a_word_and_aliases_stay_unscored(shop: Shop) -> None:
+    await shop.post("idle", "delivered")
+    await shop.post("one")
+    await shop.post("two")
+    await shop.merge("one", "two")
+    active = await shop.publish("2", **SHORT)
+    done = await shop.replay()
+    assert (done.moved, done.kept, done.retired) == (1, 0, ["2026.1"])
+    async with shop.store.hot_reading() as connection:
+        rows = await connection.fetch("SELECT scored_by, merged_into IS NOT NULL FROM customer_states")
+    assert sorted((row[1], row[0]) for row in rows) == [(False, "2"), (False, "2"), (True, None)]
+    await shop.post("idle")
+    assert {state.form for state in (await shop.states()).values() if state.n} == {active.form}
+    await shop.holds()
+
+
 async def test_who_was_purged_keeps_their_half_lives_and_their_model(shop: Shop) -> None:
     await shop.post("kept", "support_contact", days_ago=5)
     await shop.post("purged", days_ago=500)
