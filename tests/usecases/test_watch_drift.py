@@ -98,6 +98,18 @@ async def test_a_large_shop_is_looked_at_in_a_sample(store: Database) -> None:
 
 
 @pytest.mark.usefixtures("shop")
+async def test_a_state_that_cannot_be_read_is_left_out(store: Database) -> None:
+    async with store.hot_transaction() as connection:
+        await connection.execute(
+            "UPDATE customer_states SET state = 'spoilt' WHERE customer_id = (SELECT min(customer_id::text)::uuid"
+            " FROM customer_states)"
+        )
+    seen = await looked(store)
+    assert seen is not None
+    assert seen.drift.customers == CUSTOMERS - 1
+
+
+@pytest.mark.usefixtures("shop")
 async def test_a_loop_looks_and_tells_and_another_only_tells(store: Database) -> None:
     told: asyncio.Queue[SeenDrift | None] = asyncio.Queue()
     active = ActiveModel(store)

@@ -5,9 +5,9 @@ looks, and takes its time: requests go first.
 """
 
 import asyncio
+import contextlib
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -59,28 +59,19 @@ class _Sample:
     scores_then: list[float] = field(default_factory=list)
     scores_now: list[float] = field(default_factory=list)
 
-    def add(
-        self,
-        logs: Mapping[UUID, Sequence[Fact]],
-        held: Mapping[UUID, State],
-        model: Model,
-        then: int,
-        now: int,
-    ) -> None:
-        """Look at these customers at both times, each by the model that scores them."""
-        for customer_id, facts in logs.items():
-            state = model.taking(held[customer_id])
-            own = model.of(state)
-            points = score(state, now, own).score_exact
-            if points is not None:
-                self.scores_now.append(points)
-            was = score(fold((fact for fact in facts if fact.at <= then), state.form), then, own)
-            if was.score_exact is not None:
-                self.scores_then.append(was.score_exact)
-            if was.purchase_probability is not None:
-                bought_at = sorted(fact.at for fact in facts if fact.kind == "purchase")
-                self.chances.append(was.purchase_probability)
-                self.outcomes.append(bisect_right(bought_at, now) > bisect_right(bought_at, then))
+    def add(self, facts: Sequence[Fact], stored: State, model: Model, then: int, now: int) -> None:
+        """Look at one customer at both times, by the model that scores them."""
+        state = model.taking(stored)
+        own = model.of(state)
+        points = score(state, now, own).score_exact
+        if points is not None:
+            self.scores_now.append(points)
+        was = score(fold((fact for fact in facts if fact.at <= then), state.form), then, own)
+        if was.score_exact is not None:
+            self.scores_then.append(was.score_exact)
+        if was.purchase_probability is not None:
+            self.chances.append(was.purchase_probability)
+            self.outcomes.append(any(fact.kind == "purchase" and then < fact.at <= now for fact in facts))
 
 
 async def watch_drift(
@@ -138,16 +129,27 @@ async def _add_page(
     database: Database, sample: _Sample, ids: Sequence[UUID], model: Model, opened: datetime, now: datetime
 ) -> None:
     async with verification.snapshot(database) as connection:
-        held = {who: State.decode(state) for who, state in await verification.states_of(connection, ids)}
+        held = _decoded(await verification.states_of(connection, ids))
         known = [who for who, state in held.items() if state.is_empty or model.reading(state.form)]
         openings = await purging.openings(connection, known)
         whole = [who for who in known if form_kept(openings.get(who)) is None]
-        logs = {
-            who: [fact_of_row(row) for row in rows]
-            async for who, rows in verification.logs_of(connection, whole)
-        }
-    # In a thread: requests are answered meanwhile.
-    await asyncio.to_thread(sample.add, logs, held, model, seconds(opened), seconds(now))
+        # One log at a time is in memory, and folded in a thread: requests are answered meanwhile.
+        async for who, rows in verification.logs_of(connection, whole):
+            try:
+                facts = [fact_of_row(row) for row in rows]
+            except (ValueError, TypeError, KeyError, AttributeError):
+                # `verify` names a log that cannot be read; one is not worth the others.
+                continue
+            await asyncio.to_thread(sample.add, facts, held[who], model, seconds(opened), seconds(now))
+
+
+def _decoded(stored: Sequence[tuple[UUID, bytes]]) -> dict[UUID, State]:
+    """The states that can be read; `verify` names the others."""
+    held = {}
+    for who, state in stored:
+        with contextlib.suppress(ValueError):
+            held[who] = State.decode(state)
+    return held
 
 
 async def keep_watching_drift(
