@@ -14,6 +14,8 @@ from app.domain.health.form import SHIPPED, Form
 from app.domain.health.state import State, empty
 from app.domain.health.weights import weight
 
+_NO_MORE: Final = (0,) * (len(State._fields) - 11)
+
 
 def contribution(facts: Sequence[Fact], form: Form = SHIPPED) -> State:
     """What one lone fact, or all known facts of one thread in any order, add to a state of `form` of their customer.
@@ -125,9 +127,9 @@ def resolved(severity: int, opened_at: int, at: int, csat: int | None, form: For
 def _purchase(fact: Fact, form: Form) -> State:
     at, amount = fact.at, fact.amount
     short, middle, long, value = form[:4]
-    money = amount * weight(at, value)
     counts = weight(at, short), weight(at, middle), weight(at, long)
-    return State(1, at, at, amount, 0, 0, *counts, money, form=form)
+    # All members in their order: with names it would take half as long again, and every purchase comes by here.
+    return State._make((1, at, at, amount, 0, 0, *counts, amount * weight(at, value), *_NO_MORE, form))
 
 
 def _refund(amount: int, ordered_at: int, share: int, at: int, form: Form) -> State:
