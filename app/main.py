@@ -71,6 +71,8 @@ from app.usecases.loyalty.referrals.settle_referrals import keep_settling
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.loyalty.spending_groups import SpendingGroups
 from app.usecases.models.active_model import ActiveModel
+from app.usecases.models.watch_drift import PAUSE_SECONDS as DRIFT_SECONDS
+from app.usecases.models.watch_drift import keep_watching_drift
 from app.usecases.own_kinds import RememberedKinds
 from app.usecases.privacy.forget_erased import Forgetting
 from app.usecases.privacy.purge_log import keep_purging
@@ -235,6 +237,12 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     if state.replica is not state.database:
         _measure_replica(metrics, state.replica)
     metrics.gauge(
+        "scoring_models_in_play",
+        "Models that score somebody; one that drains scores whose states no replay has reached.",
+        "state",
+        {"active": lambda: 1, "draining": lambda: len(state.model.current.earlier)},
+    )
+    metrics.gauge(
         "rate_limited_requests",
         "Requests refused because their key was too fast, since the start.",
         "answer",
@@ -327,6 +335,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(state.rate_limiter.keep_sharing()),
     ]
     pause = state.settings.sweep_seconds
+    drift = keep_watching_drift(
+        state.database, state.model, DRIFT_SECONDS, state.metrics.drifted, looks=pause > 0
+    )
+    beside.append(asyncio.create_task(drift))
     if pause:
         beside += [
             asyncio.create_task(keep_sweeping(state.database, state.model, pause, state.metrics.swept)),

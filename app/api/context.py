@@ -286,14 +286,15 @@ async def get_context(
     ] = None,
 ) -> Response:
     """Everything about one customer, for whoever is talking to them now: one call, one screen."""
-    answer = functools.partial(_answered, model=model.version, form=form, if_none_match=if_none_match)
+    answer = functools.partial(_answered, form=form, if_none_match=if_none_match)
     contexts: Contexts = request.app.state.contexts
     return await contexts.read(
         named, model, now, answer, touchpoints=touchpoints, currency=config.shop_currency
     )
 
 
-def _answered(sealed: SealedContext, *, model: str, form: str, if_none_match: str | None) -> Response:
+def _answered(sealed: SealedContext, *, form: str, if_none_match: str | None) -> Response:
+    model = sealed.context.health.model
     etag = _etag(sealed, form, model)
     if _is_known(if_none_match, etag):
         return Response(status_code=304, headers={"ETag": etag})

@@ -272,7 +272,7 @@ async def get_health(
         what_would_help=[HelpOut(**help_._asdict()) for help_ in reading.what_would_help],
         forecast=_forecast(reading.forecast, horizon_days),
         value=ValueOut(**value_members(reading.value, config.shop_currency)),
-        model=model.version,
+        model=reading.health.model,
         as_of=as_of,
         computed_at=now,
     )

@@ -6,6 +6,7 @@ connection: run one worker for each port (or container) and let Prometheus sum t
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from math import nan
 from typing import Final
 
 from prometheus_client import (
@@ -19,6 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from app.storage.models import SeenDrift
 from app.usecases.complaints.watch_complaints import Watched
 from app.usecases.loyalty.referrals.settle_referrals import Settled
 from app.usecases.loyalty.run_clock import Clocked
@@ -115,6 +117,18 @@ class Metrics:
             registry=self._registry,
         )
         self._answered: list[tuple[str, str, int, float]] = []
+        self._drift = {
+            name: Gauge(f"model_drift_{name}", documentation, registry=self._registry)
+            for name, documentation in (
+                (
+                    "ece",
+                    "Mean distance of predicted from observed in the last closed window; NaN: not known.",
+                ),
+                ("psi", "Population stability index of the score over the last window; NaN: not known."),
+                ("fired", "1 when a refit of the active model is due."),
+                ("timestamp_seconds", "When the active model was last looked at."),
+            )
+        }
         self._request_children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._touchpoint_children: dict[tuple[str, str], Counter] = {}
 
@@ -182,6 +196,15 @@ class Metrics:
         for result, count in asdict(clocked).items():
             self._accounts.labels(result).inc(count)
         self._clock.set_to_current_time()
+
+    def drifted(self, seen: SeenDrift | None) -> None:
+        """What is written down of the active model; None: nobody has looked yet."""
+        drift = None if seen is None else seen.drift
+        for name in ("ece", "psi"):
+            found = None if drift is None else getattr(drift, name)
+            self._drift[name].set(nan if found is None else found)
+        self._drift["fired"].set(0 if drift is None else bool(drift.reasons))
+        self._drift["timestamp_seconds"].set(0 if seen is None else seen.checked_at.timestamp())
 
     def gauge(
         self, name: str, documentation: str, label: str, readings: Mapping[str, Callable[[], float]]

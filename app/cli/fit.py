@@ -1,6 +1,7 @@
 """`rapport fit`: a scoring model from the shop's own log, tried against the active one and written down as a draft."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, Final
@@ -11,6 +12,7 @@ from rich.table import Table
 from app.cli import environment
 from app.cli.failure import Failure
 from app.cli.shop_log import FITTING_MISSING, read
+from app.domain.health.cases import Case
 from app.domain.health.model import Model, shipped
 from app.domain.health.versions import Gate
 from app.domain.money import minor_per_major
@@ -20,12 +22,14 @@ from app.storage.database import Database, driver
 from app.storage.models import Origin
 from app.usecases.models.active_model import ActiveModel
 from app.usecases.models.propose_model import Proposal, propose_model
+from app.usecases.models.read_cases import read_cases
 
 try:
     from app.fitting import report
     from app.fitting.comparison import FIGURES
     from app.fitting.model_fit import ModelFit, fit_model, unlearnt
     from app.fitting.purchases import Purchases
+    from app.fitting.service_weights import fit_service
     from app.fitting.trial import CHAMPION, Question, Trial, origin, trial
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] not in {"numpy", "scipy"}:
@@ -36,6 +40,14 @@ _FALL_BACKS: Final = {
     "mbg_and_defaults": "the shipped coefficients over the shop's own MBG/NBD",
     "defaults": "the shipped model as it is; nothing was written",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Taught:
+    """What is learnt from: purchases, and complaints that were closed."""
+
+    log: Purchases
+    cases: Sequence[Case]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +90,13 @@ async def _fit(
         await active.refresh()
         with messages.status("Reading the log") as status:
             log, notes = await read(database, until, status.update)
+            horizon = horizon_days or round(active.current.horizon_days)
+            status.update("Reading closed complaints")
+            cases = await read_cases(database, until, horizon, active.current.form)
             status.update("Fitting ...")
-            fitted, tried = _fit_and_try(log, active.current, until, horizon_days, settings.shop_currency)
+            fitted, tried = _fit_and_try(
+                _Taught(log, cases), active.current, until, horizon, settings.shop_currency
+            )
         if tried is not None:
             tried.report["notes"] += notes
         is_new = False
@@ -89,9 +106,9 @@ async def _fit(
 
 
 def _fit_and_try(
-    log: Purchases, active: Model, until: datetime, horizon_days: int | None, currency: str
+    taught: _Taught, active: Model, until: datetime, horizon: int, currency: str
 ) -> tuple[ModelFit, Trial | None]:
-    horizon, now = horizon_days or round(active.horizon_days), seconds(until)
+    log, now = taught.log, seconds(until)
     fitted = fit_model(
         log,
         now,
@@ -102,6 +119,7 @@ def _fit_and_try(
     )
     if fitted.path == "defaults":
         return fitted, None
+    fitted = fitted.with_service(fit_service(taught.cases, fitted.model, shipped()))
     question = Question(fitted.model, active, now, horizon, minor_per_major(currency), learnt_until=now)
     return fitted, trial(log, question)
 
@@ -134,6 +152,11 @@ def _print(done: _Done, until: datetime, *, dry_run: bool) -> None:
         console.print(f"Fell back to {_FALL_BACKS[fitted.path]}, because {fitted.why}.", markup=False)
     if done.tried is None:
         return
+    service = fitted.metadata["service_weights"]
+    if service["path"] == "fitted":
+        console.print(f"Weights of service fitted on {service['why']}.", markup=False)
+    else:
+        console.print(f"Weights of service stay as they are, because {service['why']}.", markup=False)
     console.print(_table(done.tried.report))
     for note in done.tried.report["notes"]:
         console.print(f"Note: {note}", markup=False)

@@ -61,3 +61,11 @@ def _print(replay: Replay, *, dry_run: bool) -> None:
     console.print(
         f"{replay.replayed:,} states replayed, {replay.changed:,} {would}, {replay.failed:,} failed"
     )
+    if replay.moved:
+        console.print(f"{replay.moved:,} of them to the half-lives of the active model")
+    if replay.kept:
+        console.print(
+            f"{replay.kept:,} keep the half-lives they have, and their model: a part of their log was purged"
+        )
+    for version in replay.retired:
+        console.print(f"model {version} scores nobody any more and is retired", markup=False)

@@ -20,6 +20,8 @@ from app.usecases.loyalty.referrals.settle_referrals import Settled, keep_settli
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.loyalty.run_clock import Clocked, run_clock
 from app.usecases.models.active_model import ActiveModel
+from app.usecases.models.watch_drift import PAUSE_SECONDS as DRIFT_SECONDS
+from app.usecases.models.watch_drift import keep_watching_drift, watch_drift
 from app.usecases.privacy.purge_log import keep_purging, purge_old
 from app.usecases.surveys.keep_surveying import keep_surveying, survey_once
 from app.usecases.surveys.signing import Signing
@@ -91,7 +93,9 @@ async def _sweep(url: str, settings: Settings, *, once: bool) -> _Done:
             database, settings.signing_secrets(), None if pepper is None else pepper.get_secret_value()
         )
         surveyed = await survey_once(database, signing, datetime.now(UTC))
-        if not once:
+        if once:
+            await watch_drift(database, model.current, datetime.now(UTC), idle_share=0)
+        else:
             pause = settings.sweep_seconds or PAUSE_SECONDS
             purging = (
                 [keep_purging(database, retention, pause, texts_kept=texts_kept)]
@@ -105,6 +109,7 @@ async def _sweep(url: str, settings: Settings, *, once: bool) -> _Done:
                 keep_surveying(database, signing, pause),
                 keep_settling(database, programs, model, pause),
                 keep_clock(database, model, pause),
+                keep_watching_drift(database, model, DRIFT_SECONDS),
                 keep_fresh([model, programs]),
             )
     return _Done(swept, watched, surveyed, settled, clocked)

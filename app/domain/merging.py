@@ -34,11 +34,15 @@ class SharedThread(NamedTuple):
 
 
 def merged_state(into: State, source: State, shared: Iterable[SharedThread]) -> State:
-    """The state of both logs together: their sum, but for the threads in which each fact now meets the other's."""
+    """The state of both logs together: their sum, but for the threads in which each fact now meets the other's.
+
+    Both are of one form, or one is a state of nothing.
+    """
     state = into.plus(source)
+    form = state.form
     for one, other in shared:
-        apart = contribution(one).plus(contribution(other))
-        state = state.minus(apart).plus(contribution([*one, *other]))
+        apart = contribution(one, form).plus(contribution(other, form))
+        state = state.minus(apart).plus(contribution([*one, *other], form))
     return state
 
 

@@ -6,12 +6,13 @@ threads add (health/threads.py). So a thread goes whole or not at all, and only 
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from app.domain.health.facts import Fact
+from app.domain.health.form import SHIPPED, Form
 from app.domain.health.history import fold
 from app.domain.health.state import State
 from app.domain.health.threads import contribution
@@ -81,9 +82,9 @@ def purgeable(rows: Sequence[Old], retention: Retention, now: datetime) -> list[
     return gone
 
 
-def sum_of(rows: Sequence[Old]) -> State:
+def sum_of(rows: Sequence[Old], form: Form = SHIPPED) -> State:
     """What the rows that go add to the state, and what therefore stays of them."""
-    return fold(row.fact for row in rows if row.stands)
+    return fold((row.fact for row in rows if row.stands), form)
 
 
 class OpeningState(NamedTuple):
@@ -104,10 +105,26 @@ class OpeningState(NamedTuple):
         )
 
 
-def opened_by(rows: Sequence[Old]) -> OpeningState:
-    """What is kept of these rows, at least one, once they are gone."""
+def folded(opening: OpeningState | None, facts: Iterable[Fact], form: Form) -> State:
+    """The state of `form` of a log of which `opening` (None: nothing) was purged. Raises ValueError when that was of
+    another form.
+    """
+    state = fold(facts, form)
+    return state if opening is None else state.plus(opening.state)
+
+
+def form_kept(opening: OpeningState | None) -> Form | None:
+    """The only form in which a state can be folded again, because part of its log is gone; None: in any."""
+    return None if opening is None or opening.state.is_empty else opening.state.form
+
+
+def opened_by(rows: Sequence[Old], form: Form = SHIPPED) -> OpeningState:
+    """What is kept of these rows, at least one, once they are gone; `form` is that of their customer's state."""
     return OpeningState(
-        sum_of(rows), max(row.occurred_at for row in rows), max(row.received_at for row in rows), len(rows)
+        sum_of(rows, form),
+        max(row.occurred_at for row in rows),
+        max(row.received_at for row in rows),
+        len(rows),
     )
 
 

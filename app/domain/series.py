@@ -1,16 +1,17 @@
 """A customer's health over time, as the model in force at each time saw it. A fold of the log, never stored."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
 from app.domain.health.explain import delta
 from app.domain.health.facts import Fact
+from app.domain.health.form import Form
 from app.domain.health.history import walk
 from app.domain.health.model import Model
 from app.domain.health.score import score
-from app.domain.health.state import EMPTY, State
+from app.domain.health.state import State, empty
 from app.domain.retention import OpeningState
 from app.domain.touchpoints import seconds
 
@@ -81,16 +82,36 @@ def by_event(
     points: list[Point] = []
     if limit < 1:
         return points
-    earlier: tuple[datetime, State] | None = None if opening is None else (opening.until, opening.state)
-    for at, key, state in _merged(happened, reigns, opening):
+    earlier: tuple[datetime, States] | None = None if opening is None else (opening.until, _opened(opening))
+    for at, key, states in _merged(happened, reigns, opening):
         if at >= since and (after is None or (at, key) > after):
             model = _model_at(reigns, at)
-            change = _change(earlier or (at, EMPTY), at, state, model) if key else None
-            points.append(_point(at, key, state, model, change))
+            form = model.form
+            if key:
+                then, before = earlier or (at, {form: empty(form)})
+                known = before.get(form, empty(form))
+                change: Change | None = _change((then, known), at, states[form], model)
+            else:
+                change = None
+            points.append(_point(at, key, states[form], model, change))
             if len(points) == limit:
                 break
-        earlier = at if opening is None else max(at, opening.until), state
+        earlier = at if opening is None else max(at, opening.until), states
     return points
+
+
+def reigns_over(reigns: Sequence[Reign], form: Form, opening: OpeningState | None) -> list[Reign]:
+    """The reigns that say anything of a customer whose state has this form.
+
+    A model of another form that was published since has not reached them: a replay will. Of a log that was purged only
+    models of its own form can be asked, at any time.
+    """
+    if opening is not None and not opening.state.is_empty:
+        return [reign for reign in reigns if reign.model.form == form]
+    last = max(
+        (place for place, reign in enumerate(reigns) if reign.model.form == form), default=len(reigns) - 1
+    )
+    return list(reigns[: last + 1])
 
 
 def _change(earlier: tuple[datetime, State], at: datetime, state: State, model: Model) -> Change:
@@ -112,44 +133,59 @@ def by_step(
     """Health read at `since` and then every `step` up to `until`, whatever happened in between."""
     points: list[Point] = []
     at = since
-    for (_, _, state), (following, _, _) in pairwise(
-        [(since, "", _opened(opening)), *_states(happened, opening), (None, "", EMPTY)]
+    nothing = {form: empty(form) for form in _forms(reigns)}
+    begun = nothing | _opened(opening)
+    for (_, _, states), (following, _, _) in pairwise(
+        [(since, "", begun), *_states(happened, reigns, opening), (None, "", nothing)]
     ):
         while at <= until and (following is None or at < following):
-            points.append(_point(at, "", state, _model_at(reigns, at)))
+            model = _model_at(reigns, at)
+            points.append(_point(at, "", states[model.form], model))
             at += step
     return points
 
 
-def _opened(opening: OpeningState | None) -> State:
-    return EMPTY if opening is None else opening.state
+States = Mapping[Form, State]
+"""A customer's state at one time in each form that somebody reads."""
+
+
+def _forms(reigns: Sequence[Reign]) -> list[Form]:
+    return list(dict.fromkeys(reign.model.form for reign in reigns))
+
+
+def _opened(opening: OpeningState | None) -> dict[Form, State]:
+    return {} if opening is None or opening.state.is_empty else {opening.state.form: opening.state}
 
 
 def _states(
-    happened: Sequence[Happened], opening: OpeningState | None
-) -> Iterator[tuple[datetime, str, State]]:
-    purged = _opened(opening)
+    happened: Sequence[Happened], reigns: Sequence[Reign], opening: OpeningState | None
+) -> Iterator[tuple[datetime, str, States]]:
     ordered = sorted(happened, key=lambda one: (one.at, one.fact.id))
-    for one, (fact, state) in zip(ordered, walk(one.fact for one in ordered), strict=True):
-        yield one.at, fact.id, state if opening is None else purged.plus(state)
+    forms, purged = _forms(reigns), _opened(opening)
+    walks = zip(*(walk((one.fact for one in ordered), form) for form in forms), strict=True)
+    for one, steps in zip(ordered, walks, strict=True):
+        states = {form: state for form, (_, state) in zip(forms, steps, strict=True)}
+        for form, gone in purged.items():
+            states[form] = gone.plus(states[form])
+        yield one.at, one.fact.id, states
 
 
 def _merged(
     happened: Sequence[Happened], reigns: Sequence[Reign], opening: OpeningState | None
-) -> Iterator[tuple[datetime, str, State]]:
-    """What happened and the marks among it, each with the state as of then."""
+) -> Iterator[tuple[datetime, str, States]]:
+    """What happened and the marks among it, each with the states as of then."""
     marks = [reign.since for reign in reigns[1:]]
     passed = 0
-    state: State | None = None
-    for at, key, following in _states(happened, opening):
+    states: States | None = None
+    for at, key, following in _states(happened, reigns, opening):
         while passed < len(marks) and marks[passed] <= at:
-            if state is not None:
-                yield marks[passed], "", state
+            if states is not None:
+                yield marks[passed], "", states
             passed += 1
-        state = following
-        yield at, key, state
-    if state is not None:
-        yield from ((mark, "", state) for mark in marks[passed:])
+        states = following
+        yield at, key, states
+    if states is not None:
+        yield from ((mark, "", states) for mark in marks[passed:])
 
 
 def _model_at(reigns: Sequence[Reign], at: datetime) -> Model:

@@ -52,6 +52,7 @@ def draw(state: State, health: Health, now: datetime, model: Model, known: Drawn
 
     `known` is what was stored before; its `until` is kept while it can be certified.
     """
+    model = model.of(state)
     kept = None if known is None else known.until
     at = seconds(now)
     until = holds_until(state, health, at, model, None if kept is None else seconds(kept))
@@ -60,7 +61,7 @@ def draw(state: State, health: Health, now: datetime, model: Model, known: Drawn
 
 def draw_exactly(state: State, health: Health, now: datetime, model: Model) -> Drawn:
     """The same with `until` as the very minute in which the band changes, or else 730 days from now."""
-    at = seconds(now)
+    model, at = model.of(state), seconds(now)
     change = next_change(state, at, health.band, model)
     if change is not None:
         until: int | None = change.at
@@ -70,9 +71,14 @@ def draw_exactly(state: State, health: Health, now: datetime, model: Model) -> D
 
 
 def is_due(drawn: Drawn, now: datetime, model: Model) -> bool:
-    """Whether the band may be another one by `now` because time passed; a change of model is no such change."""
+    """Whether the band may be another one by `now` because time passed; a change of model is no such change.
+
+    `model` is the active one, with those that still score others beside it.
+    """
     # Bands change with the minute: one that changes at its end is noticed in it.
-    return drawn.until is not None and drawn.until - _MINUTE <= now and drawn.model == model.version
+    if drawn.until is None or drawn.until - _MINUTE > now:
+        return False
+    return drawn.model == model.version or drawn.model in model.versions
 
 
 def crossings(state: State, drawn: Drawn, now: datetime, model: Model) -> list[Crossing]:
@@ -80,7 +86,13 @@ def crossings(state: State, drawn: Drawn, now: datetime, model: Model) -> list[C
 
     They depend on the state and the time alone, so two who look find the same: each has its id from its minute.
     """
-    if drawn.at is None or drawn.until is None or not is_due(drawn, now, model):
+    model = model.of(state)
+    if (
+        drawn.at is None
+        or drawn.until is None
+        or drawn.model != model.version
+        or not is_due(drawn, now, model)
+    ):
         return []
     end = seconds(now)
     before = score(state, seconds(drawn.at), model)

@@ -99,7 +99,7 @@ def _plan(log: Purchases, horizon_days: int) -> snapshots.Plan:
 def _test(
     log: Purchases, daily: Purchases, at: int, trainings: tuple[int, ...], base: Model, settings: Settings
 ) -> _Test:
-    standing, days = log.as_of(at), daily.as_of(at)
+    standing, days = log.as_of(at, base.form), daily.as_of(at)
     until = at + settings.horizon_days * DAY
     outcome = daily.outcome(at, until, standing.customers)
     fold = np.random.default_rng(settings.seed).permutation(log.customers) % FOLDS

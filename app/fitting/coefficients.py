@@ -89,7 +89,7 @@ class Learnt:
 
 def window(log: Purchases, target: Purchases, at: int, shape: Shape, random: np.random.Generator) -> Window:
     """What was known of up to MOST_CUSTOMERS customers at `at`, and what they then did in `target`."""
-    standing = log.as_of(at)
+    standing = log.as_of(at, shape.form)
     if len(standing) > MOST_CUSTOMERS:
         standing = standing.where(np.sort(random.permutation(len(standing))[:MOST_CUSTOMERS]))
     outcome = target.outcome(at, at + round(shape.horizon_days * DAY), standing.customers)
@@ -133,7 +133,7 @@ def learn(
     shift = _season_shift(log, target, windows, chance, shape, random)
     level = None
     if shift is None:
-        level = _unseasoned(log.as_of(_now(windows, shape)), chance, shape)
+        level = _unseasoned(log.as_of(_now(windows, shape), shape.form), chance, shape)
         chance = levelled(chance, level)
     else:
         chance = levelled(chance, Level(shift, 0.0))

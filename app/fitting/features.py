@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from app.domain.health.form import SHIPPED, Form
 from app.domain.health.model import Model
 from app.fitting.numerics import Floats
 from app.fitting.published import MBG_NBD, Cells
@@ -33,7 +34,10 @@ _HALF_DAY_IN_WEEKS: Final = 0.5 / 7
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The numbers of a model that its features depend on: all but the coefficients. Units as in Model."""
+    """The numbers of a model that its features depend on: all but the coefficients. Units as in Model.
+
+    `form` has the half-lives of the standings that it reads.
+    """
 
     horizon_days: float
     mbg_weeks: tuple[float, ...]
@@ -42,6 +46,7 @@ class Shape:
     n_floor: float
     p_clip: float
     refund_pseudo: float
+    form: Form = SHIPPED
 
     @classmethod
     def of_model(cls, model: Model) -> "Shape":
@@ -54,6 +59,7 @@ class Shape:
             model.n_floor,
             model.p_clip,
             model.refund_pseudo,
+            model.form,
         )
 
 
@@ -75,7 +81,7 @@ def features(standing: Standing, shape: Shape) -> Floats:
     silence = np.log1p(silent_days)
     gap = ((standing.last - standing.first) / DAY + shape.gap_prior_days) / standing.n
     over = silence - np.log(gap)
-    kept = standing.n240 + shape.refund_pseudo * np.exp2(-silent_days / 240)
+    kept = standing.n240 + shape.refund_pseudo * np.exp2(-silent_days / shape.form.refunds)
     return np.column_stack(
         [
             np.log(chance / (1 - chance)),

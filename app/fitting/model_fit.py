@@ -17,6 +17,7 @@ from app.fitting.numerics import Flags, Floats, logistic
 from app.fitting.published import MBG_NBD, fit
 from app.fitting.purchases import DAY, Purchases, Standing
 from app.fitting.regression import Coefficients, Priors, Rows, map_fit
+from app.fitting.service_weights import ServiceFit
 from app.fitting.spending import fit_spending
 
 Path = Literal["fitted", "mbg_and_defaults", "defaults"]
@@ -25,6 +26,8 @@ ENOUGH_REPEATERS: Final = 100
 """Customers with a second purchase, without which the shop's own MBG/NBD is not trusted."""
 
 SEED: Final = 3
+RELEASE: Final = "1.0.0"
+"""The semantic part of the versions of fitted models."""
 _DIGITS: Final = 6
 _LEAST_SCALE: Final = 0.5
 _ACTIVE_DAYS: Final = 365
@@ -58,6 +61,15 @@ class ModelFit:
     def parameters(self) -> dict[str, Any]:
         """The JSON object that `Model.parse` accepts."""
         return self.model.to_json()
+
+    def with_service(self, learnt: ServiceFit, release: str = RELEASE) -> "ModelFit":
+        """The same model with the weights that closed complaints taught, as a version of its own, and their record."""
+        metadata = self.metadata | {"service_weights": learnt.record()}
+        if learnt.path == "priors":
+            return replace(self, metadata=metadata)
+        parameters = learnt.applied(self.model).to_json()
+        model = Model.parse({**parameters, "version": version(release, parameters)})
+        return replace(self, model=model, metadata=metadata)
 
     def points(self, standing: Standing) -> Floats:
         """Health of each customer from purchases and refunds alone, 0 to 100, shape (customers,)."""
@@ -97,7 +109,7 @@ def fit_model(
     base: Model,
     value_unit_minor: int = 100,
     target: Purchases | None = None,
-    release: str = "1.0.0",
+    release: str = RELEASE,
     seed: int = SEED,
 ) -> ModelFit:
     """The best model that the log up to `now` (seconds since 1970) supports.
@@ -111,7 +123,7 @@ def fit_model(
     """
     log = log.where(log.at <= now)
     target = log if target is None else target.where(target.at <= now)
-    standing = log.as_of(now)
+    standing = log.as_of(now, base.form)
     repeaters = int(np.count_nonzero(standing.n > 1))
     told = _Told(log, standing, repeaters, now, horizon_days, base, release, seed)
     if repeaters < ENOUGH_REPEATERS:

@@ -5,6 +5,7 @@ from random import Random
 from typing import Final
 
 from app.domain.health.facts import Fact, fact_of
+from app.domain.health.form import Form
 from app.domain.health.history import fold
 from app.domain.health.model import Model
 from app.domain.health.score import score
@@ -37,7 +38,7 @@ def broken_promises(model: Model) -> list[str]:
     first. Every model is tried on the same lives.
     """
     broken = dict.fromkeys(("buys", "suffers", "waits"), 0)
-    for state in _lives():
+    for state in _lives(model.form):
         before = score(state, _NOW, model)
         broken["buys"] += any(
             _after(state, kind, model) < before.log_odds - _ROUNDING for kind in _NEVER_LOWER
@@ -58,16 +59,17 @@ def broken_promises(model: Model) -> list[str]:
     ]
 
 
-def _lives() -> Iterator[State]:
+def _lives(form: Form) -> Iterator[State]:
     random = Random(_SEED)  # noqa: S311 - made-up lives, the same for every model
     for number in range(_LIVES):
         # Some buy many times a day: only then may the shorter usual gap cost more than the purchase brings.
         days, many = (2, 150) if number % 10 == 0 else (1000, 25)
         kinds = random.choices(_KINDS, k=1 + number % many)
-        yield fold(
+        facts = (
             _fact(kind, _NOW - int(random.uniform(0, days) * DAY), f"{number}-{index}")
             for index, kind in enumerate(kinds)
         )
+        yield fold(facts, form)
 
 
 def _fact(kind: str, at: int, name: str) -> Fact:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from app.domain.health.form import SHIPPED, Form
 from app.fitting.numerics import Flags, Floats, Integers
 from app.fitting.published import Cells
 
@@ -148,8 +149,11 @@ class Purchases:
         counts = np.bincount(self.customer[inside], minlength=self.customers)[customers]
         return Outcome(counts > 0, counts.astype(np.float64))
 
-    def as_of(self, now: int) -> "Standing":
-        """What is known at `now` of the customers who have bought by then; the state of the score, as floats."""
+    def as_of(self, now: int, form: Form = SHIPPED) -> "Standing":
+        """What is known at `now` of the customers who have bought by then; the state of the score, as floats.
+
+        Sums fade with the half-lives of `form`.
+        """
         # A refund whose order is still to come waits for it, and counts then.
         known = self.where((self.at <= now) & (self.ordered_at <= now))
         bought = known.where(~known.is_refund)
@@ -162,8 +166,8 @@ class Purchases:
             per_customer = np.bincount(rows.customer, weights=values, minlength=self.customers)
             return per_customer[chosen].astype(np.float64)
 
-        paid = sums(bought, bought.amount * _decay(bought.at, now, 120))
-        taken_back = sums(sent_back, sent_back.amount * _decay(sent_back.ordered_at, now, 120))
+        paid = sums(bought, bought.amount * _decay(bought.at, now, form.value))
+        taken_back = sums(sent_back, sent_back.amount * _decay(sent_back.ordered_at, now, form.value))
         return Standing(
             now=now,
             customers=chosen,
@@ -171,11 +175,11 @@ class Purchases:
             first=bought.at[ends - count[chosen]],
             last=bought.at[ends - 1],
             spend=sums(bought, bought.amount) - sums(sent_back, sent_back.amount),
-            n15=sums(bought, _decay(bought.at, now, 15)),
-            n60=sums(bought, _decay(bought.at, now, 60)),
-            n240=sums(bought, _decay(bought.at, now, 240)),
+            n15=sums(bought, _decay(bought.at, now, form.purchases_short)),
+            n60=sums(bought, _decay(bought.at, now, form.purchases_middle)),
+            n240=sums(bought, _decay(bought.at, now, form.purchases_long)),
             m120=np.maximum(paid - taken_back, 0.0),
-            r240=sums(sent_back, sent_back.share / _WHOLE * _decay(sent_back.at, now, 240)),
+            r240=sums(sent_back, sent_back.share / _WHOLE * _decay(sent_back.at, now, form.refunds)),
         )
 
 

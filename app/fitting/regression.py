@@ -51,13 +51,17 @@ def map_fit(
     intercept: tuple[float, float],
     *,
     at_least: tuple[Floats, float] | None = None,
+    centred: bool = True,
 ) -> Coefficients:
     """The most probable coefficients within their bounds.
 
     `intercept` is (mean, deviation) of its prior, stated at the mean of the features. The search runs on standardised
-    features; the solution is on the raw ones. `at_least` asks for row @ slopes >= limit.
+    features; the solution is on the raw ones. `at_least` asks for row @ slopes >= limit. Not `centred`: the intercept's
+    prior is stated where all features are 0.
     """
     centre, spread = rows.features.mean(axis=0), rows.features.std(axis=0)
+    if not centred:
+        centre, spread = np.zeros_like(centre), np.sqrt((rows.features**2).mean(axis=0))
     # A feature that never varies says nothing: its coefficient stays at the prior.
     varies = spread > 1e-9  # noqa: PLR2004 - a double's limit
     unit = np.where(varies, spread, 1.0)

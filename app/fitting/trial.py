@@ -122,13 +122,13 @@ def _judged(log: Purchases, question: Question, at: int) -> tuple[Model, list[st
 
 def _tested(log: Purchases, question: Question, judged: Model, at: int) -> Tested:
     daily = log.daily()
-    standing, days = log.as_of(at), daily.as_of(at)
+    standing, days = log.as_of(at, judged.form), daily.as_of(at)
     outcome = daily.outcome(at, at + question.horizon_days * DAY, standing.customers)
     trainings = snapshots.trainings(int(log.at.min()), at, question.horizon_days)
     task = Task(daily, np.ones(log.customers, dtype=np.bool_), days, trainings, question.horizon_days)
     predictions = {
         RAPPORT: _served(judged, standing, question.horizon_days),
-        CHAMPION: _served(question.champion, standing, question.horizon_days),
+        CHAMPION: _served(question.champion, log.as_of(at, question.champion.form), question.horizon_days),
         **{name: predict(task) for name, predict in BASELINES.items()},
     }
     points = ModelFit(judged, None, "fitted", "", {}).points(standing)
@@ -218,7 +218,7 @@ def origin(found: ModelFit) -> Mapping[str, Any]:
         name: told[name]
         for name in (
             *("cases", "season_shift", "unseasoned_level", "converged"),
-            *("expected_purchases", "anchors"),
+            *("expected_purchases", "anchors", "service_weights"),
         )
         if name in told
     }

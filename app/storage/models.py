@@ -1,14 +1,17 @@
 """Scoring models: their records, which one is active, and which one was when."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from app.domain.health.drift import Drift
 from app.domain.health.versions import Gate
 from app.domain.ids import uuid7
+from app.storage import states
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +28,20 @@ BY_HAND: Final = Origin()
 """Nobody said."""
 
 
+class SeenDrift(NamedTuple):
+    """What a look at `checked_at` found in the window from `opened_at` until then."""
+
+    checked_at: datetime
+    opened_at: datetime
+    drift: Drift
+
+
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A version and what became of it. `parameters` never change; `gate` is None until it was tried."""
+    """A version and what became of it. `parameters` never change; `gate` is None until it was tried.
+
+    `draining_since`: another one is active since then, and this one scores those whose states have its half-lives.
+    """
 
     version: str
     status: str
@@ -40,6 +54,8 @@ class StoredModel:
     published_at: datetime | None = None
     approved_by: str | None = None
     forced_reason: str | None = None
+    draining_since: datetime | None = None
+    drift: SeenDrift | None = None
 
 
 class ModelPlace(NamedTuple):
@@ -52,7 +68,7 @@ class ModelPlace(NamedTuple):
 # JSON as text: SQLAlchemy's connections decode it and bare ones do not.
 _COLUMNS: Final = """version, status, parameters::text AS parameters, priors::text AS priors, windows::text AS windows,
   row_counts::text AS row_counts, data_hash, backtest::text AS backtest, gate::text AS gate, created_at, created_by,
-  published_at, approved_by, forced_reason"""
+  published_at, approved_by, forced_reason, draining_since, drift::text AS drift"""
 
 _INSERT: Final = """
 INSERT INTO scoring_models (
@@ -93,7 +109,16 @@ def _model(row: asyncpg.Record) -> StoredModel:
         published_at=row["published_at"],
         approved_by=row["approved_by"],
         forced_reason=row["forced_reason"],
+        draining_since=row["draining_since"],
+        drift=_seen(_value(row["drift"])),
     )
+
+
+def _seen(told: Any) -> SeenDrift | None:
+    if told is None:
+        return None
+    checked_at, opened_at = (datetime.fromisoformat(told[name]) for name in ("checked_at", "opened_at"))
+    return SeenDrift(checked_at, opened_at, Drift(*(told[name] for name in Drift._fields)))
 
 
 def _gate(gate: Gate | None) -> str | None:
@@ -129,20 +154,21 @@ async def find(connection: asyncpg.Connection, version: str) -> StoredModel | No
     return None if row is None else _model(row)
 
 
-async def active(connection: asyncpg.Connection) -> StoredModel | None:
-    """The model that scores now."""
-    row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM scoring_models WHERE status = 'active'"  # noqa: S608 - a constant of this module
-    )
-    return None if row is None else _model(row)
+# The active one first, then those that it replaced among customers of other half-lives, the latest first.
+_IN_PLAY: Final = (
+    "FROM scoring_models WHERE status = 'active' ORDER BY draining_since DESC NULLS FIRST, version"
+)
 
 
-async def active_version(connection: asyncpg.Connection) -> str | None:
-    """The name of the model that scores now: asked for twice a second by every process."""
-    version: str | None = await connection.fetchval(
-        "SELECT version FROM scoring_models WHERE status = 'active'"
-    )
-    return version
+async def in_play(connection: asyncpg.Connection) -> list[StoredModel]:
+    """The models that score somebody now, the active one first."""
+    rows = await connection.fetch(f"SELECT {_COLUMNS} {_IN_PLAY}")
+    return [_model(row) for row in rows]
+
+
+async def versions_in_play(connection: asyncpg.Connection) -> list[str]:
+    """Their names: asked for twice a second by every process."""
+    return [row[0] for row in await connection.fetch(f"SELECT version {_IN_PLAY}")]
 
 
 async def newest(
@@ -170,16 +196,35 @@ async def lock(connection: asyncpg.Connection, version: str) -> StoredModel | No
 
 
 async def publish(
-    connection: asyncpg.Connection, version: str, now: datetime, approved_by: str, forced_reason: str | None
+    connection: asyncpg.Connection,
+    version: str,
+    now: datetime,
+    approved_by: str,
+    forced_reason: str | None,
+    beside: Sequence[str] = (),
 ) -> None:
-    """Let a locked model score from `now` on instead of the one that did."""
+    """Let a locked model score from `now` on instead of the ones that did; those `beside` it go on with their own."""
     await connection.execute(
-        "UPDATE scoring_models SET status = 'retired' WHERE status = 'active' AND version <> $1", version
+        """
+        UPDATE scoring_models
+        SET status = 'retired', draining_since = NULL
+        WHERE status = 'active' AND version <> ALL ($1::text[])
+        """,
+        [version, *beside],
     )
     await connection.execute(
         """
         UPDATE scoring_models
-        SET status = 'active', published_at = $2, approved_by = $3, forced_reason = $4
+        SET draining_since = $2
+        WHERE status = 'active' AND draining_since IS NULL AND version = ANY ($1::text[])
+        """,
+        list(beside),
+        now,
+    )
+    await connection.execute(
+        """
+        UPDATE scoring_models
+        SET status = 'active', draining_since = NULL, published_at = $2, approved_by = $3, forced_reason = $4
         WHERE version = $1
         """,
         version,
@@ -197,6 +242,61 @@ async def publish(
         now,
         approved_by,
         forced_reason,
+    )
+
+
+async def retire_unused(connection: asyncpg.Connection, draining_before: datetime) -> list[str]:
+    """Retire the models that score nobody any more and were replaced before `draining_before`; their versions."""
+    versions = await versions_in_play(connection)
+    # Who was drawn by a model before these may have any half-lives: first the sweep draws them anew.
+    if len(versions) == 1 or await states.outdated(connection, versions, 1):
+        return []
+    rows = await connection.fetch(
+        """
+        UPDATE scoring_models m
+        SET status = 'retired', draining_since = NULL
+        WHERE m.draining_since < $1
+          AND NOT EXISTS (SELECT FROM customer_states s WHERE s.scored_by = m.version)
+        RETURNING m.version
+        """,
+        draining_before,
+    )
+    return [row[0] for row in rows]
+
+
+async def claim_drift(
+    connection: asyncpg.Connection,
+    version: str,
+    now: datetime,
+    checked_before: datetime,
+    claimed_before: datetime,
+) -> bool:
+    """Whether the caller is the one to look: nobody has since `checked_before`, nor begun to since `claimed_before`."""
+    status = await connection.execute(
+        """
+        UPDATE scoring_models
+        SET drift_claimed_at = $2
+        WHERE version = $1 AND status = 'active' AND draining_since IS NULL
+          AND (drift IS NULL OR (drift ->> 'checked_at')::timestamptz <= $3)
+          AND (drift_claimed_at IS NULL OR drift_claimed_at <= $4
+            OR drift_claimed_at <= (drift ->> 'checked_at')::timestamptz)
+        """,
+        version,
+        now,
+        checked_before,
+        claimed_before,
+    )
+    return bool(status == "UPDATE 1")
+
+
+async def save_drift(connection: asyncpg.Connection, version: str, seen: SeenDrift) -> None:
+    """Write down what a look found."""
+    told = seen.drift._asdict() | {
+        "checked_at": seen.checked_at.isoformat(),
+        "opened_at": seen.opened_at.isoformat(),
+    }
+    await connection.execute(
+        "UPDATE scoring_models SET drift = $2::text::jsonb WHERE version = $1", version, _json(told)
     )
 
 

@@ -39,3 +39,19 @@ async def orders_of(
         gathered.append(fact_of_row(row))
     if gathered:
         yield gathered
+
+
+async def with_closed_complaints(connection: asyncpg.Connection, before: UUID, limit: int) -> list[UUID]:
+    """The next customers with a resolved complaint below `before`, the highest id first."""
+    rows = await connection.fetch(
+        f"""
+        SELECT DISTINCT t.customer_id
+        FROM touchpoints t
+        WHERE t.kind = 'complaint_resolved' AND t.thread IS NOT NULL AND t.customer_id < $1 AND {standing("t")}
+        ORDER BY t.customer_id DESC
+        LIMIT $2
+        """,  # noqa: S608 - a condition of this package
+        before,
+        limit,
+    )
+    return [row[0] for row in rows]

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -199,13 +201,22 @@ ORDER BY band_until, customer_id
 LIMIT $5
 """
 
-# Two ranges of the index; `<>` would read all of it.
-_OUTDATED = """
-(SELECT customer_id FROM customer_states WHERE scored_by < $1 LIMIT $2)
-UNION ALL
-(SELECT customer_id FROM customer_states WHERE scored_by > $1 LIMIT $2)
-LIMIT $2
-"""
+
+@lru_cache(maxsize=8)
+def _outdated(versions: int) -> str:
+    """The ranges of the index below, between and above so many versions; `<>` would read all of it.
+
+    The database puts them in order: only it knows by which rules it compares texts.
+    """
+    edges = [f"(SELECT versions[{place}] FROM known)" for place in range(1, versions + 1)]  # noqa: S608 - numbers
+    between = (f"scored_by > {low} AND scored_by < {high}" for low, high in pairwise(edges))
+    selects = [
+        f"(SELECT customer_id FROM customer_states WHERE {one} LIMIT $2)"  # noqa: S608 - our own conditions
+        for one in (f"scored_by < {edges[0]}", *between, f"scored_by > {edges[-1]}")
+    ]
+    known = "WITH known AS MATERIALIZED (SELECT array_agg(one ORDER BY one) AS versions FROM unnest($1::text[]) AS one)"
+    return "\n".join((known, "\nUNION ALL\n".join(selects), "LIMIT $2"))
+
 
 FIRST_DUE: Final = Due(datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 """Before everybody."""
@@ -219,9 +230,25 @@ async def due(
     return [Due(*row) for row in rows]
 
 
-async def outdated(connection: asyncpg.Connection, model: str, limit: int) -> list[UUID]:
-    """Customers whose band was drawn by a model of another version."""
-    return [row[0] for row in await connection.fetch(_OUTDATED, model, limit)]
+async def outdated(connection: asyncpg.Connection, models: Sequence[str], limit: int) -> list[UUID]:
+    """Customers whose band was drawn by a model of none of these versions."""
+    return [row[0] for row in await connection.fetch(_outdated(len(models)), list(models), limit)]
+
+
+async def scored_by_others(connection: asyncpg.Connection, model: str, after: UUID, limit: int) -> list[UUID]:
+    """The next customers in order whose band was drawn by another model than this one."""
+    rows = await connection.fetch(
+        """
+        SELECT customer_id FROM customer_states
+        WHERE scored_by <> $1 AND customer_id > $2
+        ORDER BY customer_id
+        LIMIT $3
+        """,
+        model,
+        after,
+        limit,
+    )
+    return [row[0] for row in rows]
 
 
 async def living_after(connection: asyncpg.Connection, after: UUID, limit: int) -> list[tuple[UUID, bytes]]:

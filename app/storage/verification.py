@@ -84,6 +84,14 @@ async def states_after(connection: asyncpg.Connection, after: UUID, limit: int) 
     return [(row[0], row[1]) for row in await connection.fetch(_STATES, after, limit)]
 
 
+async def states_of(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> list[tuple[UUID, bytes]]:
+    """The stored states of these customers."""
+    rows = await connection.fetch(
+        "SELECT customer_id, state FROM customer_states WHERE customer_id = ANY ($1::uuid[])", customer_ids
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
 async def logs_of(
     connection: asyncpg.Connection, customer_ids: Sequence[UUID]
 ) -> AsyncIterator[tuple[UUID, list[Mapping[str, Any]]]]:

@@ -231,7 +231,8 @@ def _holds(known: Known, kind: str, key: str) -> bool:
 
 
 def _context(known: Known, member: Membership | None, model: Model, now: datetime, currency: str) -> Context:
-    state, at = known.state, seconds(now)
+    state, at = model.taking(known.state), seconds(now)
+    model = model.of(state)
     health = score(state, at, model)
     said = known.consents or known.unsubscribed
     opted_out_at = withdrawn_since(known.consents, known.unsubscribed, SURVEYS, ANY) if said else None

@@ -17,7 +17,7 @@ from app.domain.health.crossing import Change, next_fall
 from app.domain.health.explain import points_missed
 from app.domain.health.facts import SEVERITIES
 from app.domain.health.flags import red_flags
-from app.domain.health.history import fold
+from app.domain.health.form import Form
 from app.domain.health.model import Model
 from app.domain.health.outlook import Help, Opening, rewound, what_would_help
 from app.domain.health.score import Health, score
@@ -28,7 +28,7 @@ from app.domain.identifiers import Reference
 from app.domain.loyalty.membership import Membership
 from app.domain.money import minor_per_major
 from app.domain.problems import Fault, Invalid
-from app.domain.retention import OpeningState, beyond_retention
+from app.domain.retention import OpeningState, beyond_retention, folded
 from app.domain.touchpoints import CLOCK_TOLERANCE, EPOCH, seconds
 from app.storage import facts, opinions
 from app.storage.database import Database
@@ -176,13 +176,14 @@ async def _past(
 ) -> HealthReading:
     """From the log folded up to `at`, and up to 30 days before."""
     async with snapshot(database, reference) as (connection, customer_id):
+        form = (await facts.state(connection, customer_id)).form
         opening = await purging.opening(connection, customer_id)
         beyond_retention(opening, "#/query/as_of", at, END_OF_TIME)
         beyond_retention(opening, "#/query/known_at", END_OF_TIME, known_until)
         logged = [row async for row in facts.facts(connection, customer_id, at, known_until)]
         around = await _around(connection, customer_id, at, known_until)
     # In a thread: a log of a hundred thousand facts takes a second, in which others want answers.
-    then = await asyncio.to_thread(_folded, logged, at, opening)
+    then = await asyncio.to_thread(_folded, logged, at, opening, form)
     return _reading(customer_id, then, around, at, measure)
 
 
@@ -194,12 +195,12 @@ async def _around(
     return _Around(latest, openings, await opinions.beside(connection, customer_id))
 
 
-def _folded(logged: Sequence[LoggedFact], at: datetime, opening: OpeningState | None) -> _Then:
-    purged = purging.opening_state(opening)
-    state = purged.plus(fold(row.fact for row in logged))
+def _folded(logged: Sequence[LoggedFact], at: datetime, opening: OpeningState | None, form: Form) -> _Then:
+    state = folded(opening, (row.fact for row in logged), form)
     if opening is not None and at - TREND < opening.until:
         return _Then(state, None)
-    return _Then(state, purged.plus(fold(row.fact for row in logged if row.occurred_at <= at - TREND)))
+    earlier = (row.fact for row in logged if row.occurred_at <= at - TREND)
+    return _Then(state, folded(opening, earlier, form))
 
 
 def _reading(
@@ -209,13 +210,14 @@ def _reading(
     moment: datetime,
     measure: _Measure,
 ) -> HealthReading:
-    state, at, model = then.state, seconds(moment), measure.model
+    state, at = measure.model.taking(then.state), seconds(moment)
+    model = measure.model.of(state)
     health = score(state, at, model)
     beside = around.beside.at(moment)
     at_risk = around.member is not None and around.member.threat is not None
     flags = red_flags(state, at, model, opted_out=beside.opted_out_at is not None, tier_at_risk=at_risk)
     by_id = {row.fact.id: row for row in around.latest}
-    top = evidence.top((row.fact for row in around.latest), at)
+    top = evidence.top((row.fact for row in around.latest), at, state.form)
     opened = [
         Opening(complaint_id_of(row.thread) or "", seconds(row.opened_at), SEVERITIES[row.severity])
         for row in around.openings
@@ -223,7 +225,7 @@ def _reading(
     return HealthReading(
         customer_id=customer_id,
         health=health,
-        trend=_trend(then.before, health, moment, model),
+        trend=_trend(then.before, health, moment, measure.model),
         points_missed=points_missed(state, health, at, model),
         evidence=evidence.told(state, at),
         top=tuple([by_id[fact.id] for fact in facts] for facts in top),
@@ -240,5 +242,5 @@ def _reading(
 def _trend(before: State | None, health: Health, moment: datetime, model: Model) -> float | None:
     if before is None or health.score_exact is None:
         return None
-    was = score(before, seconds(moment - TREND), model).score_exact
+    was = score(before, seconds(moment - TREND), model.of(before)).score_exact
     return None if was is None else health.score_exact - was

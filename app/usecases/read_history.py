@@ -10,7 +10,7 @@ from app.domain.health.versions import read
 from app.domain.identifiers import Reference
 from app.domain.problems import Fault, Invalid
 from app.domain.retention import OpeningState, beyond_retention
-from app.domain.series import Happened, Place, Point, Reign, by_event, by_step
+from app.domain.series import Happened, Place, Point, Reign, by_event, by_step, reigns_over
 from app.domain.touchpoints import EPOCH
 from app.storage import facts, models
 from app.storage.database import Database
@@ -48,12 +48,14 @@ async def read_history(
     async with snapshot(database, reference) as (connection, customer_id):
         reigns = [Reign(at, read(parameters)) for at, parameters in await models.publications(connection)]
         opening = await purging.opening(connection, customer_id)
+        state = await facts.state(connection, customer_id)
         if since is not None:
             beyond_retention(opening, "#/query/since", since, END_OF_TIME)
         logged = [row async for row in facts.facts(connection, customer_id, END_OF_TIME, END_OF_TIME)]
     if not logged and opening is None:
         return []
-    reigns = reigns or [Reign(EPOCH, active)]
+    own = active.of(state)
+    reigns = reigns_over(reigns, own.form, opening) or [Reign(EPOCH, own)]
     happened = [Happened(row.occurred_at, row.fact) for row in logged]
     start = _beginning(happened, opening) if since is None else since
     if step is not None:

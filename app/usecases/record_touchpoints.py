@@ -82,7 +82,7 @@ async def record_touchpoints(
     """
     await lock(connection, _wanted(entries, earning))
     loaded, earning = await _loaded(connection, entries, earning)
-    logs = _logs(loaded)
+    logs = _logs(loaded, model)
     due = _due(entries, loaded, logs, model)
     if due:
         await _catch_up(connection, due, logs, model)
@@ -109,7 +109,7 @@ async def record_group(
     counted, because these are taken back, and occasions of loyalty, which earn.
     """
     loaded, earning = await _loaded(connection, entries, earning)
-    logs = _logs(loaded)
+    logs = _logs(loaded, model)
     may_earn = any(entry.touchpoint.kind in OCCASIONS for entry in entries)
     if not may_earn and not _due(entries, loaded, logs, model):
         books = await _passbooks(connection, entries, loaded, logs, earning)
@@ -171,7 +171,7 @@ async def record_with_points(
     is to be told first, an entry is refused or was there before. Then nothing is written.
     """
     loaded = await load(connection, _wanted(entries, NO_EARNING))
-    logs = _logs(loaded)
+    logs = _logs(loaded, model)
     if _due(entries, loaded, logs, model):
         return None
     outcomes = _outcomes(entries, loaded, logs, model, NO_PASSBOOKS)
@@ -246,9 +246,9 @@ def _wanted(entries: Sequence[Entry], earning: Earning) -> Wanted:
     return Wanted(keys, threads, claimed, ordered, tags, asks_rules)
 
 
-def _logs(loaded: Loaded) -> dict[UUID, CustomerLog]:
+def _logs(loaded: Loaded, model: Model) -> dict[UUID, CustomerLog]:
     logs = {
-        customer_id: CustomerLog(customer_id, row.state, row.identity_revision, drawn=row.drawn)
+        customer_id: CustomerLog(customer_id, model.taking(row.state), row.identity_revision, drawn=row.drawn)
         for customer_id, row in loaded.states.items()
     }
     for row in loaded.known:
@@ -310,7 +310,8 @@ async def _catch_up(
             logs[row.customer_id].known[row.source, row.id] = row.stored
     for customer_id, (now, missed) in overtaken.items():
         if missed:
-            catch_up(logs[customer_id], missed, now, model)
+            log = logs[customer_id]
+            catch_up(log, missed, now, model.of(log.state))
 
 
 def _decide(log: CustomerLog, entry: Entry, model: Model, book: Passbook | None) -> Outcome:
@@ -319,6 +320,7 @@ def _decide(log: CustomerLog, entry: Entry, model: Model, book: Passbook | None)
     is_first = not log.state.n
     is_bought = book is not None and any(one.kind == "purchase" for one in log.thread(touchpoint.fact))
     try:
+        model = model.of(log.state)
         if entry.step is None and is_counted(log, touchpoint):
             recorded = record_counted(log, touchpoint, model)
         elif entry.told:
@@ -340,7 +342,7 @@ def _written(logs: Mapping[UUID, CustomerLog], model: Model, books: Passbooks) -
     if not changed:
         return None
     for log in changed:
-        settle(log, model)
+        settle(log, model.of(log.state))
     # After all are settled: a run's last row gets its outcome then, and tiers move after what moved them.
     for customer_id, book in books.items():
         for touchpoint in tier_touchpoints(book, logs[customer_id].fresh):

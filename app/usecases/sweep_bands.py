@@ -8,7 +8,7 @@ one transaction: a worker that is killed leaves all of it or nothing, and the ro
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from app.domain.health.score import score
 from app.domain.problems import Unavailable
 from app.domain.silence import draw_exactly
 from app.domain.touchpoints import seconds
-from app.storage import states
+from app.storage import models, states
 from app.storage.database import Database, is_canceled, is_retryable
 from app.storage.states import FIRST_DUE
 from app.usecases.models.active_model import ActiveModel
@@ -32,6 +32,10 @@ PAGE: Final = 100
 """Customers in one transaction: some tens of milliseconds."""
 MOST_REDRAWN: Final = 10_000
 """Customers of another model who are drawn anew in one sweep; the others wait for the next."""
+
+
+SETTLED: Final = timedelta(minutes=1)
+"""After a publication: by then every process has seen it, and nobody writes states of the earlier model any more."""
 
 
 @dataclass(slots=True)
@@ -60,21 +64,27 @@ async def sweep_bands(database: Database, model: Model, now: datetime, page: int
     Raises what the database raises when it is away; what was swept by then stays so.
     """
     swept = Swept()
-    after, full = FIRST_DUE, True
-    while full:
-        async with database.hot_reading() as connection:
-            due = await states.due(connection, model.version, now, page, after)
-        swept.add(await _swept(database, [one.customer_id for one in due], model, now))
-        full = len(due) == page
-        after = due[-1] if due else after
+    for version in model.versions:
+        after, full = FIRST_DUE, True
+        while full:
+            async with database.hot_reading() as connection:
+                due = await states.due(connection, version, now, page, after)
+            swept.add(await _swept(database, [one.customer_id for one in due], model, now))
+            full = len(due) == page
+            after = due[-1] if due else after
     while swept.redrawn < MOST_REDRAWN:
         async with database.hot_reading() as connection:
-            outdated = await states.outdated(connection, model.version, page)
+            outdated = await states.outdated(connection, model.versions, page)
         done = await _swept(database, outdated, model, now)
         swept.add(done)
         # Nothing done: what is left is held by others, or cannot be drawn.
         if len(outdated) < page or not done.redrawn:
             break
+    if model.earlier:
+        async with database.hot_transaction() as connection:
+            retired = await models.retire_unused(connection, now - SETTLED)
+        if retired:
+            log.info("models_retired", versions=retired)
     return swept
 
 
@@ -140,6 +150,8 @@ async def _draw(
 ) -> Swept:
     swept = Swept()
     locked = await states.lock_free(connection, customer_ids)
+    # Whose half-lives this process has not heard of yet, those somebody else looks after.
+    locked = {who: row for who, row in locked.items() if row.state.is_empty or model.reading(row.state.form)}
     alive = [row for row in locked.values() if row.merged_into is None and row.erased_at is None]
     changed = await tell_silence(connection, alive, model, now)
     # Nobody looks at the others any more.
@@ -147,9 +159,10 @@ async def _draw(
     swept.held = len(locked) - len(alive)
     for row in alive:
         await asyncio.sleep(0)
-        health = score(row.state, seconds(now), model)
-        drawn[row.customer_id] = draw_exactly(row.state, health, now, model)
-        if row.drawn.model != model.version:
+        own = model.of(row.state)
+        health = score(row.state, seconds(now), own)
+        drawn[row.customer_id] = draw_exactly(row.state, health, now, own)
+        if row.drawn.model != own.version:
             swept.redrawn += 1
         elif row.customer_id in changed:
             swept.changed += 1

@@ -37,7 +37,7 @@ async def tell_silence(
         if known.stored is not None:
             found[known.customer_id][0].known[known.source, known.id] = known.stored
     for log, missed in found.values():
-        catch_up(log, missed, now, model)
+        catch_up(log, missed, now, model.of(log.state))
     rows = [(log.customer_id, point, kept.outcome) for log, _ in found.values() for point, kept in log.fresh]
     if rows and await touchpoints.add(connection, rows) != len(rows):
         raise LostRace

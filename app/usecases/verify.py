@@ -10,9 +10,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from app.domain.feedback.complaint_audit import disagreements
-from app.domain.health.history import fold
+from app.domain.health.form import SHIPPED, Form
 from app.domain.health.state import State
-from app.domain.retention import OpeningState
+from app.domain.retention import OpeningState, folded
 from app.storage import complaint_verification, customers, identifiers, verification
 from app.storage.customers import Identity
 from app.storage.database import Database
@@ -115,12 +115,20 @@ def _compared(
     if len(keys) < len(rows):
         found.append(f"{len(rows) - len(keys)} touchpoints stand in the log more than once")
     try:
-        due = purging.opening_state(opening).plus(fold(fact_of_row(row) for row in rows))
+        due = folded(opening, (fact_of_row(row) for row in rows), form_in(stored))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         found.append(f"the log cannot be read: {type(error).__name__}")
     else:
         found += unlike(due, stored)
     return [Difference(what, customer_id) for what in found]
+
+
+def form_in(stored: bytes) -> Form:
+    """The form of a stored state; of one that cannot be read the shipped one."""
+    try:
+        return State.decode(stored).form
+    except ValueError:
+        return SHIPPED
 
 
 def unlike(due: State, stored: bytes) -> list[str]:
@@ -131,6 +139,8 @@ def unlike(due: State, stored: bytes) -> list[str]:
         held = State.decode(stored)
     except ValueError:
         return ["the stored state cannot be read"]
+    if held.form != due.form:
+        return ["the stored state has other half-lives"]
     members = [name for name, value in due.integers().items() if value != held.integers()[name]]
     if not members:
         return ["the stored state is right, its bytes are not the canonical ones"]

@@ -222,28 +222,6 @@ async def test_a_model_whose_gate_failed_is_published_by_force_alone(admin: http
     assert (forced.json()["status"], forced.json()["forced_reason"]) == ("active", "Recall.")
 
 
-@pytest.mark.parametrize(
-    "parameters, told",
-    [
-        ({"half_lives": {"contacts": 20}}, "half_lives.contacts is 20, and stored states hold 30."),
-        ({"resolution": {"slow": 0.5}}, "resolution.slow is 0.5, and stored states hold 0.45."),
-    ],
-)
-async def test_nothing_forces_a_model_that_reads_another_kind_of_state(
-    admin: httpx.AsyncClient, parameters: dict[str, Any], told: str
-) -> None:
-    written = await propose(admin, parameters=parameters)
-    assert written.json()["state_schema_differences"] == [told]
-    for path in ("publish", "preview", "backtest"):
-        body = {"force": True, "reason": "now"} if path == "publish" else {}
-        refused = await admin.post(f"{MODELS}/2/{path}", json=body)
-        assert problem(refused) == (409, "state_schema_differs")
-        assert refused.json()["reasons"] == [told]
-    await buy(admin)
-    asked = {"model": parameters, "customer": "external_id:42"}
-    assert problem(await admin.post("/v1/health/simulate", json=asked)) == (409, "state_schema_differs")
-
-
 async def test_two_who_publish_at_once_leave_one_active_model(admin: httpx.AsyncClient) -> None:
     versions = [f"v{number}" for number in range(6)]
     for version in versions:

@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.health.facts import Fact, fact_of
+from app.domain.health.form import SHIPPED, form_of
 from app.domain.health.history import fold
 from app.domain.health.model import COMPONENTS, shipped
 from app.domain.health.score import score
-from app.domain.series import Happened, Place, Point, Reign, by_event, by_step
+from app.domain.retention import OpeningState
+from app.domain.series import Happened, Place, Point, Reign, by_event, by_step, reigns_over
 from app.domain.touchpoints import EPOCH, seconds
 from tests.domain.health.strategies import END, START, histories
 
@@ -105,3 +107,40 @@ def test_of_nothing_there_is_no_series() -> None:
     assert by_event([], FROM_THE_START, EPOCH, None, 5) == []
     (point,) = by_step([], FROM_THE_START, when(START), timedelta(days=1), when(START + 5))
     assert (point.score, point.band) == (None, "unknown")
+
+
+# --- models with other half-lives -------------------------------------------------------------------------------------
+
+SLOW = replace(
+    MODEL, version="slow", form=form_of({**SHIPPED.half_lives, "purchases_short": 30, "contacts": 90})
+)
+
+
+@given(histories(min_size=1))
+def test_each_point_is_a_fold_by_the_half_lives_of_its_time(facts: list[Fact]) -> None:
+    since = when((START + END) // 2)
+    reigns = [Reign(EPOCH, MODEL), Reign(since, SLOW)]
+    ordered = sorted(facts, key=lambda fact: (fact.at, fact.id))
+    points = [point for point in by_event(happened(facts), reigns, EPOCH, None, 100) if point.key]
+    for number, point in enumerate(points):
+        model = SLOW if point.at >= since else MODEL
+        due = score(fold(ordered[: number + 1], model.form), seconds(point.at), model)
+        assert (point.model, point.score_exact) == (model.version, due.score_exact)
+    steps = by_step(happened(facts), reigns, when(START), timedelta(days=97), when(END))
+    for point in steps:
+        model = SLOW if point.at >= since else MODEL
+        known = [fact for fact in facts if when(fact.at) <= point.at]
+        assert point.score_exact == score(fold(known, model.form), seconds(point.at), model).score_exact
+
+
+def test_a_publication_that_has_not_reached_the_customer_is_not_in_their_history() -> None:
+    first, second, third = Reign(EPOCH, MODEL), Reign(when(START), SLOW), Reign(when(END), OTHER)
+    assert reigns_over([first, second], SHIPPED, None) == [first]
+    assert reigns_over([first, second], SLOW.form, None) == [first, second]
+    assert reigns_over([first, second, third], SLOW.form, None) == [first, second]
+    # What was purged was folded by the shipped half-lives.
+    gone = fold([fact_of("purchase", START, "a")])
+    opening = OpeningState(gone, when(START), when(START), 1)
+    assert reigns_over([first, second, third], SHIPPED, opening) == [first, third]
+    nothing = OpeningState(fold([]), when(START), when(START), 1)
+    assert reigns_over([first, second], SLOW.form, nothing) == [first, second]

@@ -8,14 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.health.facts import Fact, fact_of
+from app.domain.health.form import SHIPPED, Form
 from app.domain.health.history import fold
-from app.domain.health.model import COMPONENTS, shipped
+from app.domain.health.model import COMPONENTS, Model, shipped
 from app.domain.health.score import score
 from app.fitting.features import FEATURES, NAMES, Shape, features, log_odds
 from app.fitting.purchases import DAY, Purchases, Row
 from tests.fitting.logs import START
 
 MODEL = shipped()
+OTHER_FORM = SHIPPED._replace(
+    purchases_short=9, purchases_middle=90, purchases_long=300, refunds=300, value=50
+)
 NOW = START + 900 * DAY
 
 
@@ -86,13 +90,15 @@ def test_what_is_known_leaves_out_the_future_and_refunds_that_wait() -> None:
     assert late.r240[0] > 0
 
 
-@given(rows(), st.integers(0, 100 * DAY), st.sampled_from([7, 91, 365]))
+@given(
+    rows(), st.integers(0, 100 * DAY), st.sampled_from([7, 91, 365]), st.sampled_from([SHIPPED, OTHER_FORM])
+)
 def test_features_are_what_the_score_reads_from_the_integer_state(
-    given_rows: list[Row], later: int, horizon_days: int
+    given_rows: list[Row], later: int, horizon_days: int, form: Form
 ) -> None:
     log, now = Purchases.of_rows(given_rows), NOW + later
-    model = replace(MODEL, horizon_days=horizon_days)
-    standing = log.as_of(now)
+    model = replace(MODEL, horizon_days=horizon_days, form=form)
+    standing = log.as_of(now, form)
     values = features(standing, Shape.of_model(model))
     names = list(dict.fromkeys(row.customer for row in given_rows))
     for index, number in enumerate(standing.customers):
@@ -104,14 +110,14 @@ def _fact(row: Row, name: str) -> Fact:
     return fact_of("refund" if row.is_refund else "purchase", row.at, name, amount=row.amount)
 
 
-def _check(facts: list[Fact], values: np.ndarray, total: float, now: int, model: object) -> None:
-    health = score(fold(facts), now, model)  # type: ignore[arg-type]  # a Model
+def _check(facts: list[Fact], values: np.ndarray, total: float, now: int, model: Model) -> None:
+    health = score(fold(facts, model.form), now, model)
     assert total == pytest.approx(health.log_odds, abs=1e-6)
     for component in ("momentum", "rhythm", "value", "refunds"):
         mine = [name for name, its in FEATURES.items() if its == component]
         term = sum(values[NAMES.index(name)] * getattr(model, name) for name in mine)
         if component == "momentum":
-            term += model.b0 - model.ref  # type: ignore[attr-defined]  # a Model
+            term += model.b0 - model.ref
         assert term == pytest.approx(health.terms[COMPONENTS.index(component)] or 0.0, abs=1e-6)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from app.domain.health.form import SHIPPED, form_of
 from app.domain.health.model import Model, shipped
 from app.fitting.model_fit import fit_model, unlearnt
 from app.fitting.properties import broken_promises
@@ -71,6 +72,20 @@ def test_a_fit_keeps_what_the_shop_has_set_and_forgets_what_an_earlier_fit_has_l
     active = other(w_contact=0.5, b_n240=0.9, b0=0.5)
     base = unlearnt(active, shipped())
     assert (base.w_contact, base.b_n240, base.b0) == (0.5, shipped().b_n240, shipped().b0)
+
+
+def test_a_challenger_and_a_champion_are_each_tried_with_their_own_half_lives() -> None:
+    slow = replace(
+        other(), form=form_of({**SHIPPED.half_lives, "purchases_long": 400, "refunds": 400, "value": 300})
+    )
+    challenging = trial(LOG, question(slow)).report["models"]
+    defending = trial(LOG, replace(question(other()), champion=slow)).report["models"]
+    assert challenging["rapport"] == defending[CHAMPION] != challenging[CHAMPION]
+    assert challenging[CHAMPION] == defending["rapport"]
+    assert broken_promises(slow) == []
+    fitted = fit_model(LOG, NOW, horizon_days=HORIZON, base=slow)
+    assert fitted.model.form == slow.form
+    assert unlearnt(slow, shipped()).form == slow.form
 
 
 def test_what_happened_after_its_time_is_not_looked_at() -> None:

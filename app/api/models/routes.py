@@ -1,6 +1,7 @@
 """Scoring models: versions of the numbers behind the score, what they would change, which one is active."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Response
@@ -26,7 +27,7 @@ from app.api.paging import Cursor, Moment, Page, Paging
 from app.api.references import INVALID_CURSOR, REFERENCE_PROBLEMS
 from app.domain.customers import not_found
 from app.domain.health.model import ModelFault
-from app.domain.health.versions import Gate, read
+from app.domain.health.versions import Gate
 from app.domain.identifiers import parse_body_reference
 from app.domain.keys import Caller
 from app.domain.money import minor_per_major
@@ -34,6 +35,7 @@ from app.storage import models
 from app.storage.customers import FIRST_ID
 from app.storage.database import driver
 from app.storage.models import ModelPlace, Origin
+from app.usecases.models.active_model import scoring
 from app.usecases.models.backtest_model import backtest_model, fitting_not_installed
 from app.usecases.models.preview_model import preview_model
 from app.usecases.models.propose_model import (
@@ -48,9 +50,9 @@ from app.usecases.models.publish_model import (
     gate_failed,
     publish_model,
     reason_required,
-    state_schema_differs,
+    too_many_state_forms,
 )
-from app.usecases.models.simulate_health import simulate_health
+from app.usecases.models.simulate_health import simulate_health, state_schema_differs
 from app.usecases.record_audit import record_audit
 
 router = APIRouter(tags=["models"])
@@ -70,6 +72,7 @@ _OUT_OF_RANGE: Final = invalid_model(
     "#/parameters/horizon_days",
 )
 _DIFFERS: Final = state_schema_differs(["half_lives.contacts is 20, and stored states hold 30."])
+_TOO_MANY: Final = too_many_state_forms()
 
 # --- routes ---------------------------------------------------------------------------------------------------------
 
@@ -130,7 +133,7 @@ async def get_scoring_model(
     return shown(await existing(await driver(reader), version))
 
 
-@one.post("/preview", responses=problems(model_not_found(), _DIFFERS, INVALID_CURSOR))
+@one.post("/preview", responses=problems(model_not_found(), INVALID_CURSOR))
 async def preview_scoring_model(
     _caller: Admin,
     version: Version,
@@ -155,7 +158,7 @@ async def preview_scoring_model(
     responses=problems(
         model_not_found(),
         gate_failed(["AUC .781, the active model's is .789."]),
-        _DIFFERS,
+        _TOO_MANY,
         reason_required(),
     ),
 )
@@ -174,7 +177,11 @@ async def publish_scoring_model(
     active: Scored,
     now: Now,
 ) -> ModelOut:
-    """Let this version score from now on, within a second everywhere. Stored states stay as they are."""
+    """Let this version score from now on, within a second everywhere. Stored states stay as they are.
+
+    With other half-lives it scores new customers at once, and the others once `rapport replay-state` has folded their
+    logs anew; until then they are scored by the model they had.
+    """
     connection = await driver(tx)
     was = active.current.version
     published = await publish_model(
@@ -184,12 +191,13 @@ async def publish_scoring_model(
         told = {"active": version, "forced": published.forced_reason is not None}
         target = f"model:{version}"
         await record_audit(connection, caller.actor, "model_published", target, {"active": was}, told, now)
-    model = read(published.parameters)
-    after_commit(tx, lambda: active.adopt(model))
+    model = await scoring(connection)
+    if model is not None:
+        after_commit(tx, partial(active.adopt, model))
     return shown(published)
 
 
-@one.post("/backtest", responses=problems(model_not_found(), _DIFFERS, fitting_not_installed()))
+@one.post("/backtest", responses=problems(model_not_found(), fitting_not_installed()))
 async def backtest_scoring_model(
     caller: Admin,
     version: Version,
@@ -242,7 +250,7 @@ async def simulate_customer_health(
     was, would = found.current.score_exact, found.simulated.score_exact
     return SimulationOut(
         customer_id=found.customer_id,
-        current=simulated(found.current, model.version),
+        current=simulated(found.current, found.current.model),
         simulated=simulated(found.simulated, found.version),
         delta=None if was is None or would is None else would - was,
         computed_at=now,

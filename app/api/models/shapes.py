@@ -11,10 +11,12 @@ from app.api.customers import Band
 from app.api.health import ComponentName
 from app.api.paging import Cursor
 from app.api.references import NamedInBody
+from app.domain.health.drift import ECE_LIMIT, ENOUGH_CUSTOMERS, PSI_LIMIT
+from app.domain.health.form import SHIPPED
 from app.domain.health.model import COMPONENTS
 from app.domain.health.score import Health
-from app.domain.health.versions import schema_differences
-from app.storage.models import StoredModel
+from app.domain.health.versions import form_differences, read
+from app.storage.models import SeenDrift, StoredModel
 from app.usecases.models.preview_model import Preview, order_of
 
 Status = Literal["draft", "shadow", "active", "retired"]
@@ -64,6 +66,26 @@ class ModelIn(BaseModel):
     gate: GateOut | None = None
 
 
+class DriftOut(BaseModel):
+    """What the daily look at the active model found: whether it still knows the shop."""
+
+    checked_at: datetime
+    window_from: datetime = Field(
+        description="The window looked at is the model's horizon up to `checked_at`."
+    )
+    customers: int = Field(description="Customers of the sample who had bought when the window opened.")
+    bought: int = Field(description="How many of them bought in it.")
+    ece: float | None = Field(
+        description=f"Mean distance of predicted from observed, in tenths of the customers; above {ECE_LIMIT} a "
+        f"refit is due. null with fewer than {ENOUGH_CUSTOMERS} customers."
+    )
+    psi: float | None = Field(
+        description=f"Population stability index of the score, now against then; above {PSI_LIMIT} a refit is due."
+    )
+    drifted: bool
+    reasons: list[str]
+
+
 class ModelOut(BaseModel):
     """A version of the scoring model. Its parameters never change."""
 
@@ -77,13 +99,20 @@ class ModelOut(BaseModel):
     backtest: Any
     gate: GateOut | None = Field(description="null until the promotion gate was tried.")
     state_schema_differences: list[str] = Field(
-        description="What it wants of stored states that they do not hold; such a model cannot be published."
+        description="How its half-lives and resolutions differ from the shipped ones. Publishing a model with others "
+        "than the active one's needs `rapport replay-state`."
     )
     created_at: datetime
     created_by: str
     published_at: datetime | None
     approved_by: str | None
     forced_reason: str | None
+    draining_since: datetime | None = Field(
+        description="Another version is active since then; this one still scores whose states have its half-lives."
+    )
+    drift: DriftOut | None = Field(
+        description="null until a worker has looked; only the active model is looked at."
+    )
 
 
 class Publication(BaseModel):
@@ -216,12 +245,28 @@ def shown(model: StoredModel) -> ModelOut:
         gate=None
         if model.gate is None
         else GateOut(passed=model.gate.passed, reasons=list(model.gate.reasons)),
-        state_schema_differences=schema_differences(model.parameters),
+        state_schema_differences=form_differences(read(model.parameters).form, SHIPPED),
         created_at=model.created_at,
         created_by=model.created_by,
         published_at=model.published_at,
         approved_by=model.approved_by,
         forced_reason=model.forced_reason,
+        draining_since=model.draining_since,
+        drift=None if model.drift is None else _drift(model.drift),
+    )
+
+
+def _drift(seen: SeenDrift) -> DriftOut:
+    found = seen.drift
+    return DriftOut(
+        checked_at=seen.checked_at,
+        window_from=seen.opened_at,
+        customers=found.customers,
+        bought=found.bought,
+        ece=found.ece,
+        psi=found.psi,
+        drifted=bool(found.reasons),
+        reasons=found.reasons,
     )
 
 

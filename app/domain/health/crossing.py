@@ -115,18 +115,20 @@ def _fall(state: State, health: Health, now: int, model: Model) -> Callable[[flo
     """By how much F falls at most until later, without reading its sums again: a logarithm of a sum that halves with
     its half-life falls by ln 2 in that time at most.
     """
-    slope = model.w_engagement / 30 if state.eng30 else 0.0
+    form = state.form
+    slope = model.w_engagement / form.engagement if state.eng30 else 0.0
     if state.adv365:
-        slope += model.w_advocacy / 365
+        slope += model.w_advocacy / form.advocacy
     if state.loy180:
-        slope += model.w_loyalty / 180
+        slope += model.w_loyalty / form.loyalty
     # d ln|s w/(s w + pseudo)| is at most d ln w, and the term at most w_satisfaction.
     if state.sn180:
-        slope += model.w_satisfaction / 180
+        slope += model.w_satisfaction / form.satisfaction
     first, last, rhythm = state.t_first, state.t_last, health.terms[_RHYTHM]
     if first is None or last is None or rhythm is None:
         return lambda later: slope * _LOG_2 * (later - now) / DAY_SECONDS
-    slope += model.b_n15 / 15 + model.b_n60 / 60 + model.b_n240 / 240 + model.b_value / 120
+    slope += model.b_n15 / form.purchases_short + model.b_n60 / form.purchases_middle
+    slope += model.b_n240 / form.purchases_long + model.b_value / form.value
     gap = log(usual_gap_days(state, model))
     at = max(now, last)
     chance = chance_term(state.n, first, last, at, model)

@@ -8,6 +8,7 @@ while they are open and fade when they are not.
 from math import log, log1p
 from typing import Final, NamedTuple
 
+from app.domain.health.form import Form
 from app.domain.health.mbg import purchase_probability
 from app.domain.health.model import Model
 from app.domain.health.score import complaint_factor, usual_gap_days
@@ -23,6 +24,7 @@ class Curve(NamedTuple):
     """What a state's terms are made of, read once at `since`: each half-life has halved it again later."""
 
     model: Model
+    form: Form
     since: int
     n: int
     first: int
@@ -62,50 +64,55 @@ def curve_of(state: State, now: int, model: Model) -> Curve:
     """The curve of `state` from `now` (seconds since 1970) on; before the last purchase it stands still."""
     first, last, n = state.t_first or 0, state.t_last or 0, state.n
     at = max(now, last)
-    answers = state.sn180
+    answers, form = state.sn180, state.form
     return Curve(
         model,
+        form,
         at,
         n,
         first,
         last,
         log(usual_gap_days(state, model)) if n else 0.0,
-        read(state.n15, at, 15) if n else 0.0,
-        read(state.n60, at, 60) if n else 0.0,
-        read(state.n240, at, 240) if n else 0.0,
-        read(state.m120, at, 120) if n else 0.0,
-        read(state.r240, at, 240) / 1000 if state.r240 else 0.0,
-        read(state.con30, at, 30) if state.con30 else 0.0,
-        (read(answers, at, 180) if answers >= 0 else -read(-answers, at, 180)) / 1000 if answers else 0.0,
-        read(state.sd180, at, 180) / 1000 if answers else 0.0,
-        read(state.eng30, at, 30) / 1000 if state.eng30 else 0.0,
-        read(state.adv365, at, 365) / 1000 if state.adv365 else 0.0,
-        read(state.loy180, at, 180) / 1000 if state.loy180 else 0.0,
+        read(state.n15, at, form.purchases_short) if n else 0.0,
+        read(state.n60, at, form.purchases_middle) if n else 0.0,
+        read(state.n240, at, form.purchases_long) if n else 0.0,
+        read(state.m120, at, form.value) if n else 0.0,
+        read(state.r240, at, form.refunds) / 1000 if state.r240 else 0.0,
+        read(state.con30, at, form.contacts) if state.con30 else 0.0,
+        _signed(answers, at, form.satisfaction) / 1000 if answers else 0.0,
+        read(state.sd180, at, form.satisfaction) / 1000 if answers else 0.0,
+        read(state.eng30, at, form.engagement) / 1000 if state.eng30 else 0.0,
+        read(state.adv365, at, form.advocacy) / 1000 if state.adv365 else 0.0,
+        read(state.loy180, at, form.loyalty) / 1000 if state.loy180 else 0.0,
         state.open_sev,
         state.open_sevt,
-        read(state.res45, at, 45) / 1000 if state.res45 else 0.0,
-        read(state.c180, at, 180) if state.c180 else 0.0,
+        read(state.res45, at, form.complaints_resolved) / 1000 if state.res45 else 0.0,
+        read(state.c180, at, form.complaints) if state.c180 else 0.0,
     )
+
+
+def _signed(total: int, at: int, half_life_days: int) -> float:
+    return read(total, at, half_life_days) if total >= 0 else -read(-total, at, half_life_days)
 
 
 def sides(curve: Curve, moment: int) -> Sides:
     """The curve at `moment`. The same terms as score(), which a test adds up."""
-    model = curve.model
+    model, form = curve.model, curve.form
     at = max(moment, curve.since)
     days = (at - curve.since) / DAY_SECONDS
     falling = _purchases(curve, at, days) if curve.n else 0.0
     rising = _refunds(curve, days) if curve.r240 else 0.0
     if curve.eng30:
-        falling += model.w_engagement * log1p(curve.eng30 * 2.0 ** (-days / 30))
+        falling += model.w_engagement * log1p(curve.eng30 * 2.0 ** (-days / form.engagement))
     if curve.adv365:
-        falling += model.w_advocacy * log1p(curve.adv365 * 2.0 ** (-days / 365))
+        falling += model.w_advocacy * log1p(curve.adv365 * 2.0 ** (-days / form.advocacy))
     if curve.loy180:
-        falling += model.w_loyalty * log1p(curve.loy180 * 2.0 ** (-days / 180))
+        falling += model.w_loyalty * log1p(curve.loy180 * 2.0 ** (-days / form.loyalty))
     if curve.con30:
-        paid = curve.con30 * 2.0 ** (-days / 30) - model.contact_free
+        paid = curve.con30 * 2.0 ** (-days / form.contacts) - model.contact_free
         rising -= min(model.contact_max, model.w_contact * max(0.0, paid))
     if curve.sn180:
-        fade = 2.0 ** (-days / 180)
+        fade = 2.0 ** (-days / form.satisfaction)
         mean = model.w_satisfaction * curve.sn180 * fade / (curve.sd180 * fade + model.satisfaction_pseudo)
         if mean > 0:
             falling += mean
@@ -115,24 +122,24 @@ def sides(curve: Curve, moment: int) -> Sides:
         return Sides(at, falling, rising, 0.0, 0.0, 1.0)
     age_days = (curve.open_sev * at - curve.open_sevt) / DAY_SECONDS
     opened = max(0.0, (curve.open_sev + age_days / model.open_age_days) / 1000)
-    factor = complaint_factor(curve.c180 * 2.0 ** (-days / 180), model)
-    return Sides(at, falling, rising, opened, curve.res45 * 2.0 ** (-days / 45), factor)
+    factor = complaint_factor(curve.c180 * 2.0 ** (-days / form.complaints), model)
+    return Sides(at, falling, rising, opened, curve.res45 * 2.0 ** (-days / form.complaints_resolved), factor)
 
 
 def _purchases(curve: Curve, at: int, days: float) -> float:
     """Momentum, rhythm and value: none of them ever rises by itself."""
-    model = curve.model
+    model, form = curve.model, curve.form
     floor = model.n_floor
     return (
         model.b0
         - model.ref
         + chance_term(curve.n, curve.first, curve.last, at, model)
-        + model.b_n15 * log(curve.n15 * 2.0 ** (-days / 15) + floor)
-        + model.b_n60 * log(curve.n60 * 2.0 ** (-days / 60) + floor)
-        + model.b_n240 * log(curve.n240 * 2.0 ** (-days / 240) + floor)
+        + model.b_n15 * log(curve.n15 * 2.0 ** (-days / form.purchases_short) + floor)
+        + model.b_n60 * log(curve.n60 * 2.0 ** (-days / form.purchases_middle) + floor)
+        + model.b_n240 * log(curve.n240 * 2.0 ** (-days / form.purchases_long) + floor)
         + model.b_ln1x * log(curve.n)
         + rhythm_term(curve.first, curve.last, at, curve.usual_gap_log, model)
-        + model.b_value * log1p(curve.m120 * 2.0 ** (-days / 120) / model.value_unit_minor)
+        + model.b_value * log1p(curve.m120 * 2.0 ** (-days / form.value) / model.value_unit_minor)
     )
 
 
@@ -162,11 +169,11 @@ def rhythm_term(first: int, last: int, at: int, usual_gap_log: float, model: Mod
 
 
 def _refunds(curve: Curve, days: float) -> float:
-    """With purchases known everything in the ratio fades alike, so it stands still."""
-    model = curve.model
+    """With purchases known everything in the ratio fades alike (Model.parse sees to it), so it stands still."""
+    model, half_life = curve.model, curve.form.refunds
     if curve.n:
         silence_days = (curve.since - curve.last) / DAY_SECONDS
-        share: float = curve.r240 / (curve.n240 + model.refund_pseudo * 2.0 ** (-silence_days / 240))
+        share: float = curve.r240 / (curve.n240 + model.refund_pseudo * 2.0 ** (-silence_days / half_life))
     else:
-        share = curve.r240 * 2.0 ** (-days / 240) / model.refund_pseudo
+        share = curve.r240 * 2.0 ** (-days / half_life) / model.refund_pseudo
     return -model.w_refund * min(1.0, share)

@@ -5,26 +5,26 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from app.domain.health.facts import Fact
+from app.domain.health.form import SHIPPED, Form
 from app.domain.health.model import COMPONENTS
 from app.domain.health.state import State
 from app.domain.health.weights import DAY_SECONDS, read
 
 MOST_TOP: Final = 3
 
-# Half-lives in days, as in the names of the state's members. Momentum has three and rhythm none, but with equal
-# weights any half-life ranks by recency.
-_HALF_LIVES: Final = MappingProxyType(
+# Momentum has three half-lives and rhythm none, but with equal weights any half-life ranks by recency.
+_FADING: Final = MappingProxyType(
     {
-        "momentum": 60,
-        "rhythm": 60,
-        "value": 120,
-        "refunds": 240,
-        "complaints": 180,
-        "contacts": 30,
-        "satisfaction": 180,
-        "engagement": 30,
-        "advocacy": 365,
-        "loyalty": 180,
+        "momentum": "purchases_middle",
+        "rhythm": "purchases_middle",
+        "value": "value",
+        "refunds": "refunds",
+        "complaints": "complaints",
+        "contacts": "contacts",
+        "satisfaction": "satisfaction",
+        "engagement": "engagement",
+        "advocacy": "advocacy",
+        "loyalty": "loyalty",
     }
 )
 # What facts feed beside, or instead of, the component they are filed under.
@@ -49,21 +49,21 @@ def told(state: State, now: int) -> tuple[str | None, ...]:
     return tuple(_TELL[name](state, now) for name in COMPONENTS)
 
 
-def top(facts: Iterable[Fact], now: int) -> tuple[Sequence[Fact], ...]:
+def top(facts: Iterable[Fact], now: int, form: Form = SHIPPED) -> tuple[Sequence[Fact], ...]:
     """Up to three of `facts` for each component, in the order of COMPONENTS: what weighs most at `now` comes first.
 
     The weight is the fact's own (an amount for value, a severity, the weight of its kind; else 1), halved with each of
-    the component's half-lives since it happened. Facts that wait for another one should not be among them.
+    the component's half-lives of `form` since it happened. Facts that wait for another one should not be among them.
     """
     ranked: dict[str, list[Ranked]] = {name: [] for name in COMPONENTS}
+    half_lives = form.half_lives
     for fact in facts:
         if fact.component is None:
             continue
         age_days = (now - fact.at) / DAY_SECONDS
         for name in _FEEDS.get(fact.component, (fact.component,)):
-            ranked[name].append(
-                Ranked(_own_weight(name, fact) * 2.0 ** (-age_days / _HALF_LIVES[name]), fact)
-            )
+            faded = 2.0 ** (-age_days / half_lives[_FADING[name]])
+            ranked[name].append(Ranked(_own_weight(name, fact) * faded, fact))
     return tuple([row.fact for row in sorted(ranked[name], key=_by_weight)[:MOST_TOP]] for name in COMPONENTS)
 
 
@@ -87,26 +87,26 @@ def _purchases(state: State, _now: int) -> str | None:
 def _refunds(state: State, now: int) -> str | None:
     if not state.r240:
         return "nothing sent back" if state.n else None
-    return _fading("order sent back", "orders sent back", read(state.r240, now, 240) / 1000, 240)
+    half_life = state.form.refunds
+    return _fading("order sent back", "orders sent back", read(state.r240, now, half_life) / 1000, half_life)
 
 
 def _complaints(state: State, now: int) -> str | None:
     if not (state.c180 or state.open_sev or state.res45):
         return None
-    told = _fading("complaint", "complaints", read(state.c180, now, 180), 180)
+    half_life = state.form.complaints
+    told = _fading("complaint", "complaints", read(state.c180, now, half_life), half_life)
     return f"{told}; not all resolved" if state.open_sev > 0 else f"{told}; all resolved"
 
 
 def _of(
-    total: str, singular: str, plural: str, half_life: int, unit: int = 1
+    total: str, component: str, singular: str, plural: str, unit: int = 1
 ) -> Callable[[State, int], str | None]:
     def tell(state: State, now: int) -> str | None:
-        accumulated = getattr(state, total)
-        return (
-            _fading(singular, plural, read(accumulated, now, half_life) / unit, half_life)
-            if accumulated
-            else None
-        )
+        accumulated, half_life = getattr(state, total), getattr(state.form, _FADING[component])
+        if not accumulated:
+            return None
+        return _fading(singular, plural, read(accumulated, now, half_life) / unit, half_life)
 
     return tell
 
@@ -123,10 +123,10 @@ _TELL: Final[MappingProxyType[str, Callable[[State, int], str | None]]] = Mappin
         "value": _purchases,
         "refunds": _refunds,
         "complaints": _complaints,
-        "contacts": _of("con30", "contact", "contacts", 30),
-        "satisfaction": _of("sd180", "answer", "answers", 180, 1000),
-        "engagement": _of("eng30", "weighted action", "weighted actions", 30, 1000),
-        "advocacy": _of("adv365", "recommendation", "recommendations", 365, 1000),
-        "loyalty": _of("loy180", "weighted step", "weighted steps", 180, 1000),
+        "contacts": _of("con30", "contacts", "contact", "contacts"),
+        "satisfaction": _of("sd180", "satisfaction", "answer", "answers", 1000),
+        "engagement": _of("eng30", "engagement", "weighted action", "weighted actions", 1000),
+        "advocacy": _of("adv365", "advocacy", "recommendation", "recommendations", 1000),
+        "loyalty": _of("loy180", "loyalty", "weighted step", "weighted steps", 1000),
     }
 )

@@ -64,7 +64,7 @@ def gain(state: State, health: Health, addition: State, now: int, model: Model) 
 def purchase_now(state: State, now: int) -> State:
     """What a purchase of the customer's own average amount would add at `now`."""
     amount = max(0, state.spend // state.n) if state.n else 0
-    return contribution((fact_of("purchase", max(now, state.t_last or 0), "", amount=amount),))
+    return contribution((fact_of("purchase", max(now, state.t_last or 0), "", amount=amount),), state.form)
 
 
 def points_missed(state: State, health: Health, now: int, model: Model) -> tuple[float, ...]:
@@ -82,7 +82,7 @@ def points_missed(state: State, health: Health, now: int, model: Model) -> tuple
         fact_of("referral", now, ""),
         fact_of("points_redeemed", now, ""),
     ):
-        best = best.plus(contribution((step,)))
+        best = best.plus(contribution((step,), state.form))
     reachable = list(score(state.plus(best), now, model).terms)
     reachable[_REFUNDS] = reachable[_COMPLAINTS] = reachable[_CONTACTS] = 0.0
     start = exact(health)
@@ -158,7 +158,9 @@ def _refund(event: _Event) -> list[str]:
     share = next((share for known, _, share in refund_shares(event.thread) if known.id == fact.id), None)
     told = [_refunded(fact.kind, share)]
     if state.n > 1:
-        returned = read(state.r240, event.now, 240) / 1000 / read(state.n240, event.now, 240)
+        form = state.form
+        bought = read(state.n240, event.now, form.purchases_long)
+        returned = read(state.r240, event.now, form.refunds) / 1000 / bought
         told.append(f"Refunds are {wording.percent(returned)} of recent purchases")
     return told
 
@@ -194,14 +196,14 @@ def _complaint(event: _Event) -> list[str]:
     if moved <= -VISIBLE:
         told[0] += f"; it costs {wording.points(moved)}"
     if complaint_repeated(event.state, event.now):
-        factor = complaint_factor(read(event.state.c180, event.now, 180), event.model)
+        factor = complaint_factor(read(event.state.c180, event.now, event.state.form.complaints), event.model)
         told.append(f"Not the first complaint in recent months, so complaints weigh {factor:.1f} times")
     return told
 
 
 def _contact(event: _Event) -> list[str]:
     free = int(event.model.contact_free)
-    count = max(1, round(read(event.state.con30, event.now, 30)))
+    count = max(1, round(read(event.state.con30, event.now, event.state.form.contacts)))
     label = "Support contact" if event.fact.kind == "support_contact" else _label(event.fact.kind)
     told = [f"{label}, about the {wording.ordinal(count)} in recent weeks; the first {free} are free"]
     moved = event.moved[_CONTACTS]

@@ -36,5 +36,5 @@ def red_flags(
 
 
 def complaint_repeated(state: State, now: int) -> bool:
-    """Whether there was more than one complaint within living memory (half-life 180 days)."""
-    return read(state.c180, now, 180) > _ONE_COMPLAINT
+    """Whether there was more than one complaint within living memory (the half-life of complaints)."""
+    return read(state.c180, now, state.form.complaints) > _ONE_COMPLAINT

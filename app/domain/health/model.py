@@ -3,15 +3,18 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.resources import files
 from itertools import pairwise
 from math import isclose, log
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+from app.domain.health.form import HALF_LIVES, SHIPPED, Form, form_of
 from app.domain.health.mbg import purchase_probability
-from app.domain.health.resolution import RESOLUTION, Resolution
+from app.domain.health.resolution import Resolution
+from app.domain.health.state import State, adopting
+from app.domain.problems import Unavailable
 
 COMPONENTS: Final = (
     "momentum",
@@ -72,6 +75,20 @@ _RANGES: Final = MappingProxyType(
 # The sign of each coefficient is part of the promise (a purchase never lowers, a complaint never raises), so the
 # ranges above hold it; these two are lists of positive numbers.
 _LISTS: Final = MappingProxyType({"mbg_weeks": 4, "gamma_gamma_major_units": 3})
+_RESOLUTION_RANGES: Final = MappingProxyType(
+    {
+        "base": (0, 1),
+        "slow": (0, 1),
+        "half_days": (0.1, 3650),
+        "per_csat": (0, 1),
+        "min": (0, 1),
+        "max": (0, 1),
+        "csat_missing": (1, 5),
+    }
+)
+_HALF_LIFE_DAYS: Final = (1, 3650)
+# What says the form of the states that a model reads, in its JSON.
+_OF_THE_FORM: Final = ("resolution", "half_lives")
 _VERSION: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+-]{0,63}")
 _HALF_DAY_IN_WEEKS: Final = 0.5 / 7
 
@@ -81,7 +98,7 @@ class ModelFault(ValueError):
 
     `member` is that name, "coverage.loyalty", or empty for the whole; `code` is a stable word: `wrong_type`,
     `out_of_range`, `required`, `unknown_member`, `unknown_component`, `unknown_band`, `inconsistent`,
-    `invalid_version`, `other_state_schema`.
+    `invalid_version`.
     """
 
     def __init__(self, member: str, code: str, sentence: str) -> None:
@@ -96,7 +113,9 @@ class Model:
     """The numbers of one model version (docs: health). Times are in days unless the name says weeks.
 
     `mbg_weeks` is (r, alpha, a, b) of MBG/NBD, `gamma_gamma_major_units` (p, q, gamma). `bands` are the lower edges in
-    points in the order of BANDS, `coverage` the weights of COMPONENTS, which add up to 1.
+    points in the order of BANDS, `coverage` the weights of COMPONENTS, which add up to 1. `form` is that of the states
+    it reads. `earlier` are the models that go on scoring the customers whose states have another form: those that no
+    replay has reached yet, or none can. They are no part of the version.
     """
 
     version: str
@@ -138,16 +157,20 @@ class Model:
     w_loyalty: float
     bands: tuple[float, ...]
     coverage: tuple[float, ...]
-    resolution: Resolution
+    form: Form = SHIPPED
+    earlier: "tuple[Model, ...]" = field(default=(), compare=False, repr=False)
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Self:
         """The model in a JSON object with exactly these members. ModelFault when it cannot hold.
 
-        Refused besides unknown, missing and out-of-range numbers: band edges that do not fall, coverage that does not
-        add up to 1, resolution numbers other than those in stored states, and a first purchase that would lower health.
+        `half_lives` may be missing: then they are the shipped ones. Refused besides unknown, missing and out-of-range
+        numbers: band edges that do not fall, coverage that does not add up to 1, half-lives that are no whole days, and
+        a first purchase that would lower health.
         """
-        names = {field.name for field in fields(cls)}
+        names = {one.name for one in fields(cls)} - {"form", "earlier"} | set(_OF_THE_FORM)
+        if "half_lives" not in given:
+            given = {**given, "half_lives": SHIPPED.half_lives}
         _members("", given, names, "unknown_member")
         version = given["version"]
         check_version(version)
@@ -159,7 +182,7 @@ class Model:
             **lists,
             bands=_band_edges(given["bands"]),
             coverage=_coverage(given["coverage"]),
-            resolution=_resolution(given["resolution"]),
+            form=form_of(_half_lives(given["half_lives"]), _resolution(given["resolution"])),
         )
         fresh = model.first_purchase_momentum()
         if fresh < 0:
@@ -172,13 +195,45 @@ class Model:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object that `parse` reads back to an equal model, members in the order of the shipped file."""
+        # Without the others, which asdict would copy too.
+        numbers = asdict(replace(self, earlier=()))
+        del numbers["form"], numbers["earlier"]
+        form = self.form
         return {
-            **asdict(self),
+            **numbers,
             "mbg_weeks": list(self.mbg_weeks),
             "gamma_gamma_major_units": list(self.gamma_gamma_major_units),
             "bands": dict(zip(BANDS, self.bands, strict=True)),
             "coverage": dict(zip(COMPONENTS, self.coverage, strict=True)),
+            "resolution": asdict(form.resolution),
+            # The shipped ones go without saying: versions that were hashed before they could be named stay the same.
+            **({} if form[:-1] == SHIPPED[:-1] else {"half_lives": form.half_lives}),
         }
+
+    def of(self, state: State) -> "Model":
+        """The model that scores `state`: this one, or the one for states of its form. A state of nothing is read by
+        this one. Raises Unavailable `busy` when the form came with a publication that this process has not seen yet.
+        """
+        form = state.form
+        if form is self.form:
+            return self
+        found = self.reading(form)
+        if found is None and not state.is_empty:
+            raise Unavailable("busy", "A scoring model was just published; try again.", retry_after_seconds=1)
+        return found if found is not None and not state.is_empty else self
+
+    def reading(self, form: Form) -> "Model | None":
+        """The model in play that reads states of `form`."""
+        return next((one for one in (self, *self.earlier) if one.form == form), None)
+
+    def taking(self, state: State) -> State:
+        """The state to add a fact to: while nothing has counted yet it takes this model's form."""
+        return adopting(state, self.form)
+
+    @property
+    def versions(self) -> list[str]:
+        """All versions that score somebody."""
+        return [self.version, *(one.version for one in self.earlier)]
 
     def first_purchase_momentum(self) -> float:
         """The momentum term (log-odds) in the second after a first purchase."""
@@ -250,12 +305,28 @@ def _coverage(given: object) -> tuple[float, ...]:
     return weights
 
 
-def _resolution(given: object) -> Resolution:
-    shipped_numbers = asdict(RESOLUTION)
-    if dict(_members("resolution", given, set(shipped_numbers), "unknown_member")) != shipped_numbers:
+def _half_lives(given: object) -> dict[str, int]:
+    members = _members("half_lives", given, set(HALF_LIVES), "unknown_member")
+    days = {name: number(f"half_lives.{name}", members[name], *_HALF_LIFE_DAYS) for name in HALF_LIVES}
+    for name, value in days.items():
+        if value != int(value):
+            raise ModelFault(f"half_lives.{name}", "wrong_type", "must be a whole number of days.")
+    if days["refunds"] != days["purchases_long"]:
         raise ModelFault(
-            "resolution",
-            "other_state_schema",
-            "stored states hold the shipped numbers; other ones need a replay of the log.",
+            "half_lives.refunds",
+            "inconsistent",
+            "must be that of purchases_long: refunds are weighed against the purchases of the same time.",
         )
-    return RESOLUTION
+    return {name: int(value) for name, value in days.items()}
+
+
+def _resolution(given: object) -> Resolution:
+    members = _members("resolution", given, set(_RESOLUTION_RANGES), "unknown_member")
+    numbers: dict[str, Any] = {
+        name: number(f"resolution.{name}", members[name], *span) for name, span in _RESOLUTION_RANGES.items()
+    }
+    if numbers["csat_missing"] != int(numbers["csat_missing"]):
+        raise ModelFault("resolution.csat_missing", "wrong_type", "must be a whole number.")
+    if numbers["min"] > numbers["max"]:
+        raise ModelFault("resolution.min", "inconsistent", "must not be above max.")
+    return Resolution(**{**numbers, "csat_missing": int(numbers["csat_missing"])})

@@ -7,11 +7,9 @@ from app.domain.health.explain import gain, purchase_now
 from app.domain.health.facts import Fact, fact_of
 from app.domain.health.history import fold
 from app.domain.health.model import Model
-from app.domain.health.resolution import RESOLUTION
 from app.domain.health.score import score
-from app.domain.health.state import EMPTY, State
-from app.domain.health.threads import contribution
-from app.domain.health.weights import weight
+from app.domain.health.state import State, empty
+from app.domain.health.threads import contribution, resolved
 
 
 class Opening(NamedTuple):
@@ -36,17 +34,18 @@ def what_would_help(state: State, openings: Sequence[Opening], now: int, model: 
     Each open complaint resolved, all of them when there are several, an average purchase, a top answer.
     """
     health = score(state, now, model)
-    resolved = [_resolved(opening, now) for opening in openings]
+    form = state.form
+    answers = [resolved(opening.severity, opening.at, now, None, form) for opening in openings]
     candidates: list[tuple[str, State, str | None]] = [
         ("resolve_complaint", addition, opening.complaint_id)
-        for opening, addition in zip(openings, resolved, strict=True)
+        for opening, addition in zip(openings, answers, strict=True)
     ]
-    if len(resolved) > 1:
-        together = EMPTY
-        for addition in resolved:
+    if len(answers) > 1:
+        together = empty(form)
+        for addition in answers:
             together = together.plus(addition)
         candidates.append(("resolve_all_complaints", together, None))
-    answer = contribution((fact_of("csat", now, "", properties={"rating": 5}),))
+    answer = contribution((fact_of("csat", now, "", properties={"rating": 5}),), form)
     candidates += [("purchase", purchase_now(state, now), None), ("answer_survey", answer, None)]
     scored = [
         Help(action, round(gain(state, health, addition, now, model), 1), complaint_id)
@@ -55,20 +54,13 @@ def what_would_help(state: State, openings: Sequence[Opening], now: int, model: 
     return sorted((help_ for help_ in scored if help_.gain > 0), key=lambda help_: -help_.gain)
 
 
-def _resolved(opening: Opening, now: int) -> State:
-    """What resolving an open complaint at `now`, without asking for a rating, would add."""
-    at, severity = opening.at, opening.severity
-    remaining = severity * RESOLUTION.share(now - at, None) // 1000
-    return State(open_sev=-severity, open_sevt=-severity * at, res45=remaining * weight(now, 45))
-
-
 def rewound(state: State, undone: Sequence[Fact], kept: Sequence[Fact], t_last: int | None) -> State:
     """The state without the facts in `undone`, which are the customer's latest.
 
     `kept` are all the other facts of their threads: without a refund, or without a resolution, these mean something
     else. `t_last` is the last purchase that stays, None when `undone` holds none.
     """
-    was = state.minus(fold((*undone, *kept))).plus(fold(kept))
+    was = state.minus(fold((*undone, *kept), state.form)).plus(fold(kept, state.form))
     if not was.n:
         return was
     # What came last is gone, so the first purchase stays the first.

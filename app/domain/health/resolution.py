@@ -1,4 +1,4 @@
-"""How much of a complaint remains once it is resolved. Part of the state schema: changing a number means a replay."""
+"""How much of a complaint remains once it is resolved. Part of the form of a state (form.py)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -33,4 +33,4 @@ class Resolution:
 RESOLUTION: Final = Resolution(
     base=0.25, slow=0.45, half_days=7, per_csat=0.15, min=0.1, max=1.0, csat_missing=3
 )
-"""The numbers that every stored state was built with."""
+"""The numbers of the shipped form."""

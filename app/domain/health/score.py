@@ -28,7 +28,7 @@ class Health(NamedTuple):
     `score_exact` (0 to 100) is None without evidence, `purchase_probability` (0 to 1, in the model's horizon) without
     purchases. `log_odds` is the sum of `terms`, which are in the order of COMPONENTS and None without evidence.
     `coverage` (0 to 1) is the share of the model's weight with evidence, `confidence` (0 to 1) grows with its amount.
-    `points_per_log_odds` turns a term into points.
+    `points_per_log_odds` turns a term into points. `model` is the version that said all this.
     """
 
     score_exact: float | None
@@ -39,6 +39,7 @@ class Health(NamedTuple):
     confidence: float
     purchase_probability: float | None
     points_per_log_odds: float
+    model: str
 
     @property
     def score(self) -> int | None:
@@ -54,19 +55,22 @@ class Health(NamedTuple):
 
 def score(state: State, now: int, model: Model) -> Health:
     """The health of `state` at `now` (seconds since 1970); a time before the last purchase reads as that purchase."""
+    form = state.form
+    if form is not model.form:
+        _check_readable(state, model)
     at = _readable(state, now)
-    n240 = read(state.n240, at, 240)
-    c180 = read(state.c180, at, 180)
-    sd180 = read(state.sd180, at, 180) / 1000
+    n240 = read(state.n240, at, form.purchases_long)
+    c180 = read(state.c180, at, form.complaints)
+    sd180 = read(state.sd180, at, form.satisfaction) / 1000
     terms = (
         *_purchase_terms(state, at, n240, model),
         _refunds(state, at, n240, model),
         _complaints(state, at, c180, model),
         _contacts(state, at, model),
         _satisfaction(state.sn180, at, sd180, model) if state.sd180 else None,
-        model.w_engagement * log1p(read(state.eng30, at, 30) / 1000) if state.eng30 else None,
+        model.w_engagement * log1p(read(state.eng30, at, form.engagement) / 1000) if state.eng30 else None,
         _advocacy(state.adv365, at, model) if state.adv365 else None,
-        model.w_loyalty * log1p(read(state.loy180, at, 180) / 1000) if state.loy180 else None,
+        model.w_loyalty * log1p(read(state.loy180, at, form.loyalty) / 1000) if state.loy180 else None,
     )
     return _health(state.n, terms, n240 + sd180 + c180, model)
 
@@ -76,16 +80,22 @@ def with_answer(state: State, health: Health, now: int, answer: int, model: Mode
 
     Answers move one term alone, so the others need not be worked out again.
     """
-    at, one = _readable(state, now), weight(now, 180)
-    sd180 = read(state.sd180 + 1000 * one, at, 180) / 1000
+    at, one = _readable(state, now), weight(now, state.form.satisfaction)
+    sd180 = read(state.sd180 + 1000 * one, at, state.form.satisfaction) / 1000
     term = _satisfaction(state.sn180 + answer * one, at, sd180, model)
     return _with_term(health, _SATISFACTION, term, model)
 
 
 def with_referral(state: State, health: Health, now: int, model: Model) -> float:
     """The exact score if the customer referred somebody at `now`; `health` is of `state` then."""
-    referred = state.adv365 + 1000 * weight(now, 365)
+    referred = state.adv365 + 1000 * weight(now, state.form.advocacy)
     return _with_term(health, _ADVOCACY, _advocacy(referred, _readable(state, now), model), model)
+
+
+def _check_readable(state: State, model: Model) -> None:
+    """A state of another form would read as nonsense: off by a factor of 2^(years/half-life)."""
+    if state.form != model.form and not state.is_empty:
+        raise ValueError(f"Model {model.version} reads states of another form.")
 
 
 def _readable(state: State, now: int) -> int:
@@ -141,7 +151,7 @@ def _health(n: int, terms: tuple[float | None, ...], information: float, model: 
             coverage += share
             known = True
     if not known:
-        return Health(None, "unknown", 0.0, terms, 0.0, 0.0, None, 25 / model.scale)
+        return Health(None, "unknown", 0.0, terms, 0.0, 0.0, None, 25 / model.scale, model.version)
     if n and terms[3] is None:
         # A customer who buys and sends nothing back is known not to.
         coverage += model.coverage[3]
@@ -149,7 +159,9 @@ def _health(n: int, terms: tuple[float | None, ...], information: float, model: 
     slope = (exact - BASE) / log_odds if abs(log_odds) > NEGLIGIBLE else 25 / model.scale
     band = band_of(exact, model) if coverage else "unknown"
     chance = points(model.ref + log_odds, 1.0) / 100 if n else None
-    return Health(exact, band, log_odds, terms, coverage, information / (information + 3), chance, slope)
+    return Health(
+        exact, band, log_odds, terms, coverage, information / (information + 3), chance, slope, model.version
+    )
 
 
 def _purchase_terms(
@@ -159,6 +171,7 @@ def _purchase_terms(
     first, last, n = state.t_first, state.t_last, state.n
     if first is None or last is None:
         return None, None, None
+    form = state.form
     age_weeks = (at - first) / _WEEK_SECONDS
     p = purchase_probability(
         n - 1,
@@ -173,8 +186,8 @@ def _purchase_terms(
         model.b0
         - model.ref
         + model.c_mbg_logit * log(p / (1 - p))
-        + model.b_n15 * log(read(state.n15, at, 15) + floor)
-        + model.b_n60 * log(read(state.n60, at, 60) + floor)
+        + model.b_n15 * log(read(state.n15, at, form.purchases_short) + floor)
+        + model.b_n60 * log(read(state.n60, at, form.purchases_middle) + floor)
         + model.b_n240 * log(n240 + floor)
         + model.b_ln1x * log(n)
     )
@@ -186,7 +199,7 @@ def _purchase_terms(
         rhythm += model.b_pace * over
     if over_twice > 0:
         rhythm += model.b_pace2 * over_twice
-    value = model.b_value * log1p(read(state.m120, at, 120) / model.value_unit_minor)
+    value = model.b_value * log1p(read(state.m120, at, form.value) / model.value_unit_minor)
     return momentum, rhythm, value
 
 
@@ -195,8 +208,10 @@ def _refunds(state: State, at: int, n240: float, model: Model) -> float | None:
         return None
     # Without any purchase the pseudo-purchases cannot have aged.
     silence_days = 0.0 if state.t_last is None else (at - state.t_last) / DAY_SECONDS
-    returned = read(state.r240, at, 240) / 1000
-    return -model.w_refund * min(1.0, returned / (n240 + model.refund_pseudo * 2 ** (-silence_days / 240)))
+    half_life = state.form.refunds
+    returned = read(state.r240, at, half_life) / 1000
+    pseudo = model.refund_pseudo * 2 ** (-silence_days / half_life)
+    return -model.w_refund * min(1.0, returned / (n240 + pseudo))
 
 
 def _complaints(state: State, at: int, c180: float, model: Model) -> float | None:
@@ -206,21 +221,22 @@ def _complaints(state: State, at: int, c180: float, model: Model) -> float | Non
     severity = state.open_sev
     age_days = (severity * at - state.open_sevt) / DAY_SECONDS
     opened = (severity + age_days / model.open_age_days) / 1000
-    residual = read(state.res45, at, 45) / 1000
+    residual = read(state.res45, at, state.form.complaints_resolved) / 1000
     return complaints_term((max(0.0, opened) + residual) * complaint_factor(c180, model), model)
 
 
 def _contacts(state: State, at: int, model: Model) -> float | None:
     if not state.con30:
         return None
-    paid = read(state.con30, at, 30) - model.contact_free
+    paid = read(state.con30, at, state.form.contacts) - model.contact_free
     return -min(model.contact_max, model.w_contact * paid) if paid > 0 else 0.0
 
 
 def _advocacy(adv365: int, at: int, model: Model) -> float:
-    return model.w_advocacy * log1p(read(adv365, at, 365) / 1000)
+    return model.w_advocacy * log1p(read(adv365, at, model.form.advocacy) / 1000)
 
 
 def _satisfaction(sn180: int, at: int, sd180: float, model: Model) -> float:
-    answers = (read(sn180, at, 180) if sn180 >= 0 else -read(-sn180, at, 180)) / 1000
+    half_life = model.form.satisfaction
+    answers = (read(sn180, at, half_life) if sn180 >= 0 else -read(-sn180, at, half_life)) / 1000
     return model.w_satisfaction * answers / (sd180 + model.satisfaction_pseudo)

@@ -7,10 +7,10 @@ from typing import Final
 from app.domain.health import wording
 from app.domain.health.explain import VISIBLE, delta, exact, gain, purchase_now
 from app.domain.health.model import COMPONENTS, Model
-from app.domain.health.resolution import RESOLUTION
 from app.domain.health.score import Health, complaint_factor, with_answer, with_referral
 from app.domain.health.state import State
-from app.domain.health.weights import read, weight
+from app.domain.health.threads import resolved
+from app.domain.health.weights import read
 from app.domain.money import decimal_string
 
 _MOST_REASONS: Final = 5
@@ -92,19 +92,19 @@ def next_best_actions(
         return actions
     if "overdue" in flags:
         actions.append(("win_back", _why_win_back(state, health, now, model)))
-    if state.n and read(state.sd180, now, 180) < 1000 * _FADED:
+    if state.n and read(state.sd180, now, state.form.satisfaction) < 1000 * _FADED:
         actions.append(("ask_for_feedback", _why_ask(state, health, now, model)))
     content = health.band in ("thriving", "healthy") and state.sn180 >= 0 and "overdue" not in flags
-    if content and state.n and read(state.adv365, now, 365) < 1000 * _FADED:
+    if content and state.n and read(state.adv365, now, state.form.advocacy) < 1000 * _FADED:
         actions.append(("thank_and_invite", _why_thank(state, health, now, model)))
     return actions
 
 
 def _why_resolve(state: State, health: Health, now: int, model: Model) -> str:
     severity, since = state.open_sev, state.open_sevt // state.open_sev
-    remaining = severity * RESOLUTION.share(now - since, None) // 1000
-    resolved = State(open_sev=-severity, open_sevt=-state.open_sevt, res45=remaining * weight(now, 45))
-    back = wording.points(gain(state, health, resolved, now, model))
+    # Several are resolved as one that was opened at their mean; nothing of their openings may be left over.
+    answer = resolved(severity, since, now, None, state.form)._replace(open_sevt=-state.open_sevt)
+    back = wording.points(gain(state, health, answer, now, model))
     return f"{_open_complaint(state, now)}; resolving it now gives back {back}"
 
 
@@ -159,15 +159,16 @@ def _value(state: State, currency: str) -> str:
 
 
 def _refunds(state: State, now: int, _: Model) -> str:
-    bought = read(state.n240, now, 240)
+    bought = read(state.n240, now, state.form.purchases_long)
     if not bought:
         return "Refunds without a known order"
-    return f"Refunds are {wording.percent(read(state.r240, now, 240) / 1000 / bought)} of recent purchases"
+    returned = read(state.r240, now, state.form.refunds) / 1000
+    return f"Refunds are {wording.percent(returned / bought)} of recent purchases"
 
 
 def _complaints(state: State, now: int, model: Model) -> str:
     told = _open_complaint(state, now) if state.open_sev > 0 else "A resolved complaint is still remembered"
-    factor = complaint_factor(read(state.c180, now, 180), model)
+    factor = complaint_factor(read(state.c180, now, state.form.complaints), model)
     return told if factor < 1 + VISIBLE else f"{told}, and repeated complaints weigh {factor:.1f} times"
 
 
@@ -179,7 +180,7 @@ def _open_complaint(state: State, now: int) -> str:
 
 
 def _contacts(state: State, now: int, model: Model) -> str:
-    count = round(read(state.con30, now, 30))
+    count = round(read(state.con30, now, state.form.contacts))
     return f"About {count} support contacts in recent weeks; the first {int(model.contact_free)} are free"
 
 

@@ -312,13 +312,19 @@ scoring_models = Table(
     Column("published_at", TIME),
     Column("approved_by", Text),
     Column("forced_reason", Text),
+    # Since when another one is active, while this one still scores those whose states have its half-lives.
+    Column("draining_since", TIME),
+    # What the last daily look found, and when somebody began the next one.
+    Column("drift", JSONB),
+    Column("drift_claimed_at", TIME),
     CheckConstraint("status IN ('draft', 'shadow', 'active', 'retired')", name="status"),
+    CheckConstraint("draining_since IS NULL OR status = 'active'", name="draining"),
 )
 Index(
     "ix_scoring_models_active",
     scoring_models.c.status,
     unique=True,
-    postgresql_where=text("status = 'active'"),
+    postgresql_where=text("status = 'active' AND draining_since IS NULL"),
 )
 
 # Which model scored from when on: the marks in a customer's history.

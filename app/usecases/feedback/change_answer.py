@@ -69,7 +69,7 @@ async def change_answer(
         updated_at=now,
         revision=before.revision + 1,
     )
-    was = score(customer.state, seconds(now), model)
+    was = score(customer.state, seconds(now), model.of(customer.state))
     await void_touchpoint(
         connection,
         Reference(before.customer_id, ()),

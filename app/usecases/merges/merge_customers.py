@@ -1,5 +1,6 @@
 """Somebody says that two customers are one: all that is known of both is the survivor's, the other becomes an alias."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,12 +22,16 @@ from app.domain.merging import (
     same_customer,
     with_gaps,
 )
+from app.domain.problems import Conflict
+from app.domain.retention import folded, form_kept
 from app.domain.silence import Drawn, draw
 from app.domain.touchpoints import seconds
-from app.storage import consents, customers, identifiers, merges, merging, states
+from app.storage import consents, customers, identifiers, merges, merging, states, verification
 from app.storage.customers import Identity
 from app.storage.merges import Merge
+from app.storage.privacy import purging
 from app.storage.states import SavedState, StateRow
+from app.storage.touchpoints import fact_of_row
 from app.usecases.find_customer import find_customer
 from app.usecases.loyalty.tell_tiers import tell
 from app.usecases.merges.merge_accounts import TABLE as ACCOUNTS
@@ -77,7 +82,8 @@ async def merge_customers(
     """The merge, made now or standing: asking again changes nothing.
 
     Runs in the caller's transaction. Raises what `find_customer` raises, Conflict `same_customer`,
-    `too_many_identifiers`, or `merge_too_large` when more than `most_touchpoints` would move, and Unavailable `busy`.
+    `too_many_identifiers`, `state_forms_differ`, or `merge_too_large` when more than `most_touchpoints` would move, and
+    Unavailable `busy`.
     """
     found = await until_settled(connection, lambda: _found_and_locked(connection, wanted))
     if isinstance(found, Merge):
@@ -89,6 +95,7 @@ async def merge_customers(
         raise merge_too_large(most_touchpoints)
     await tell_silence(connection, [found.into, found.source], model, now)
     shared = await merging.shared_threads(connection, into, source)
+    into_state, source_state = await in_one_form(connection, found.into, found.source, model)
     merge_id = uuid7(int(now.timestamp() * 1000))
     brought, lines = await merge_accounts(connection, into, source, merge_id, now)
     async with merging.privileged(connection):
@@ -107,7 +114,7 @@ async def merge_customers(
         moved=moved | ({ACCOUNTS: brought} if brought else {}),
     )
     await merges.add(connection, merge)
-    state = merged_state(found.into.state, found.source.state, shared)
+    state = merged_state(into_state, source_state, shared)
     await states.save(
         connection,
         [drawn_anew(into, state, model, now), SavedState(source, EMPTY, UNSCORED)],
@@ -157,6 +164,45 @@ async def _fill_gaps(
     return gaps
 
 
+async def in_one_form(
+    connection: asyncpg.Connection, into: StateRow, source: StateRow, model: Model
+) -> tuple[State, State]:
+    """Both states with the same half-lives: where they differ, one is folded anew from its log.
+
+    Both logs are as they were. That of the active model is preferred; who has lost a part of their log to a purge
+    keeps the one they have. Raises Conflict `state_forms_differ` when that is so of both.
+    """
+    states_ = into.state, source.state
+    if into.state.form == source.state.form or any(one.is_empty for one in states_):
+        return states_
+    rows = {row.customer_id: row for row in (into, source)}
+    openings = await purging.openings(connection, list(rows))
+    kept = {form_kept(openings.get(who)) for who in rows} - {None}
+    if len(kept) > 1:
+        raise state_forms_differ()
+    form = next(iter(kept), None) or (
+        model.form if model.form in {one.form for one in states_} else into.state.form
+    )
+    anew = {who: row.state for who, row in rows.items()}
+    for who, row in rows.items():
+        if row.state.form != form:
+            logged = [facts async for _, facts in verification.logs_of(connection, [who])]
+            facts = [fact_of_row(one) for log in logged for one in log]
+            # In a thread: a log of a hundred thousand facts takes a second, in which others want answers.
+            anew[who] = await asyncio.to_thread(folded, openings.get(who), facts, form)
+    return anew[into.customer_id], anew[source.customer_id]
+
+
+def state_forms_differ() -> Conflict:
+    """Two sums with different half-lives cannot be added, and what they were made of is gone."""
+    return Conflict(
+        "state_forms_differ",
+        "Both have lost a part of their log to a purge, and their scores use different half-lives.",
+    )
+
+
 def drawn_anew(customer_id: UUID, state: State, model: Model, now: datetime) -> SavedState:
     """The state with what lists show of it."""
-    return SavedState(customer_id, state, draw(state, score(state, seconds(now), model), now, model))
+    return SavedState(
+        customer_id, state, draw(state, score(state, seconds(now), model.of(state)), now, model)
+    )

@@ -11,12 +11,14 @@ from uuid import UUID
 import asyncpg
 
 from app.domain.customers import erased
-from app.domain.health.history import fold
+from app.domain.health.facts import Fact
+from app.domain.health.form import Form
 from app.domain.health.model import Model
 from app.domain.health.score import score
 from app.domain.health.state import State
 from app.domain.merging import ids_in, merge_not_found, touchpoint_id, undo_blocked, without_gaps
 from app.domain.recording import outcome_json
+from app.domain.retention import folded, form_kept
 from app.domain.silence import SOURCE
 from app.domain.touchpoints import seconds
 from app.storage import (
@@ -67,19 +69,18 @@ async def undo_merge(
         await merged_opinions.part(connection, merge.customer_id, merge.from_customer_id, merge.origins)
     await consents.draw_anew(connection, [merge.customer_id, merge.from_customer_id])
     await _empty_gaps(connection, merge, now)
-    folded = await _folded(connection, [merge.customer_id, merge.from_customer_id])
-    await states.save(connection, [drawn_anew(who, state, model, now) for who, state in folded.items()])
+    parted = await _folded(connection, [merge.customer_id, merge.from_customer_id], survivor.state.form)
+    await states.save(connection, [drawn_anew(who, state, model, now) for who, state in parted.items()])
     await states.lead_on(connection, [merge.from_customer_id], None)
     others = [origin for origin in merge.origins if origin != merge.from_customer_id]
     await states.lead_on(connection, others, merge.from_customer_id)
-    for who in folded:
+    for who in parted:
         # Hints that led from the alias' identifiers to the survivor are wrong by now, and so may older ones be.
         await customers.revise_identity(connection, who)
-    before, after = (
-        score(state, seconds(now), model) for state in (survivor.state, folded[merge.customer_id])
-    )
+    own, state = model.of(survivor.state), parted[merge.customer_id]
+    before, after = (score(one, seconds(now), model.of(one)) for one in (survivor.state, state))
     await _take_back_line(
-        connection, merge, outcome_json(before, after, ["The merge was undone"], model), by, now
+        connection, merge, outcome_json(before, after, ["The merge was undone"], own), by, now
     )
     await tell(connection, [Entry(merge.customer_id, one, told=False) for one in lines], model)
     await merges.mark_undone(connection, merge, by, now)
@@ -119,14 +120,22 @@ async def _empty_gaps(connection: asyncpg.Connection, merge: Merge, now: datetim
     await customers.touch(connection, [merge.from_customer_id], now)
 
 
-async def _folded(connection: asyncpg.Connection, customer_ids: Sequence[UUID]) -> dict[UUID, State]:
-    """The states of these logs. A sum cannot be parted: what stood in one thread meanwhile may have met since."""
+async def _folded(
+    connection: asyncpg.Connection, customer_ids: Sequence[UUID], form: Form
+) -> dict[UUID, State]:
+    """The states of these logs. A sum cannot be parted: what stood in one thread meanwhile may have met since.
+
+    They have the half-lives that both had together, but for one whose log was purged under others.
+    """
     opened = await purging.openings(connection, customer_ids)
-    found = {one: purging.opening_state(opened.get(one)) for one in customer_ids}
+    facts: dict[UUID, list[Fact]] = {one: [] for one in customer_ids}
     async for customer_id, rows in verification.logs_of(connection, customer_ids):
-        facts = [fact_of_row(row) for row in rows]
+        facts[customer_id] = [fact_of_row(row) for row in rows]
+    found = {}
+    for one, known in facts.items():
+        opening = opened.get(one)
         # In a thread: a log of a hundred thousand facts takes a second, in which others want answers.
-        found[customer_id] = found[customer_id].plus(await asyncio.to_thread(fold, facts))
+        found[one] = await asyncio.to_thread(folded, opening, known, form_kept(opening) or form)
     return found
 
 

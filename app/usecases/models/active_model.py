@@ -1,5 +1,7 @@
 """The model that scores: loaded when the process starts, at most a second behind a publication anywhere."""
 
+from dataclasses import replace
+
 import asyncpg
 
 from app.domain.health.model import Model, shipped
@@ -17,8 +19,17 @@ class ActiveModel(Fresh[Model]):
 
 
 async def _load(connection: asyncpg.Connection, known: Model) -> Model:
-    # A version's numbers never change, so its name says whether there is anything to read.
-    if await models.active_version(connection) == known.version:
+    # A version's numbers never change, so the names say whether there is anything to read.
+    if await models.versions_in_play(connection) == known.versions:
         return known
-    found = await models.active(connection)
-    return known if found is None else read(found.parameters)
+    found = await scoring(connection)
+    return known if found is None else found
+
+
+async def scoring(connection: asyncpg.Connection) -> Model | None:
+    """The active model, and beside it those that still score customers of other half-lives; None without one."""
+    found = await models.in_play(connection)
+    if not found:
+        return None
+    active, *earlier = (read(one.parameters) for one in found)
+    return replace(active, earlier=tuple(earlier))

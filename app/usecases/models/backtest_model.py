@@ -21,7 +21,6 @@ from app.storage import models
 from app.storage.database import Database, driver
 from app.storage.models import StoredModel
 from app.usecases.models.propose_model import existing
-from app.usecases.models.publish_model import check_readable
 from app.usecases.models.read_shop_log import ShopLog, read_shop_log
 from app.usecases.record_audit import record_audit
 
@@ -46,11 +45,10 @@ async def backtest_model(
 
     The log is read from `replica`, which may lag; everything else from `database`.
 
-    Raises NotFound `model_not_found`, Conflict `state_schema_differs`, Unavailable `fitting_not_installed`.
+    Raises NotFound `model_not_found`, Unavailable `fitting_not_installed`.
     """
     async with database.hot_reading() as connection:
         model = await existing(connection, version)
-    check_readable(model)
     _check_installed()
     challenger = read(model.parameters)
     question = {

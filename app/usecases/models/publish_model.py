@@ -4,7 +4,8 @@ from datetime import datetime
 
 import asyncpg
 
-from app.domain.health.versions import schema_differences
+from app.domain.health.form import MOST_FORMS
+from app.domain.health.versions import read
 from app.domain.problems import Conflict, Fault, Invalid
 from app.storage import models
 from app.storage.models import StoredModel
@@ -16,8 +17,9 @@ async def publish_model(
 ) -> StoredModel:
     """The model as published; publishing the active one changes nothing.
 
-    `force` publishes a model whose promotion gate failed, and needs a reason. Nothing can force one that reads another
-    kind of state. Raises NotFound `model_not_found`, Conflict `state_schema_differs` or `gate_failed` with `reasons`,
+    Customers whose states have other half-lives than this model's go on being scored by the model they had, until
+    `rapport replay-state` has folded their logs anew. `force` publishes a model whose promotion gate failed, and needs
+    a reason. Raises NotFound `model_not_found`, Conflict `gate_failed` with `reasons` or `too_many_state_forms`,
     Invalid `reason_required`.
     """
     if force and not (reason and reason.strip()):
@@ -25,29 +27,24 @@ async def publish_model(
     model = await models.lock(connection, version)
     if model is None:
         raise model_not_found()
-    check_readable(model)
-    if model.status == "active":
+    if model.status == "active" and model.draining_since is None:
         return model
     failed = model.gate is not None and not model.gate.passed
     if failed and not force:
         raise gate_failed([] if model.gate is None else list(model.gate.reasons))
-    await models.publish(connection, version, now, by, reason if failed else None)
+    form = read(model.parameters).form
+    beside = [one.version for one in await models.in_play(connection) if read(one.parameters).form != form]
+    if len(beside) >= MOST_FORMS:
+        raise too_many_state_forms()
+    await models.publish(connection, version, now, by, reason if failed else None, beside)
     return await existing(connection, version)
 
 
-def check_readable(model: StoredModel) -> None:
-    """Raises Conflict `state_schema_differs` when stored states are not what this model reads."""
-    differences = schema_differences(model.parameters)
-    if differences:
-        raise state_schema_differs(differences)
-
-
-def state_schema_differs(reasons: list[str]) -> Conflict:
-    """Half-lives and the numbers of a resolution are in every stored state."""
+def too_many_state_forms() -> Conflict:
+    """Each is one more model that scores somebody."""
     return Conflict(
-        "state_schema_differs",
-        "This model reads states of other half-lives or resolutions: they come with a release and `replay-state`.",
-        reasons=reasons,
+        "too_many_state_forms",
+        f"Customers have states of {MOST_FORMS} kinds of half-lives. Run `rapport replay-state`, then publish again.",
     )
 
 

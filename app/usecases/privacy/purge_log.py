@@ -23,6 +23,7 @@ from app.storage.database import Database, is_canceled, is_retryable
 from app.storage.privacy import purging
 from app.storage.privacy.purging import OldRow, Place
 from app.storage.privacy.role import as_privacy_role
+from app.storage.states import StateRow
 from app.usecases.privacy.purge_texts import purge_texts
 from app.usecases.privacy.walk_customers import PAGE, walk
 
@@ -92,17 +93,17 @@ async def _purge_some(
             before = await purging.openings_by_origin(connection, customer_id)
             async with as_privacy_role(connection):
                 await purging.hollow(connection, customer_id, gone, now)
-            await purging.keep_sum(connection, customer_id, _sums(customer_id, before, gone), now)
+            await purging.keep_sum(connection, customer_id, _sums(locked, before, gone), now)
         return len(gone), following
 
 
 def _sums(
-    customer_id: UUID, before: Mapping[UUID, OpeningState], gone: Sequence[OldRow]
+    locked: StateRow, before: Mapping[UUID, OpeningState], gone: Sequence[OldRow]
 ) -> dict[UUID, OpeningState]:
     """What was purged before and what goes now, together, of those who have a part in what goes.
 
     A thread in which facts of several merged customers met counts as one and cannot be parted any more: it stays with
-    the survivor.
+    the survivor. The sums are of the form of the customer's state, of which they are a part.
     """
     met: dict[str, set[UUID]] = defaultdict(set)
     for origin, row in gone:
@@ -111,10 +112,10 @@ def _sums(
     parts: dict[UUID, list[Old]] = defaultdict(list)
     for origin, row in gone:
         is_shared = row.fact.thread is not None and len(met[row.fact.thread]) > 1
-        parts[customer_id if is_shared else origin].append(row)
+        parts[locked.customer_id if is_shared else origin].append(row)
     sums = {}
     for origin, rows in parts.items():
-        now_gone, known = opened_by(rows), before.get(origin)
+        now_gone, known = opened_by(rows, locked.state.form), before.get(origin)
         sums[origin] = now_gone if known is None else known.plus(now_gone)
     return sums
 

@@ -27,7 +27,21 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("bands", {"thriving": 80}, "bands: at_risk, cooling, healthy, lost missing"),
     ("coverage", {**SHIPPED["coverage"], "loyalty": 0.5}, "coverage: the weights must add up to 1"),
     ("coverage", [], "coverage: must be an object"),
-    ("resolution", {**SHIPPED["resolution"], "slow": 0.5}, "need a replay"),
+    (
+        "resolution",
+        {**SHIPPED["resolution"], "slow": 1.5},
+        "resolution.slow: must be a number between 0 and 1",
+    ),
+    (
+        "resolution",
+        {**SHIPPED["resolution"], "csat_missing": 2.5},
+        "resolution.csat_missing: must be a whole number",
+    ),
+    (
+        "resolution",
+        {**SHIPPED["resolution"], "min": 0.9, "max": 0.8},
+        "resolution.min: must not be above max",
+    ),
     ("b0", -2, "b0: a first purchase would lower health"),
 ]
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.health.facts import Fact, fact_of
+from app.domain.health.form import SHIPPED
 from app.domain.health.history import fold, steps
 from app.domain.health.state import EMPTY, State
 from app.domain.health.threads import contribution, joined, pending, voided
@@ -138,7 +139,7 @@ def test_a_stored_state_reads_back_as_it_was(facts: list[Fact]) -> None:
     st.integers(0, 2**40),
 )
 def test_any_integers_survive_being_stored(values: list[int], first: int, last: int) -> None:
-    state = State(values[0], first, last, *values[1:])
+    state = State._make((values[0], first, last, *values[1:], SHIPPED))
     assert State.decode(state.encode()) == state
 
 
