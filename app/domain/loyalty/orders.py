@@ -106,11 +106,12 @@ class Order:
 
 
 class Parked(NamedTuple):
-    """A refund that came before its order. None: all of it."""
+    """A refund that came before its order. `amount_minor` None: all of it; `source` None: that of the order."""
 
     id: str
     occurred_at: datetime
     amount_minor: int | None
+    source: str | None = None
 
 
 class Effect(NamedTuple):
@@ -185,7 +186,7 @@ def refund_arrived(order: Order, refund: Parked) -> tuple[Order, tuple[tuple[int
         # It is over: nothing is left of it, and nothing waits for a payment that would be another purchase.
         return order, ()
     if not order.is_paid:
-        known = any(one.id == refund.id for one in order.parked)
+        known = any((one.source, one.id) == (refund.source, refund.id) for one in order.parked)
         return (order if known else replace(order, parked=(*order.parked, refund))), ()
     wanted = order.paid_minor if refund.amount_minor is None else order.refunded_minor + refund.amount_minor
     return _shared(order, wanted)

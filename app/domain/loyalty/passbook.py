@@ -246,7 +246,8 @@ class Passbook:
         for refund, shares in applied:
             for addition, share in shares:
                 key = order_key(known.source, known.order_id, cycle, addition)
-                self._claw(key, refund_name(known.source, refund.id), share, refund.occurred_at, done)
+                name = refund_name(refund.source or known.source, refund.id)
+                self._claw(key, name, share, refund.occurred_at, done)
 
     # --- orders -------------------------------------------------------------------------------------------------------
 
@@ -365,7 +366,9 @@ def gathered(order: Order, known: KnownOrder, others: Sequence[KnownOrder]) -> O
     """The order with the refunds that wait for its id under the names of other sources; they wait there no more."""
     for other in others:
         if other is not known and other.order.parked and not other.order.cycle:
-            order = replace(order, parked=(*order.parked, *other.order.parked))
+            # Under their own source: two of them may use one id for two refunds.
+            theirs = (one._replace(source=one.source or other.source) for one in other.order.parked)
+            order = replace(order, parked=(*order.parked, *theirs))
             other.take(replace(other.order, parked=()))
     return order
 

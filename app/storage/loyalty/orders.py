@@ -86,7 +86,8 @@ def order_of(text: str) -> KnownOrder:
         is_paid=row[5],
         chunks=tuple(Chunk(*chunk) for chunk in row[6]),
         adopted=row[7],
-        parked=tuple(Parked(one[0], time_of(one[1]), one[2]) for one in row[8]),
+        # The source stands there only where it is not the order's.
+        parked=tuple(Parked(one[0], time_of(one[1]), *one[2:]) for one in row[8]),
     )
     return KnownOrder(
         source=row[0],
@@ -114,13 +115,18 @@ def order_row(customer_id: UUID, known: KnownOrder, now: datetime) -> dict[str, 
         "is_paid": order.is_paid,
         "chunks": order.chunks,
         "adopted": order.adopted,
-        "parked": [[one.id, micros_of(one.occurred_at), one.amount_minor] for one in order.parked],
+        "parked": [_parked(one) for one in order.parked],
         "effects": known.touchpoints,
         "currency": known.currency,
         "answer": known.answer,
         "was_revision": known.revision,
         "at": now,
     }
+
+
+def _parked(one: Parked) -> list[Any]:
+    row = [one.id, micros_of(one.occurred_at), one.amount_minor]
+    return row if one.source is None else [*row, one.source]
 
 
 def changed_orders(

@@ -72,7 +72,12 @@ def _undone(known: KnownOrder, row: Logged, money: Sequence[Money]) -> list[str]
     elif row.id in paid and order.is_paid:
         chunks = list(order.chunks)
         waiting = tuple(
-            Parked(one.id, one.occurred_at, None if one.kind == "order_cancelled" else one.amount_minor)
+            Parked(
+                one.id,
+                one.occurred_at,
+                None if one.kind == "order_cancelled" else one.amount_minor,
+                None if one.source == known.source else one.source,
+            )
             for one in money
             if one.kind != "purchase" and (one.source, one.id) in known.touchpoints
         )
