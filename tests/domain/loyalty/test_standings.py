@@ -146,7 +146,7 @@ def test_a_capture_that_gave_nothing_says_what_came_back() -> None:
     assert not_redeemed(done(None)) is None
     sold = not_redeemed(done("out_of_stock"))
     assert sold is not None
-    assert (sold.code, sold.members) == ("out_of_stock", {"released": 70})
+    assert (sold.code, sold.members) == ("sold_out", {"released": 70})
     failed = not_redeemed(done("no_coupons"))
     assert failed is not None
     assert (failed.code, failed.members) == ("coupon_failed", {"restored": 70})
