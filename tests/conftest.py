@@ -34,7 +34,7 @@ settings.register_profile("prove", max_examples=5000, deadline=None, print_blob=
 # One run for each mutant of the code (`make mutants`): whether a test fails is asked, not how small an example may be.
 settings.register_profile(
     "mutants",
-    max_examples=15,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     database=None,

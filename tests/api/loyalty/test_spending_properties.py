@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -31,7 +30,7 @@ from tests.api.loyalty.spending import REWARDS
 
 PROVING = os.environ.get("HYPOTHESIS_PROFILE") == "prove"
 # Under each policy.
-HISTORIES, STEPS = (80, 20) if PROVING else (3, 8)
+HISTORIES, STEPS = (60, 20) if PROVING else (3, 8)
 CLIENTS, MUGS, CODES = 3, 40, 30
 
 WHO = st.sampled_from("ab")
@@ -91,20 +90,15 @@ class History(RuleBasedStateMachine):
     def all_say_the_same(self, call: Call) -> None:
         self.then([call] * CLIENTS)
 
-    @precondition(lambda self: self.club.accepted)
-    @rule(data=st.data())
-    def one_is_unsure_and_calls_again(self, data: st.DataObject) -> None:
-        self.then([data.draw(st.sampled_from(self.club.accepted))])
+    @rule(number=st.integers(0, 99))
+    def one_is_unsure_and_calls_again(self, number: int) -> None:
+        accepted = self.club.accepted
+        self.then([accepted[number % len(accepted)]])
 
-    @precondition(lambda self: self.club.merge_id is None)
     @rule(calls=STORM)
-    def they_are_one_while_others_call(self, calls: list[Call]) -> None:
-        self.then(calls, self.club.merge())
-
-    @precondition(lambda self: self.club.merge_id is not None)
-    @rule(calls=STORM)
-    def they_are_two_again_while_others_call(self, calls: list[Call]) -> None:
-        self.then(calls, self.club.undo())
+    def they_become_one_or_two_while_others_call(self, calls: list[Call]) -> None:
+        # One rule: whether an undo is blocked is for the order of the calls to say, and no rule may depend on that.
+        self.then(calls, self.club.merge() if self.club.merge_id is None else self.club.undo())
 
     @rule()
     def the_past_is_noted(self) -> None:

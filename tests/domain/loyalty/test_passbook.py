@@ -145,6 +145,15 @@ def test_a_refund_in_the_shops_currency_takes_by_its_value_and_in_a_third_one_no
     dollars: dict[str, Any] = {"currency": "USD", "exchange_rate": Decimal(1), "value_minor": 10_000}
     assert (clawed("EUR"), clawed("USD")) == (90, 20)
     assert (clawed("USD", **dollars), clawed("EUR", **dollars)) == (90, 0)
+    ada = Customer()
+    ada.buys(10_000, "p", "A")
+    ada.says("refund", "r", 9_000, "A", currency="USD", value_minor=None)
+    ada.says("refund", "s", 1_000, "A", currency="USD", value_minor=100)
+    assert [move.amount_minor for move in ada.book.moves] == [10_000, 100]
+    other = Customer()
+    other.buys(10_000, "p", "A", **dollars)
+    other.says("refund", "r", 9_000, "A")
+    assert [move.kind for move in other.book.moves] == ["paid"]
 
 
 def test_money_that_comes_and_goes_is_told_to_whoever_lives_from_it() -> None:

@@ -201,6 +201,7 @@ def test_a_whole_order_earns_grows_shrinks_and_ends() -> None:
         "shop/order:A:3:refund:0",
         "shop/order:A:4:cancellation",
     ]
+    assert {move.occurred_at for move in ada.book.moves} == {AT, START}
     assert [(move.kind, move.key, move.amount_minor) for move in ada.book.moves] == [
         ("paid", "order:shop/A:1", 10_000),
         ("given_back", "order:shop/A:1:2", 4_000),
@@ -208,6 +209,34 @@ def test_a_whole_order_earns_grows_shrinks_and_ends() -> None:
         ("given_back", "order:shop/A:1", 9_000),
         ("paid", "order:shop/A:2", 10_000),
     ]
+
+
+def test_a_posted_refund_takes_from_what_was_added_last() -> None:
+    ada = Customer(draft(clawback="unlimited"))
+    order, _ = ada.sends(Order(), state(1))
+    order, _ = ada.sends(order, state(2, net=14_000))
+    ada.order().take(order)
+    assert ada.returns(6_000)["points_clawed"] == 60
+    assert [(move.key, move.amount_minor) for move in ada.book.moves[1:]] == [
+        ("order:shop/A:1:2", 4_000),
+        ("order:shop/A:1", 2_000),
+    ]
+    earns = ada.draft.account.earns
+    assert (earns["order:shop/A:1"].clawed, earns["order:shop/A:1:2"].clawed) == (20, 40)
+
+
+def test_a_refund_that_is_told_twice_is_told_as_nothing_the_second_time() -> None:
+    ada = Customer()
+    ada.buys(10_000, "p", "A")
+    assert [ada.returns(2_000, "r")["points_clawed"] for _ in range(2)] == [20, 0]
+
+
+def test_points_from_before_any_rules_are_clawed_as_a_rule() -> None:
+    before = Customer()
+    before.buys(10_000, "p", "A")
+    unruled = Draft(CLUB, [], before.draft.account, None, 0, {})
+    ada = Customer(unruled, orders=before.book.orders["A"])
+    assert ada.returns(2_500)["points_clawed"] == 25
 
 
 def test_the_first_purchase_is_the_order_and_not_what_was_added_to_it() -> None:
@@ -291,6 +320,12 @@ def test_only_what_waits_for_an_order_that_nobody_paid_is_gathered() -> None:
         ("refund", "A", [known("kiosk", **PAID)], ["order:kiosk/A:2", "order:kiosk/A:2:9"]),
         ("refund", "A", [], []),
         ("order_cancelled", "A", [known("shop")], []),
+        (
+            "refund",
+            "A",
+            [known("kiosk", **PAID), known("shop", cycle=1, chunks=(Chunk(None, 9),))],
+            ["order:shop/A:1"],
+        ),
     ],
 )
 def test_the_earns_that_a_touchpoint_may_concern_are_known_before(
