@@ -30,7 +30,7 @@ from tests.api.loyalty.spending import REWARDS
 
 PROVING = os.environ.get("HYPOTHESIS_PROFILE") == "prove"
 # Under each policy.
-HISTORIES, STEPS = (60, 20) if PROVING else (3, 8)
+HISTORIES, STEPS = (25, 20) if PROVING else (3, 8)
 CLIENTS, MUGS, CODES = 3, 40, 30
 
 WHO = st.sampled_from("ab")
