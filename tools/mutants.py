@@ -48,7 +48,7 @@ class Collected(PytestRunner):
     def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
         """KILLED or SURVIVED. Without a mutant it is mutmut's run of the tests as they are."""
         if mutant_name is None:
-            return super().run_tests(mutant_name=None, tests=tests)
+            return int(super().run_tests(mutant_name=None, tests=tests))
         # Asked at every call of every function, and the environment is slow to answer.
         trampoline.get_mutant_under_test = lambda: mutant_name
         gc.disable()
@@ -83,6 +83,6 @@ class Forks(isolation.ForkRunner):
 if __name__ == "__main__":
     # Few random examples, always the same, and no search for a smaller one: only whether a test fails is asked.
     os.environ["HYPOTHESIS_PROFILE"] = "mutants"
-    isolation.PytestRunner = Collected  # type: ignore[misc]
-    isolation.ForkRunner = Forks  # type: ignore[misc]
+    isolation.PytestRunner = Collected
+    isolation.ForkRunner = Forks
     cli()

@@ -64,6 +64,15 @@ class Ledger:
         return [_time(at) for at in said if at is not None]
 
 
+async def tireless(client: httpx.AsyncClient, method: str, url: str, body: Any = None) -> httpx.Response:
+    """The answer; who finds no lock or no connection in time is told 503, and asks again."""
+    for _ in range(TIRELESS):
+        answer = await client.request(method, url, json=body)
+        if answer.status_code != 503:
+            return answer
+    raise AssertionError(f"{TIRELESS} times 503.")
+
+
 def remaining(counts: Counter[Any]) -> int:
     return sum(EFFECT[what] * points for what, points in counts.items())
 
@@ -119,10 +128,7 @@ class Club:
 
     async def ask(self, till: httpx.AsyncClient, method: str, url: str, body: Any = None) -> Any:
         """The answer, None where a rule refuses."""
-        for _ in range(TIRELESS):
-            answer = await till.request(method, url, json=body)
-            if answer.status_code != 503:
-                break
+        answer = await tireless(till, method, url, body)
         assert answer.status_code in ALLOWED, answer.text
         if answer.status_code == 409 and answer.json()["code"] == "coupon_failed":
             self.failed += answer.json()["restored"]
@@ -242,11 +248,8 @@ class Club:
     # --- what must hold -----------------------------------------------------------------------------------------------
 
     async def see(self, url: str) -> Any:
-        """What stands there. A reading that finds no connection in time says 503, and is asked again."""
-        for _ in range(TIRELESS):
-            answer = await self.admin.get(url)
-            if answer.status_code != 503:
-                break
+        """What stands there."""
+        answer = await tireless(self.admin, "GET", url)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.domain.loyalty import spending, tiers
+from app.domain.loyalty import tiers
 from app.domain.loyalty.account import Decision
 from app.domain.loyalty.balances import as_of
 from app.domain.loyalty.clock import Rulebook
@@ -107,7 +107,7 @@ def redeem(made: Ledger, **said: Any) -> Redeemed:
 def test_a_capture_for_a_reward_takes_one_and_says_all_of_it_again() -> None:
     made = held()
     done = redeem(made, coupon="C1", needs_coupon=True)
-    assert done == (made.account.holds["h1"], made.account.spends["h1"], "C1", None, 4)
+    assert done == Redeemed(made.account.holds["h1"], made.account.spends["h1"], "C1", None, 4)
     assert done.hold.state == "captured"
     assert redeem(made.at(20), coupon="C1", needs_coupon=True, stock=9) == done._replace(stock=9)
     assert redeem(held(), stock=None).stock is None
@@ -117,7 +117,7 @@ def test_a_capture_for_a_reward_takes_one_and_says_all_of_it_again() -> None:
 def test_where_none_is_left_the_hold_is_freed() -> None:
     made = held()
     done = redeem(made, stock=0)
-    assert done == (made.account.holds["h1"], None, None, "out_of_stock", 0)
+    assert done == Redeemed(made.account.holds["h1"], None, None, "out_of_stock", 0)
     assert (done.hold.state, made.available) == ("released", 100)
 
 
@@ -128,7 +128,7 @@ def test_without_a_coupon_the_points_come_back_once(grace: timedelta, available:
     made.hold(70, ttl=6 * 86_400, reward="mug")
     made.at(5)
     first = redeem(made, needs_coupon=True)
-    assert first == (made.account.holds["h1"], made.account.spends["h1"], None, "coupon_failed", 5)
+    assert first == Redeemed(made.account.holds["h1"], made.account.spends["h1"], None, "coupon_failed", 5)
     assert made.available == 100
     assert redeem(made, needs_coupon=True) == first
     late = Ledger()
@@ -144,7 +144,6 @@ def test_a_hold_of_the_past_is_as_it_was_then() -> None:
     opened = made.at(1).hold(30)
     open_ = made.at(1.001).hold(20, "h2", ttl=86_400)
     captured = made.at(1.005).capture().hold
-    assert isinstance(captured, spending.Hold)
     for at, holds in (
         (day(1) - timedelta.resolution, {}),
         (day(1), {"h1": opened}),
