@@ -114,6 +114,7 @@ def test_the_two_numbers_of_the_write_path_are_those_of_the_balance() -> None:
     made = Ledger()
     made.earn(10, "now", lives=5)
     made.earn(20, "later", pending=3, lives=9)
+    made.earn(5, "later too", pending=4)
     made.earn(7, "gone", lives=1)
     made.hold(4)
     for at in (0, 1, 2, 3):
