@@ -107,6 +107,17 @@ audit: .tools/.installed ## Look for known vulnerabilities in all that is locked
 	.tools/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off \
 		--format json 2>/dev/null | .tools/bin/python -m tools.audit
 
+# mutmut's own dependencies go with it, apart from those of the project.
+build/mutmut/.installed: $(INSTALLED)
+	rm -rf build/mutmut
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target build/mutmut "mutmut==3.8.1"
+	@touch $@
+
+.PHONY: mutants
+mutants: build/mutmut/.installed ## Change the loyalty rules in thousands of places and list what no test noticed (an hour; goes on where it was stopped)
+	PYTHONPATH=build/mutmut $(BIN)/python -m tools.mutants run $(ARGS)
+	PYTHONPATH=build/mutmut $(BIN)/python -m tools.mutants results
+
 .PHONY: bench
 bench: install ## Measure speed on this machine
 	$(BIN)/python -m bench $(ARGS)
@@ -120,5 +131,5 @@ lock: ## Resolve requirements.lock again (LOCK_ARGS="--upgrade")
 
 .PHONY: clean
 clean: ## Remove .venv and all caches (never .rapport, which holds data)
-	rm -rf .venv .tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis .coverage htmlcov
+	rm -rf .venv .tools build dist mutants *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .schemathesis .coverage htmlcov
 	find app tests bench tools migrations -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -106,14 +106,15 @@ class Order:
 
 
 class Parked(NamedTuple):
-    """A refund that came before its order. None: all of it. `worth`: the amount in each currency that it is known in.
+    """A refund that came before its order. `amount_minor` None: all of it; `source` None: that of the order.
 
-    What was parked by an earlier release has no `worth` and counts as it is.
+    `worth` is the amount in each currency that it is known in. What was parked by an earlier release has none and counts as it is.
     """
 
     id: str
     occurred_at: datetime
     amount_minor: int | None
+    source: str | None = None
     worth: tuple[tuple[str, int], ...] = ()
 
     def in_currency(self, currency: str | None) -> "Parked":
@@ -203,7 +204,7 @@ def refund_arrived(order: Order, refund: Parked) -> tuple[Order, tuple[tuple[int
         # It is over: nothing is left of it, and nothing waits for a payment that would be another purchase.
         return order, ()
     if not order.is_paid:
-        known = any(one.id == refund.id for one in order.parked)
+        known = any((one.source, one.id) == (refund.source, refund.id) for one in order.parked)
         return (order if known else replace(order, parked=(*order.parked, refund))), ()
     wanted = order.paid_minor if refund.amount_minor is None else order.refunded_minor + refund.amount_minor
     return _shared(order, wanted)

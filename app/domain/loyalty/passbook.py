@@ -196,7 +196,7 @@ class Passbook:
                 # Bought before there was a programme: nothing was earned, nothing is followed.
                 return
             known = self.order_of(order_id, touchpoint.source)
-        refund = self._refund(touchpoint).in_currency(known.currency)
+        refund = self._refund(touchpoint, known.source).in_currency(known.currency)
         amount = refund.amount_minor
         cycle, chunks = known.order.cycle, known.order.chunks
         was_paid = known.order.is_paid
@@ -211,13 +211,14 @@ class Passbook:
             key = order_key(known.source, order_id, cycle, addition)
             self._claw(key, name, None if amount is None else share, touchpoint.occurred_at, done)
 
-    def _refund(self, touchpoint: Touchpoint) -> Parked:
-        """What a touchpoint gives back, in every currency that it is known in."""
+    def _refund(self, touchpoint: Touchpoint, order_source: str) -> Parked:
+        """What a touchpoint gives back of an order of this source, in every currency that it is known in."""
+        source = None if touchpoint.source == order_source else touchpoint.source
         if touchpoint.kind == "order_cancelled":
-            return Parked(touchpoint.id, touchpoint.occurred_at, None)
-        amount, value = touchpoint.amount_minor or 0, touchpoint.value_minor
-        worth = worth_of(amount, touchpoint.currency, value, self.shop_currency)
-        return Parked(touchpoint.id, touchpoint.occurred_at, amount, worth)
+            return Parked(touchpoint.id, touchpoint.occurred_at, None, source)
+        amount = touchpoint.amount_minor or 0
+        worth = worth_of(amount, touchpoint.currency, touchpoint.value_minor, self.shop_currency)
+        return Parked(touchpoint.id, touchpoint.occurred_at, amount, source, worth)
 
     def _posted(self, touchpoint: Touchpoint, key: str) -> Purchase:
         return posted(
@@ -256,7 +257,8 @@ class Passbook:
         for refund, shares in applied:
             for addition, share in shares:
                 key = order_key(known.source, known.order_id, cycle, addition)
-                self._claw(key, refund_name(known.source, refund.id), share, refund.occurred_at, done)
+                name = refund_name(refund.source or known.source, refund.id)
+                self._claw(key, name, share, refund.occurred_at, done)
 
     # --- orders -------------------------------------------------------------------------------------------------------
 
@@ -375,7 +377,9 @@ def gathered(order: Order, known: KnownOrder, others: Sequence[KnownOrder]) -> O
     """The order with the refunds that wait for its id under the names of other sources; they wait there no more."""
     for other in others:
         if other is not known and other.order.parked and not other.order.cycle:
-            order = replace(order, parked=(*order.parked, *other.order.parked))
+            # Under their own source: two of them may use one id for two refunds.
+            theirs = (one._replace(source=one.source or other.source) for one in other.order.parked)
+            order = replace(order, parked=(*order.parked, *theirs))
             other.take(replace(other.order, parked=()))
     return order
 

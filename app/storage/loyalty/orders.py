@@ -58,7 +58,7 @@ ORDER BY t.received_at, t.occurred_at, t.id
 """  # noqa: S608 - a condition of this package
 
 
-_WORTH: Final = 3
+_SOURCE: Final = 3
 
 
 class Money(NamedTuple):
@@ -72,12 +72,13 @@ class Money(NamedTuple):
     currency: str | None
     value_minor: int | None
 
-    def refund(self, shop_currency: str) -> Parked:
-        """What it gives back of its order; a cancellation all that is left."""
+    def refund(self, shop_currency: str, order_source: str) -> Parked:
+        """What it gives back of an order of this source; a cancellation all that is left."""
+        source = None if self.source == order_source else self.source
         if self.kind == "order_cancelled":
-            return Parked(self.id, self.occurred_at, None)
+            return Parked(self.id, self.occurred_at, None, source)
         worth = worth_of(self.amount_minor, self.currency, self.value_minor, shop_currency)
-        return Parked(self.id, self.occurred_at, self.amount_minor or 0, worth)
+        return Parked(self.id, self.occurred_at, self.amount_minor or 0, source, worth)
 
 
 class Listed(NamedTuple):
@@ -97,7 +98,7 @@ def order_of(text: str) -> KnownOrder:
         is_paid=row[5],
         chunks=tuple(Chunk(*chunk) for chunk in row[6]),
         adopted=row[7],
-        parked=tuple(_parked(one) for one in row[8]),
+        parked=tuple(_waiting(one) for one in row[8]),
     )
     return KnownOrder(
         source=row[0],
@@ -111,10 +112,10 @@ def order_of(text: str) -> KnownOrder:
     )
 
 
-def _parked(row: Sequence[Any]) -> Parked:
-    # Rows of before have no fourth member.
-    worth = tuple((code, minor) for code, minor in row[3]) if len(row) > _WORTH else ()
-    return Parked(row[0], time_of(row[1]), row[2], worth)
+def _waiting(row: Sequence[Any]) -> Parked:
+    # Rows of before have neither source nor worth.
+    source, worth = row[_SOURCE:] if len(row) > _SOURCE else (None, ())
+    return Parked(row[0], time_of(row[1]), row[2], source, tuple((code, minor) for code, minor in worth))
 
 
 def order_row(customer_id: UUID, known: KnownOrder, now: datetime) -> dict[str, Any]:
@@ -131,13 +132,17 @@ def order_row(customer_id: UUID, known: KnownOrder, now: datetime) -> dict[str, 
         "is_paid": order.is_paid,
         "chunks": order.chunks,
         "adopted": order.adopted,
-        "parked": [[one.id, micros_of(one.occurred_at), one.amount_minor, one.worth] for one in order.parked],
+        "parked": [_parked(one) for one in order.parked],
         "effects": known.touchpoints,
         "currency": known.currency,
         "answer": known.answer,
         "was_revision": known.revision,
         "at": now,
     }
+
+
+def _parked(one: Parked) -> list[Any]:
+    return [one.id, micros_of(one.occurred_at), one.amount_minor, one.source, one.worth]
 
 
 def changed_orders(

@@ -156,7 +156,7 @@ def _after(known: KnownOrder, row: Money, shop_currency: str) -> Order | None:
         if not order.is_paid:
             known.currency = row.currency
         return adopted(order, row.id, row.amount_minor or 0)
-    refund = row.refund(shop_currency).in_currency(known.currency)
+    refund = row.refund(shop_currency, known.source).in_currency(known.currency)
     was_paid = order.is_paid
     order, _ = refund_arrived(order, refund)
     return replace(order, is_paid=False) if was_paid and refund.amount_minor is None else order

@@ -104,7 +104,7 @@ def _undone(known: KnownOrder, row: Logged, money: Sequence[Money], shop_currenc
     elif row.id in paid and order.is_paid:
         chunks = list(order.chunks)
         waiting = tuple(
-            one.refund(shop_currency)
+            one.refund(shop_currency, known.source)
             for one in money
             if one.kind != "purchase" and (one.source, one.id) in known.touchpoints
         )

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -183,7 +184,7 @@ async def test_a_birthday_earns_once_a_year_for_members_of_the_segment(
     admin: httpx.AsyncClient, service: Service
 ) -> None:
     now = datetime.now(UTC)
-    day = now.astimezone(datetime.now().astimezone().tzinfo)
+    day = now.astimezone(ZoneInfo("Europe/Berlin"))
     said = {
         "identifiers": {"external_id": "42"},
         "traits": {"birthday": f"1990-{day:%m-%d}"},

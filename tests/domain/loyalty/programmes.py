@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.domain.loyalty.earning import Evaluated, Member, evaluate
+from app.domain.loyalty.earning import Evaluated, Member, evaluate, evaluate_exactly
 from app.domain.loyalty.purchases import Line, Purchase
 from app.domain.loyalty.versions import Programme, version_of
 
@@ -22,4 +22,8 @@ def purchase(*lines: Line | int, **said: Any) -> Purchase:
 def points(
     rules: list[dict[str, Any]], bought: Purchase, member: Member | None = None, **version: Any
 ) -> Evaluated:
-    return evaluate(version_of({"earning_rules": rules, **version}), CLUB, bought, member or Member())
+    """What rules give for a purchase, in whole numbers where they allow it, and the same in fractions."""
+    given, whom = version_of({"earning_rules": rules, **version}), member or Member()
+    done = evaluate(given, CLUB, bought, whom)
+    assert done == evaluate_exactly(given, CLUB, bought, whom)
+    return done

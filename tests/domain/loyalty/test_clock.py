@@ -112,7 +112,10 @@ class Worker:
         seen = Seen(self.ledger.account, self.standing, self.warned)
         look = looked(seen, Past(self.ledger.entries), BOOK, self.due or now, now)
         self.ledger.now = now
-        self.ledger.take(look.decision)
+        # Most looks find nothing to do, and then there is nothing to replay.
+        if look.decision.entries:
+            self.ledger.take(look.decision)
+        self.ledger.account = look.decision.account
         self.standing, self.warned = look.standing, look.warned_until
         assert look.due_at is None or look.due_at > now
         self.due = look.due_at

@@ -220,7 +220,7 @@ def test_whatever_is_sent_a_cycle_never_gives_back_more_than_it_took(
 
 
 def test_a_parked_refund_counts_in_the_currency_of_its_order() -> None:
-    dollars = Parked("r1", day(1), 4_000, worth_of(4_000, "USD", 2_000, "EUR"))
+    dollars = Parked("r1", day(1), 4_000, None, worth_of(4_000, "USD", 2_000, "EUR"))
     order, _ = refund_arrived(Order(), dollars)
     for currency, taken in (("EUR", ((None, 2_000),)), ("USD", ((None, 4_000),)), ("JPY", ())):
         (_, shares), *_ = unparked(adopted(order, "p", 10_000), currency)[1]
