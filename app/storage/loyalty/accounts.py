@@ -123,7 +123,9 @@ FROM json_to_recordset($2::text::json) AS w (
 )
 JOIN customer_states s ON s.customer_id = w.customer_id AND s.customer_id = ANY ($1::uuid[])
 JOIN loyalty_programs p ON p.code = w.program
-LEFT JOIN loyalty_accounts a ON a.customer_id = s.customer_id AND a.program = p.code"""
+LEFT JOIN LATERAL (
+  SELECT * FROM loyalty_accounts own WHERE own.customer_id = s.customer_id OFFSET 0
+) a ON a.program = p.code"""
 
 _OWN: Final = "x.customer_id = a.customer_id AND x.program = a.program"
 

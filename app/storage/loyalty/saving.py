@@ -183,8 +183,8 @@ UPDATE loyalty_accounts a SET ({_FACE}, revision, warned_until, ruled_by) = ROW 
 )
 FROM {_sent("changed", _ACCOUNT_COLUMNS)}
 JOIN loyalty_programs p ON p.code = new.program AND p.revision = new.rules_revision
-WHERE a.customer_id = new.customer_id AND a.customer_id = ANY ($1::uuid[]) AND a.program = new.program
-  AND a.account_id = new.account_id AND a.revision = new.was_revision AND a.seq = new.was_seq
+WHERE a.customer_id = new.customer_id AND a.customer_id = ANY ($1::uuid[]) AND a.account_id = new.account_id
+  AND a.revision = new.was_revision AND a.seq = new.was_seq
 RETURNING true""",  # noqa: S608 - this module's constants
     "entries": f"""
 INSERT INTO loyalty_entries (
