@@ -171,7 +171,7 @@ class Written:
     def sizes(self) -> dict[str, int]:
         """How many rows of each part there are to take."""
         sizes = {"logged": len(self.rows), "saved": len(self.states)}
-        return sizes | {part: len(rows) for part, rows in self.points.items()}
+        return sizes | saving.sizes(self.points)
 
     def is_whole(self, counts: Mapping[str, int]) -> bool:
         """Whether every row of every part was taken."""

@@ -231,16 +231,21 @@ def earning_of(
 
 
 def _unmet(rule: Rule, at: datetime, channel: str | None, member: Member) -> Reason | None:
-    when = rule.when
-    checks: tuple[tuple[bool, Reason], ...] = (
-        (when.since is not None and at < when.since, "before_window"),
-        (when.until is not None and at >= when.until, "after_window"),
-        (bool(when.channels) and channel not in when.channels, "channel"),
-        (bool(when.segments) and not when.segments & member.segments, "segment"),
-        (bool(when.tiers) and member.tier not in when.tiers, "tier"),
-        (when.first_purchase and not member.is_first_purchase, "not_first_purchase"),
-    )
-    return next((reason for failed, reason in checks if failed), None)
+    _, _, channels, segments, tiers, first_purchase, since, until = rule.when
+    reason: Reason | None = None
+    if since is not None and at < since:
+        reason = "before_window"
+    elif until is not None and at >= until:
+        reason = "after_window"
+    elif channels and channel not in channels:
+        reason = "channel"
+    elif segments and not segments & member.segments:
+        reason = "segment"
+    elif tiers and member.tier not in tiers:
+        reason = "tier"
+    elif first_purchase and not member.is_first_purchase:
+        reason = "not_first_purchase"
+    return reason
 
 
 def _amounts(rule: Rule, purchase: Purchase, factor: Fraction) -> Parts:

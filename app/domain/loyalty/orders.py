@@ -173,7 +173,7 @@ def adopted(order: Order, touchpoint_id: str, amount_minor: int) -> Order:
     if order.is_paid:
         return order
     chunks = (Chunk(None, amount_minor),)
-    return replace(order, cycle=order.cycle + 1, is_paid=True, chunks=chunks, adopted=touchpoint_id)
+    return Order(order.state, order.cycle + 1, True, chunks, touchpoint_id, order.parked)  # noqa: FBT003 - a field
 
 
 def refund_arrived(order: Order, refund: Parked) -> tuple[Order, tuple[tuple[int | None, int], ...]]:

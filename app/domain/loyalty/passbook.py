@@ -271,8 +271,7 @@ class Passbook:
         if draft.programme.currency != self.shop_currency and purchase.exchange_rate is not None:
             purchase = purchase._replace(exchange_rate=None)
         if not is_addition:
-            factor = currency_factor(purchase, draft.programme.currency)
-            self.moves.append(Move("paid", key, paid, 0 if factor is None else floor(paid * factor), at))
+            self.moves.append(Move("paid", key, paid, _counted(paid, purchase, draft.programme.currency), at))
         found = in_force(draft.published, at)
         version = _STANDARD if found is None else found.version
         if is_addition:
@@ -327,6 +326,14 @@ class _Done:
     at: datetime
     earned: int = 0
     clawed: int = 0
+
+
+def _counted(paid_minor: int, purchase: Purchase, currency: str) -> int:
+    """What was paid, in the programme's currency; 0 where there is no rate to it."""
+    if purchase.currency == currency:
+        return paid_minor
+    factor = currency_factor(purchase, currency)
+    return 0 if factor is None else floor(paid_minor * factor)
 
 
 def claw(draft: Draft, key: str, name: str, amount_minor: int | None, now: datetime) -> int:

@@ -102,7 +102,8 @@ class Passbooks:
             if draft.account is not self.loaded[customer_id, program].account
         ]
         rows = changed_parts(changes, self.now)
-        orders = changed_orders(((one, book.orders) for one, book in self.books.items()), self.now)
+        owned = ((one, book.orders) for one, book in self.books.items())
+        orders = changed_orders(owned, self.now, rows.get("earned", ()))
         people = [step_row(one) for one in self._referrals(self.now)]
         return rows | ({"orders": orders} if orders else {}) | ({"referrals": people} if people else {})
 
