@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from app.domain.loyalty.passbook import KnownOrder
 from app.storage import states, touchpoints
-from app.storage.loyalty import orders, saving
+from app.storage.loyalty import buyers, orders, saving
+from app.storage.loyalty.accounts import Loaded as LoadedAccount
+from app.storage.loyalty.buyers import Buyers
 from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import KnownRow, NewRow, Wanted
 
@@ -68,10 +70,20 @@ FROM customers c WHERE c.id = ANY ($1::uuid[])
 """  # noqa: S608 - our own columns
 
 
-@lru_cache(maxsize=16)
-def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool) -> str:
+def _told(part: int, sql: str) -> str:
+    return f"UNION ALL\nSELECT {part}, told.customer_id, told.told, NULL, {_NOTHING} FROM ({sql}) AS told"  # noqa: S608 - our own columns
+
+
+@lru_cache(maxsize=32)
+def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool, bought: bool) -> str:
     """The statement for what a group asks. A part that looks for nothing would cost as much as one that does."""
-    parts = ((threads, _BY_THREAD), (claimed, _HELD), (orders, _ORDERS), (tags, _TAGS))
+    parts = (
+        (threads, _BY_THREAD),
+        (claimed, _HELD),
+        (orders, _ORDERS),
+        (tags, _TAGS),
+        *((bought, _told(part, sql)) for part, sql in buyers.PARTS.items()),
+    )
     return "\n".join((_STATES, _BY_ID, *(part for is_asked, part in parts if is_asked)))
 
 
@@ -142,7 +154,8 @@ class LostRace(Exception):
 class Loaded(NamedTuple):
     """What a group found: its customers' state rows (missing: no such customer), the log rows that concern it, and
     which of the identifiers it asked for are held by the customer they were asked of: (customer_id, type, value_key);
-    the orders it asked for with their customers, and tags by customer.
+    the orders it asked for with their customers, and tags by customer; the accounts of buyers it asked for (None: it
+    asked for none).
     """
 
     states: Mapping[UUID, StateRow]
@@ -150,6 +163,7 @@ class Loaded(NamedTuple):
     held: frozenset[tuple[UUID, str, str]]
     orders: Sequence[tuple[UUID, KnownOrder]] = ()
     tags: Mapping[UUID, Sequence[str]] = MappingProxyType({})
+    accounts: Mapping[tuple[UUID, str], LoadedAccount] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +197,8 @@ async def lock(connection: asyncpg.Connection, wanted: Wanted) -> None:
     await states.lock(connection, wanted.customer_ids())
 
 
-async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
-    """What is known of the customers of a group and of what it brings, in one snapshot."""
+async def load(connection: asyncpg.Connection, wanted: Wanted, bought: Buyers | None = None) -> Loaded:
+    """What is known of the customers of a group and of what it brings, in one snapshot, with the accounts of buyers."""
     found: dict[UUID, StateRow] = {}
     known: list[KnownRow] = []
     held: list[tuple[UUID, str, str]] = []
@@ -195,8 +209,11 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
         claimed=bool(wanted.claimed),
         orders=bool(wanted.orders),
         tags=wanted.tags,
+        bought=bought is not None,
     )
-    for row in await connection.fetch(statement, wanted.customer_ids(), wanted.as_json()):
+    told = buyers.Told()
+    asked = () if bought is None else (to_json(bought._asdict()).decode(),)
+    for row in await connection.fetch(statement, wanted.customer_ids(), wanted.as_json(), *asked):
         part = row[0]
         if part == 0:
             found[row[1]] = states.state_row(row)
@@ -206,9 +223,12 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
             known_orders.append((row[1], orders.order_of(row[2])))
         elif part == _TAGS_PART:
             tags[row[1]] = from_json(row[2])
+        elif part in buyers.PARTS:
+            told.take(part, row[1], row[2])
         else:
             known.append(touchpoints.known_row(row))
-    return Loaded(found, known, frozenset(held), known_orders, tags)
+    bought_by = None if bought is None else buyers.accounts_of(bought, told, found)
+    return Loaded(found, known, frozenset(held), known_orders, tags, bought_by)
 
 
 async def write(connection: asyncpg.Connection, written: Written) -> bool:

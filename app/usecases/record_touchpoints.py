@@ -1,6 +1,6 @@
 """The one door into the log: a list of touchpoints in, one outcome each, a constant number of statements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
@@ -36,7 +36,9 @@ from app.usecases.loyalty.earn import (
     NO_PASSBOOKS,
     Earning,
     Passbooks,
+    buyers_in,
     open_passbooks,
+    passbooks_of,
     tier_touchpoints,
 )
 from app.usecases.loyalty.earn_occasions import earn_occasions, occasions_in
@@ -100,17 +102,19 @@ async def record_group(
     connection: asyncpg.Connection, entries: Sequence[Entry], model: Model, earning: Earning = NO_EARNING
 ) -> list[Outcome]:
     """The same for one who is in no transaction: two statements while nobody else writes for these customers, three
-    where money earns.
+    where money is given back.
 
     What was read is written if it still stands, else it is all done again under the lock; so are the few whose band
     time has changed since anybody looked, because what silence did is told first, purchases that their order has
     counted, because these are taken back, and occasions of loyalty, which earn.
     """
-    loaded = await load(connection, _wanted(entries, earning))
+    buyers = buyers_in(_money(entries), earning) if earning.program is not None else None
+    loaded = await load(connection, _wanted(entries, earning), buyers)
     logs = _logs(loaded)
     may_earn = any(entry.touchpoint.kind in OCCASIONS for entry in entries)
     if not may_earn and not _due(entries, loaded, logs, model):
-        books = await _passbooks(connection, entries, loaded, logs, earning)
+        at_hand = None if buyers is None else passbooks_of(buyers, loaded, earning)
+        books = at_hand or await _passbooks(connection, entries, loaded, logs, earning)
         outcomes = _outcomes(entries, loaded, logs, model, books)
         written = _written(logs, model, books)
         is_plain = not any(log.counted for log in logs.values())
@@ -118,6 +122,11 @@ async def record_group(
             return outcomes
     async with connection.transaction():
         return await record_touchpoints(connection, entries, model, earning)
+
+
+def _money(entries: Sequence[Entry]) -> Iterable[tuple[UUID, Touchpoint, OrderStep | None]]:
+    """The touchpoints of a group that are about money, whose they are, and what a whole order says of them."""
+    return ((one.customer_id, one.touchpoint, one.step) for one in entries if one.touchpoint.kind in MONEY)
 
 
 async def _passbooks(

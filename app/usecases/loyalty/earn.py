@@ -23,6 +23,7 @@ from app.domain.silence import SOURCE
 from app.domain.touchpoints import Touchpoint, fact_key, seconds
 from app.storage.loyalty import accounts
 from app.storage.loyalty.accounts import Loaded, Wanted
+from app.storage.loyalty.buyers import Buyers
 from app.storage.loyalty.orders import changed_orders
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.referrals import StoredReferral, step_row
@@ -129,6 +130,42 @@ def _step(move: Move) -> Paid | Refunded:
 NO_PASSBOOKS: Final = Passbooks(MappingProxyType({}), MappingProxyType({}))
 
 
+def buyers_in(posted: Iterable[tuple[UUID, Touchpoint, OrderStep | None]], earning: Earning) -> Buyers | None:
+    """Whose accounts a group of touchpoints needs that can be read with its log: those of posted purchases.
+
+    None when nobody buys, or when something else is about money: then `open_passbooks` has to look for more.
+    """
+    money = [Bought(*one) for one in posted]
+    if earning.program is None or not money or any(_needs_more(one) for one in money):
+        return None
+    now = max(one.touchpoint.received_at for one in money)
+    rules = earning.programs[earning.program]
+    return Buyers(
+        list({one.customer_id for one in money}),
+        earning.program,
+        now,
+        tier_window(rules, now),
+        _caps(rules, now),
+    )
+
+
+def _needs_more(one: Bought) -> bool:
+    return one.touchpoint.kind != "purchase" or one.step is not None
+
+
+def passbooks_of(buyers: Buyers, log: LoadedLog, earning: Earning) -> Passbooks | None:
+    """The passbooks of buyers whose accounts came with their log.
+
+    None when the rules have changed, or when an order has a past: `open_passbooks` knows what to do.
+    """
+    if not log.accounts or log.orders:
+        return None
+    revision = earning.programs[buyers.program].revision
+    if any(one.rules_revision != revision for one in log.accounts.values()):
+        return None
+    return Passbooks(_books(log.accounts, {}, log, earning), log.accounts, buyers.now)
+
+
 async def open_passbooks(
     connection: asyncpg.Connection,
     bought: Sequence[tuple[UUID, Touchpoint, OrderStep | None]],
@@ -199,7 +236,7 @@ def _caps(rules: Rules, now: datetime) -> dict[str, date]:
 
 def _books(
     loaded: Mapping[tuple[UUID, str], Loaded],
-    orders: dict[UUID, dict[str, list[KnownOrder]]],
+    orders: Mapping[UUID, dict[str, list[KnownOrder]]],
     log: LoadedLog,
     earning: Earning,
 ) -> dict[UUID, Passbook]:
