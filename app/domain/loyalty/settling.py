@@ -49,7 +49,7 @@ def is_quiet(account: Account, at: datetime) -> bool:
 
 def next_due_at(account: Account) -> datetime | None:
     """When the account next has clock work, None: never. What the index of the worker holds."""
-    times = [lot.expires_at for lot in account.lots.values() if lot.free and lot.expires_at]
+    times = [lot.expires_at for lot in account.lots.values() if lot.expires_at and lot.free]
     times += [hold.expires_at for hold in account.holds.values() if hold.state == "open"]
     if account.debt:
         times += [lot.activates_at for lot in account.lots.values() if lot.free]

@@ -68,40 +68,50 @@ def _rows(changes: Sequence[Change], now: datetime) -> dict[str, Rows]:
     rows: dict[str, Rows] = {name: [] for name in ("earned", *_PARTS)}
     for change in changes:
         before, after = change.before.account, change.account
-        plain = {entry.key: entry for entry in change.entries if plain_earns.is_plain(before, after, entry)}
-        lots_of = {entry.seq for entry in plain.values()}
         owner = {"customer_id": change.before.customer_id, "program": change.before.program}
         rows["changed" if change.before.revision is not None else "opened"].append(
             owner | _account(change, now)
         )
-        rows["earned"] += [
-            owner | plain_earns.earned_row(after, entry, change.explains.get(key)) for key, entry in plain.items()
-        ]
-        rows["entries"] += [owner | entry_row(entry) for entry in change.entries if entry.seq not in lots_of]
+        plain: dict[int, str] = {}
+        for entry in change.entries:
+            if plain_earns.is_plain(before, after, entry):
+                plain[entry.seq] = entry.key
+                explain = change.explains.get(entry.key)
+                rows["earned"].append(owner | plain_earns.earned_row(after, entry, explain))
+            else:
+                rows["entries"].append(owner | entry_row(entry))
         rows["lots"] += [
-            owner | lot_row(lot) for lot in _new(before.lots, after.lots) if lot.id not in lots_of
+            owner | lot_row(lot) for lot in _new(before.lots, after.lots) if lot.id not in plain
         ]
-        rows["holds"] += [
-            owner | hold_row(hold) | {"id": own_id(after.id, "hold", hold.id, hold.opened_at)}
-            for hold in _new(before.holds, after.holds)
-        ]
-        rows["spends"] += [
-            owner | spend_row(spend) | {"id": own_id(after.id, "spend", spend.id, spend.at)}
-            for spend in _new(before.spends, after.spends)
-        ]
+        keys = set(plain.values())
         rows["earns"] += [
             owner | earn_row(earn) | {"explain": change.explains.get(earn.key)}
             for earn in _new(before.earns, after.earns)
-            if earn.key not in plain
+            if earn.key not in keys
         ]
+        rows["earns_gone"] += [owner | {"key": key} for key in before.earns if key not in after.earns]
         rows["rule_points"] += [
             owner | {"rule": rule, "day": day, "points": points}
             for (rule, day), points in change.rule_points.items()
         ]
-        rows["spends_gone"] += [owner | {"key": key} for key in before.spends if key not in after.spends]
-        rows["earns_gone"] += [owner | {"key": key} for key in before.earns if key not in after.earns]
-        rows["holds_gone"] += [owner | {"key": key} for key in before.holds if key not in after.holds]
+        _add_spent(rows, owner, before, after)
     return rows
+
+
+def _add_spent(rows: dict[str, Rows], owner: dict[str, Any], before: Account, after: Account) -> None:
+    """What became of holds and spends. Decisions keep a mapping in which they change nothing."""
+    if after.holds is not before.holds:
+        rows["holds"] += [
+            owner | hold_row(hold) | {"id": own_id(after.id, "hold", hold.id, hold.opened_at)}
+            for hold in _new(before.holds, after.holds)
+        ]
+        rows["holds_gone"] += [owner | {"key": key} for key in before.holds if key not in after.holds]
+    if after.spends is not before.spends:
+        rows["spends"] += [
+            owner | spend_row(spend) | {"id": own_id(after.id, "spend", spend.id, spend.at)}
+            for spend in _new(before.spends, after.spends)
+        ]
+        rows["spends_gone"] += [owner | {"key": key} for key in before.spends if key not in after.spends]
 
 
 def _new(before: Mapping[Any, Thing], after: Mapping[Any, Thing]) -> Iterable[Thing]:
