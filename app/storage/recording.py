@@ -138,8 +138,9 @@ def _writing(log: str, parts: tuple[str, ...], *, at_once: bool) -> str:
         f"(SELECT count(*) FROM {part})"  # noqa: S608 - this package's constants
         for part in ("logged", "saved", *map("{}_".format, parts))
     )
-    check = f", 1 / (({taken}) = ${4 + len(parts)}::bigint)::integer AS whole" if at_once else ""
-    return f"WITH {log}, {', '.join(writes)} SELECT {', '.join((_COUNTS, *counts))}{check}"
+    if at_once:
+        return f"WITH {log}, {', '.join(writes)} SELECT 1 / (({taken}) = ${4 + len(parts)}::bigint)::integer"
+    return f"WITH {log}, {', '.join(writes)} SELECT {', '.join((_COUNTS, *counts))}"
 
 
 _HELD_PART, _ORDER_PART, _TAGS_PART = 3, 4, 5
@@ -252,4 +253,4 @@ async def write_unchanged(connection: asyncpg.Connection, written: Written, seen
         counts = await connection.fetchrow(statement, *written.arguments(seen), *expected)
     except (asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError):
         return False
-    return written.is_whole(counts)
+    return bool(written.points) or written.is_whole(counts)
