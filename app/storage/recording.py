@@ -71,18 +71,18 @@ FROM customers c WHERE c.id = ANY ($1::uuid[])
 
 
 def _told(part: int, sql: str) -> str:
-    return f"UNION ALL\nSELECT {part}, told.customer_id, told.told, NULL, {_NOTHING} FROM ({sql}) AS told"  # noqa: S608 - our own columns
+    return f"UNION ALL\nSELECT {part}, told.customer_id, told.told, NULL, {_NOTHING} FROM ({sql}) AS told"
 
 
 @lru_cache(maxsize=32)
-def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool, bought: bool) -> str:
+def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool, bought: bool, caps: bool) -> str:
     """The statement for what a group asks. A part that looks for nothing would cost as much as one that does."""
     parts = (
         (threads, _BY_THREAD),
         (claimed, _HELD),
         (orders, _ORDERS),
         (tags, _TAGS),
-        *((bought, _told(part, sql)) for part, sql in buyers.PARTS.items()),
+        *((bought, _told(part, sql)) for part, sql in buyers.parts(caps=caps).items()),
     )
     return "\n".join((_STATES, _BY_ID, *(part for is_asked, part in parts if is_asked)))
 
@@ -211,6 +211,7 @@ async def load(connection: asyncpg.Connection, wanted: Wanted, bought: Buyers | 
         orders=bool(wanted.orders),
         tags=wanted.tags,
         bought=bought is not None,
+        caps=bought is not None and bool(bought.caps),
     )
     told = buyers.Told()
     asked = () if bought is None else (to_json(bought._asdict()).decode(),)
@@ -224,7 +225,7 @@ async def load(connection: asyncpg.Connection, wanted: Wanted, bought: Buyers | 
             known_orders.append((row[1], orders.order_of(row[2])))
         elif part == _TAGS_PART:
             tags[row[1]] = from_json(row[2])
-        elif part in buyers.PARTS:
+        elif part >= buyers.ACCOUNT:
             told.take(part, row[1], row[2])
         else:
             known.append(touchpoints.known_row(row))

@@ -54,7 +54,7 @@ def entry_hash(entry: Entry) -> bytes:
 
 def sealed(entry: Entry) -> Entry:
     """The entry with its hash."""
-    return Entry(*entry[:_HASH], entry_hash(entry), *entry[_HASH + 1 :])
+    return Entry._make((*entry[:_HASH], entry_hash(entry), *entry[_HASH + 1 :]))
 
 
 def net(movements: Sequence[Movement], debt_change: int) -> int:

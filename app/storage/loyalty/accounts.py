@@ -224,7 +224,7 @@ def _lots(*, whole: bool) -> str:
     SELECT unnest(x.lots) FROM loyalty_earns x WHERE {_OWN} AND x.key = ANY (named.earns)
   )"""  # noqa: S608 - this module's constants
     # By the customer alone: the index of what the shop owes begins with the programme.
-    left = f"""(
+    left = """(
     SELECT * FROM (
       SELECT x.* FROM loyalty_lots x WHERE x.customer_id = a.customer_id AND x.remaining > 0 OFFSET 0
     ) AS own WHERE own.program = a.program

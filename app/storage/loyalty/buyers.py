@@ -49,10 +49,14 @@ _FACE: Final = ", ".join(
         "a.ruled_by, a.revision",
     )
 )
-# Everything is found by its customer alone (OFFSET 0): plans are made while these tables are young, and kept, and to the
-# planner an index that begins with the programme is then as good as any.
-PARTS: Final[Mapping[int, str]] = {
-    6: f"""
+_IN_PERIOD: Final = f"""(SELECT json_object_agg(given.rule, given.points) FROM (
+    SELECT x.rule, sum(x.points) AS points FROM json_each_text({_CAPS}) AS cap (rule, since)
+    JOIN loyalty_rule_points x ON x.rule = cap.rule AND x.day >= cap.since::date
+    WHERE {_OWN} GROUP BY x.rule
+  ) AS given)"""  # noqa: S608 - this module's constants
+# Everything is found by its customer alone (OFFSET 0): plans are made while these tables are young, and kept, and then
+# an index that begins with the programme looks as good as any.
+_ACCOUNTS: Final = f"""
 SELECT a.customer_id, json_build_array({_FACE},
   (SELECT json_agg({LOT}) FROM (
     SELECT * FROM loyalty_lots own WHERE own.customer_id = a.customer_id AND own.remaining > 0 OFFSET 0
@@ -61,32 +65,37 @@ SELECT a.customer_id, json_build_array({_FACE},
   (SELECT json_agg({EARN}) FROM loyalty_earns x WHERE {_OWN} AND x.recoverable > 0),
   (SELECT sum(x.qualifying)::bigint FROM loyalty_entries x WHERE {_OWN} AND x.qualifying <> 0
     AND x.qualified_at >= {_SINCE}),
-  (SELECT json_object_agg(given.rule, given.points) FROM (
-    SELECT x.rule, sum(x.points) AS points
-    FROM json_each_text({_CAPS}) AS cap (rule, since)
-    JOIN loyalty_rule_points x ON x.rule = cap.rule AND x.day >= cap.since::date
-    WHERE {_OWN} GROUP BY x.rule
-  ) AS given)
+  %s
 )::text AS told
 FROM (
   SELECT * FROM loyalty_accounts own
   WHERE own.customer_id = ANY ({_WHOSE}) AND own.customer_id = ANY ($1::uuid[])
   OFFSET 0
 ) a
-WHERE a.program = {_PROGRAM}""",  # noqa: S608 - this package's constants
-    7: f"SELECT NULL::uuid AS customer_id, p.revision::text AS told FROM loyalty_programs p WHERE p.code = {_PROGRAM}",  # noqa: S608 - as above
-    8: f"""
+WHERE a.program = {_PROGRAM}"""  # noqa: S608 - this module's constants
+_RULES: Final = f"""
+SELECT NULL::uuid AS customer_id, p.revision::text AS told FROM loyalty_programs p
+WHERE p.code = {_PROGRAM}"""  # noqa: S608 - as above
+_REFERRALS: Final = f"""
 SELECT x.customer_id, {referrals.ROW}::text AS told FROM (
   SELECT * FROM loyalty_referrals own
   WHERE own.customer_id = ANY ({_WHOSE}) AND own.customer_id = ANY ($1::uuid[])
   OFFSET 0
 ) x
-WHERE x.program = {_PROGRAM} AND {referrals.OPEN}""",  # noqa: S608 - as above
-}
-"""SQL of the rows (customer_id, told) by the number of their part: accounts, the programme's revision, referrals.
+WHERE x.program = {_PROGRAM} AND {referrals.OPEN}"""  # noqa: S608 - as above
+_NO_FACE: Final[Sequence[Any]] = [None] * 21
+ACCOUNT, RULES, REFERRAL = 6, 7, 8
+"""The numbers of the parts."""
 
-$1 are all customers of the statement, $3 is `Buyers` as JSON.
-"""
+
+def parts(*, caps: bool) -> Mapping[int, str]:
+    """SQL of the rows (customer_id, told) by the number of their part: accounts, the programme's revision, referrals.
+
+    $1 are all customers of the statement, $3 is `Buyers` as JSON. Without `caps` nobody asks what capped rules gave: a
+    look that finds nothing costs as much as one that does.
+    """
+    accounts = _ACCOUNTS % (_IN_PERIOD if caps else "NULL")
+    return {ACCOUNT: accounts, RULES: _RULES, REFERRAL: _REFERRALS}
 
 
 @dataclass(slots=True)
@@ -99,58 +108,46 @@ class Told:
 
     def take(self, part: int, customer_id: UUID, told: str) -> None:
         """Remember one row."""
-        if part == 6:  # noqa: PLR2004 - the number of the part
+        if part == ACCOUNT:
             self.faces[customer_id] = from_json(told)
-        elif part == 7:  # noqa: PLR2004 - as above
+        elif part == RULES:
             self.rules_revision = int(told)
         else:
             self.referrals.setdefault(customer_id, []).append(referrals.open_of_row(from_json(told)))
 
 
-def accounts_of(buyers: Buyers, told: Told, states: Mapping[UUID, StateRow]) -> dict[tuple[UUID, str], Loaded]:
+def accounts_of(
+    buyers: Buyers, told: Told, states: Mapping[UUID, StateRow]
+) -> dict[tuple[UUID, str], Loaded]:
     """The accounts as `accounts.load` gives them; none where the programme is not there any more."""
     if told.rules_revision is None:
         return {}
     return {
-        (customer_id, buyers.program): _loaded(buyers, told, states[customer_id])
+        (customer_id, buyers.program): _loaded(buyers, told, told.rules_revision, states[customer_id])
         for customer_id in buyers.customer_ids
         if customer_id in states
     }
 
 
-def _loaded(buyers: Buyers, told: Told, owner: StateRow) -> Loaded:
-    customer_id = owner.customer_id
-    face = told.faces.get(customer_id)
-    found = {
-        "customer_id": customer_id,
-        "program": buyers.program,
-        "rules_revision": told.rules_revision,
-        "owner": Owner(owner.identity_revision, owner.merged_into, owner.erased_at, owner.version),
-        "referrals": told.referrals.get(customer_id, ()),
-    }
-    if face is None:
-        return Loaded(
-            account=opened(uuid7(int(buyers.now.timestamp() * 1000))),
-            standing=None,
-            due_at=None,
-            warned_until=None,
-            ruled_by=0,
-            revision=None,
-            qualifying=0,
-            in_period={},
-            **found,
-        )
+def _loaded(buyers: Buyers, told: Told, rules_revision: int, owner: StateRow) -> Loaded:
+    face = told.faces.get(owner.customer_id, _NO_FACE)
     tier, since, review_at, grace_until, due_at, warned_until, ruled_by, revision = face[8:16]
     return Loaded(
-        account=_account(face),
-        standing=None if tier is None else Standing(tier, time_of(since), time_of(review_at), _time(grace_until)),
+        customer_id=owner.customer_id,
+        program=buyers.program,
+        account=opened(uuid7(int(buyers.now.timestamp() * 1000))) if face is _NO_FACE else _account(face),
+        standing=None
+        if tier is None
+        else Standing(tier, time_of(since), time_of(review_at), _time(grace_until)),
         due_at=_time(due_at),
         warned_until=_time(warned_until),
-        ruled_by=ruled_by,
+        ruled_by=ruled_by or 0,
         revision=revision,
+        rules_revision=rules_revision,
         qualifying=face[19] or 0,
         in_period=face[20] or {},
-        **found,
+        owner=Owner(owner.identity_revision, owner.merged_into, owner.erased_at, owner.version),
+        referrals=told.referrals.get(owner.customer_id, ()),
     )
 
 

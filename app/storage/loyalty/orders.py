@@ -144,7 +144,9 @@ def changed_orders(
     ]
 
 
-def _is_written(customer_id: UUID, known: KnownOrder, earned: Mapping[tuple[UUID, str], dict[str, Any]]) -> bool:
+def _is_written(
+    customer_id: UUID, known: KnownOrder, earned: Mapping[tuple[UUID, str], dict[str, Any]]
+) -> bool:
     if not plain_earns.is_just_posted(known):
         return False
     row = earned.get((customer_id, order_key(known.source, known.order_id, known.order.cycle)))

@@ -21,7 +21,7 @@ _COLUMNS: Final = (
 
 # Nothing of it may stand there already: a row that does is not taken, and the writer counts.
 CTES: Final[Mapping[str, str]] = {
-    "earned_rows": f"SELECT * FROM json_to_recordset($2::text::json -> 'earned') AS new ({_COLUMNS})",
+    "earned_rows": f"SELECT * FROM json_to_recordset($2::text::json -> 'earned') AS new ({_COLUMNS})",  # noqa: S608 - our own columns
     "earned_entries": """
 INSERT INTO loyalty_entries (
   customer_id, program, seq, kind, points, at, effective_at, movements, hash, key, debt_change, forgiven, qualifying,

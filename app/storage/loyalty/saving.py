@@ -54,9 +54,7 @@ async def save(connection: asyncpg.Connection, changes: Sequence[Change], now: d
 
 def sizes(parts: Mapping[str, Rows]) -> dict[str, int]:
     """How many rows of the tables each part writes."""
-    return {
-        name: plain_earns.size(rows) if name == "earned" else len(rows) for name, rows in parts.items()
-    }
+    return {name: plain_earns.size(rows) if name == "earned" else len(rows) for name, rows in parts.items()}
 
 
 def changed_parts(changes: Sequence[Change], now: datetime) -> dict[str, Rows]:
@@ -80,9 +78,7 @@ def _rows(changes: Sequence[Change], now: datetime) -> dict[str, Rows]:
                 rows["earned"].append(owner | plain_earns.earned_row(after, entry, explain))
             else:
                 rows["entries"].append(owner | entry_row(entry))
-        rows["lots"] += [
-            owner | lot_row(lot) for lot in _new(before.lots, after.lots) if lot.id not in plain
-        ]
+        rows["lots"] += [owner | lot_row(lot) for lot in _new(before.lots, after.lots) if lot.id not in plain]
         keys = set(plain.values())
         rows["earns"] += [
             owner | earn_row(earn) | {"explain": change.explains.get(earn.key)}
