@@ -75,7 +75,9 @@ def _told(part: int, sql: str) -> str:
 
 
 @lru_cache(maxsize=32)
-def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool, bought: bool, caps: bool) -> str:
+def _loading(
+    *, threads: bool, claimed: bool, orders: bool, tags: bool, bought: bool = False, caps: bool = False
+) -> str:
     """The statement for what a group asks. A part that looks for nothing would cost as much as one that does."""
     parts = (
         (threads, _BY_THREAD),

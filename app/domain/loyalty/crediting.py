@@ -40,6 +40,11 @@ def earned(account: Account, earning: Earning, now: datetime) -> Decision[Earn]:
     at = max(now, account.last_at)
     if is_quiet(account, at) and (earning.expires_at is None or earning.expires_at > at):
         return _earned_quietly(account, earning, at)
+    return earned_by_the_book(account, earning, now)
+
+
+def earned_by_the_book(account: Account, earning: Earning, now: datetime) -> Decision[Earn]:
+    """The same for any account, with the clock work before and after it; the key must be new."""
     book = Book(account, now)
     settle(book)
     times = {"effective_at": earning.occurred_at, "qualified_at": earning.occurred_at}
@@ -65,7 +70,7 @@ def earned(account: Account, earning: Earning, now: datetime) -> Decision[Earn]:
 
 
 def _earned_quietly(account: Account, earning: Earning, at: datetime) -> Decision[Earn]:
-    """The same for an account without clock work, which is nearly every one: a tenth of the time."""
+    """The same for an account without clock work, which nearly every one is: a fraction of the time."""
     key, points, seq = earning.key, earning.points, account.seq + 1
     activates_at, expires_at = (earning.activates_at, earning.expires_at) if points else (None, None)
     entry = sealed(
