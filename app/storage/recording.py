@@ -74,7 +74,7 @@ def _told(part: int, sql: str) -> str:
     return f"UNION ALL\nSELECT {part}, told.customer_id, told.told, NULL, {_NOTHING} FROM ({sql}) AS told"
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=64)
 def _loading(
     *, threads: bool, claimed: bool, orders: bool, tags: bool, bought: bool = False, caps: bool = False
 ) -> str:
