@@ -1,11 +1,12 @@
-"""The programme under which purchases of the bench earn: the example rules of the wire contract."""
+"""The rules under which purchases of the bench earn: the example of the wire contract."""
 
-import json
-from http.client import HTTPConnection
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
-PROGRAM = {"code": "main", "name": "Club", "currency": "EUR", "time_zone": "Europe/Berlin"}
-RULES: dict[str, Any] = {
+IN_FORCE_SINCE: Final = datetime(2020, 1, 1, tzinfo=UTC)
+"""Long before the purchases."""
+
+RULES: Final[dict[str, Any]] = {
     "earning_rules": [
         {"code": "base", "points": 1, "per_amount_minor": 100, "multiplier": "1"},
         {"code": "shoes", "multiplier": "2", "when": {"category": ["shoes"]}},
@@ -24,22 +25,3 @@ RULES: dict[str, Any] = {
     "tier_downgrade": "one_down",
     "tier_grace_days": 30,
 }
-
-
-def publish(port: int, key: str) -> None:
-    """Put the programme in force, since long before the purchases. RuntimeError when the service refuses."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    programs = "/v1/loyalty/programs"
-    steps = (
-        (programs, PROGRAM),
-        (f"{programs}/main/versions", RULES),
-        (f"{programs}/main/versions/1/publish", {"effective_from": "2020-01-01T00:00:00Z"}),
-    )
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    for path, body in steps:
-        connection.request("POST", path, json.dumps(body), headers)
-        answer = connection.getresponse()
-        told = answer.read()
-        if answer.status not in {200, 201}:
-            raise RuntimeError(f"{path}: {answer.status} {told.decode()}")
-    connection.close()

@@ -15,12 +15,14 @@ from typing import Any
 
 import asyncpg
 
+from app.domain.canonical import canonical_json
 from app.domain.health.facts import fact_of
 from app.domain.health.history import fold
 from app.domain.health.state import EMPTY, State
 from app.storage.database import connect_arguments
 from app.storage.embedded import SUPERUSER, EmbeddedServer, start_embedded, stop_embedded
 from app.storage.migrate import migrate
+from bench import club
 
 CUSTOMER_ID_PREFIX = "01930000-0000-7000-8000-"
 DAY_SECONDS = 86_400
@@ -84,7 +86,9 @@ VALUES ('main', 'Club', 'EUR', 'Europe/Berlin', $1, 'bench', 2, 1)
 RULES = """
 INSERT INTO loyalty_versions (
     program, version, status, body, sha256, effective_from, created_at, created_by, published_at, published_by
-) VALUES ('main', 1, 'published', '{}'::jsonb, sha256('{}'), $1, $1, 'bench', $1, 'bench')
+) VALUES (
+    'main', 1, 'published', convert_from($2::bytea, 'UTF8')::jsonb, sha256($2::bytea), $1, $1, 'bench', $1, 'bench'
+)
 """
 ACCOUNTS = """
 WITH numbers AS (
@@ -92,10 +96,10 @@ WITH numbers AS (
 ), a AS (
     INSERT INTO loyalty_accounts (
         customer_id, program, account_id, seq, head, last_at, debt, lifetime_earned, lifetime_burned,
-        lifetime_expired, tier, tier_since, review_at, opened_at, revision
+        lifetime_expired, tier, tier_since, review_at, opened_at, revision, ruled_by
     )
     SELECT id, 'main', id, 1, sha256(id::text::bytea), $2, 0, $4::bigint, 0, 0, 'base', $2,
-        $2::timestamptz + interval '1 year', $2, 1
+        $2::timestamptz + interval '1 year', $2, 1, 1
     FROM numbers
 ), e AS (
     INSERT INTO loyalty_entries (
@@ -162,13 +166,13 @@ def add_history(server: EmbeddedServer, database: str, plan: list[tuple[range, i
 
 
 def add_points(server: EmbeddedServer, database: str, customers: int) -> None:
-    """A programme, and an account with POINTS for every customer."""
+    """A programme under whose rules purchases earn, and an account with POINTS for every customer."""
     since = datetime.now(UTC)
     _run(
         server,
         database,
         (CLUB, since),
-        (RULES, since),
+        (RULES, club.IN_FORCE_SINCE, canonical_json(club.RULES)),
         (ACCOUNTS, customers, since, CUSTOMER_ID_PREFIX, POINTS),
         *_settle(),
     )

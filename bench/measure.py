@@ -17,7 +17,7 @@ from app.domain.health.threads import joined
 from app.domain.keys import new_key
 from app.storage.embedded import SUPERUSER, EmbeddedServer
 from app.storage.tables import APP_ROLE
-from bench import bare, bodies, club, driver, load, pgbench
+from bench import bare, bodies, driver, load, pgbench
 from bench.rows import Figures
 from bench.server import Running, resident_mb, running
 
@@ -131,7 +131,6 @@ def stage(logs: Path, customers: int, seconds: float) -> Iterator[Stage]:
         load.add_history(database, "main", few)
         load.clone(database, "few", "main")
         load.clone(database, "yardstick", "main")
-        load.clone(database, "club", "main")
         yield made
 
 
@@ -163,9 +162,6 @@ def main_phase(
             processes.enter_context(_service(stage, "club", "club"))
         if "service" in needed:
             processes.enter_context(_service(stage, "service", "main"))
-        if "club" in needed:
-            processes.enter_context(_service(stage, "club", "club"))
-            club.publish(stage.processes["club"].port, stage.key)
         if "bare" in needed:
             stage.processes["bare"] = processes.enter_context(
                 running("bench.bare", logs=stage.logs, environment={})

@@ -163,8 +163,9 @@ def _session_arguments(statement_timeout_seconds: float) -> tuple[dict[str, Any]
     # The server stops a statement first and says why; the client's own limit catches a silent server.
     bounds = {"command_timeout": statement_timeout_seconds + 1}
     # Every statement of the hot path is a look-up by key whose plan never depends on its arguments, and planning
-    # one of them anew costs several times its execution.
-    hot = settings | {"plan_cache_mode": "force_generic_plan"}
+    # one of them anew costs several times its execution. A plan that is made while a table is empty would read all of
+    # the table, and go on doing so when it has grown.
+    hot = settings | {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
     return bounds | {"server_settings": settings}, bounds | {"server_settings": hot}
 
 

@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
-from app.domain.loyalty.passbook import KnownOrder
+from app.domain.loyalty.known_orders import KnownOrder
 from app.storage import states, touchpoints
-from app.storage.loyalty import orders, saving
+from app.storage.loyalty import buyers, orders, saving
+from app.storage.loyalty.accounts import Loaded as LoadedAccount
+from app.storage.loyalty.buyers import Buyers
 from app.storage.row_shape import RowShape
 from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import KnownRow, NewRow, Wanted
@@ -91,8 +93,21 @@ SELECT 20, NULL, (SELECT coalesce(sum(p.revision), 0)::text FROM loyalty_program
 """  # noqa: S608 - our own columns
 
 
-@lru_cache(maxsize=32)
-def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool, programs: bool) -> str:
+def _told(part: int, sql: str) -> str:
+    return f"UNION ALL\nSELECT {part}, told.customer_id, told.told, NULL, {_NOTHING} FROM ({sql}) AS told"
+
+
+@lru_cache(maxsize=128)
+def _loading(
+    *,
+    threads: bool,
+    claimed: bool,
+    orders: bool,
+    tags: bool,
+    programs: bool,
+    bought: bool = False,
+    caps: bool = False,
+) -> str:
     """The statement for what a group asks. A part that looks for nothing would cost as much as one that does."""
     by_id = _by_id(touchpoints.KEYS.of_json("$2::text::json -> 'keys'", "wanted"))
     by_thread = _by_thread(touchpoints.THREADS.of_json("$2::text::json -> 'threads'", "wanted"))
@@ -103,6 +118,7 @@ def _loading(*, threads: bool, claimed: bool, orders: bool, tags: bool, programs
         (orders, _ORDERS),
         (tags, _TAGS),
         (programs, _PROGRAMS),
+        *((bought, _told(part, sql)) for part, sql in buyers.parts(caps=caps).items()),
     )
     return "\n".join((_STATES, by_id, *(part for is_asked, part in parts if is_asked)))
 
@@ -188,8 +204,9 @@ def _writing(log: str, parts: tuple[str, ...], *, at_once: bool) -> str:
         f"(SELECT count(*) FROM {part})"  # noqa: S608 - this package's constants
         for part in ("logged", "saved", *map("{}_".format, parts))
     )
-    check = f", 1 / (({taken}) = ${4 + len(parts)}::bigint)::integer AS whole" if at_once else ""
-    return f"WITH {log}, {', '.join(writes)} SELECT {', '.join((_COUNTS, *counts))}{check}"
+    if at_once:
+        return f"WITH {log}, {', '.join(writes)} SELECT 1 / (({taken}) = ${4 + len(parts)}::bigint)::integer"
+    return f"WITH {log}, {', '.join(writes)} SELECT {', '.join((_COUNTS, *counts))}"
 
 
 _HELD_PART, _ORDER_PART, _TAGS_PART, _PROGRAMS_PART = 3, 4, 5, 20
@@ -204,7 +221,8 @@ class LostRace(Exception):
 class Loaded(NamedTuple):
     """What a group found: its customers' state rows (missing: no such customer), the log rows that concern it, and
     which of the identifiers it asked for are held by the customer they were asked of: (customer_id, type, value_key);
-    the orders it asked for with their customers, and tags by customer; the revision of all programmes.
+    the orders it asked for with their customers, and tags by customer; the revision of all programmes; the accounts of
+    buyers it asked for (None: it asked for none).
     """
 
     states: Mapping[UUID, StateRow]
@@ -213,6 +231,7 @@ class Loaded(NamedTuple):
     orders: Sequence[tuple[UUID, KnownOrder]] = ()
     tags: Mapping[UUID, Sequence[str]] = MappingProxyType({})
     programs: int | None = None
+    accounts: Mapping[tuple[UUID, str], LoadedAccount] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +259,7 @@ class Written:
     def sizes(self) -> dict[str, int]:
         """How many rows of each part there are to take."""
         sizes = {"logged": len(self.rows), "saved": len(self.states)}
-        return sizes | {part: len(rows) for part, rows in self.points.items()}
+        return sizes | saving.sizes(self.points)
 
     def is_whole(self, counts: Mapping[str, int]) -> bool:
         """Whether every row of every part was taken."""
@@ -252,15 +271,16 @@ async def lock(connection: asyncpg.Connection, wanted: Wanted) -> None:
     await states.lock(connection, wanted.customer_ids())
 
 
-async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
-    """What is known of the customers of a group and of what it brings, in one snapshot."""
+async def load(connection: asyncpg.Connection, wanted: Wanted, bought: Buyers | None = None) -> Loaded:
+    """What is known of the customers of a group and of what it brings, in one snapshot, with the accounts of buyers."""
     found: dict[UUID, StateRow] = {}
     known: list[KnownRow] = []
     held: list[tuple[UUID, str, str]] = []
     known_orders: list[tuple[UUID, KnownOrder]] = []
     tags: dict[UUID, Sequence[str]] = {}
     programs: int | None = None
-    for row in await connection.fetch(*_question(wanted)):
+    told = buyers.Told()
+    for row in await connection.fetch(*_question(wanted, bought)):
         part = row[0]
         if part == 0:
             found[row[1]] = states.state_row(row)
@@ -272,15 +292,18 @@ async def load(connection: asyncpg.Connection, wanted: Wanted) -> Loaded:
             tags[row[1]] = from_json(row[2])
         elif part == _PROGRAMS_PART:
             programs = int(row[2])
+        elif part >= buyers.ACCOUNT:
+            told.take(part, row[1], row[2])
         else:
             known.append(touchpoints.known_row(row))
-    return Loaded(found, known, frozenset(held), known_orders, tags, programs)
+    bought_by = None if bought is None else buyers.accounts_of(bought, told, found)
+    return Loaded(found, known, frozenset(held), known_orders, tags, programs, bought_by)
 
 
-def _question(wanted: Wanted) -> Sequence[Any]:
+def _question(wanted: Wanted, bought: Buyers | None) -> Sequence[Any]:
     """The loading statement for what is wanted, and its arguments."""
     is_one = len(wanted.keys) == 1 and len(wanted.threads) <= 1 and len(wanted.claimed) <= 1
-    if is_one and not (wanted.orders or wanted.tags):
+    if is_one and bought is None and not (wanted.orders or wanted.tags):
         (key,) = wanted.keys
         statement = _loading_one(
             thread=bool(wanted.threads), claimed=bool(wanted.claimed), programs=wanted.programs
@@ -292,8 +315,11 @@ def _question(wanted: Wanted) -> Sequence[Any]:
         orders=bool(wanted.orders),
         tags=wanted.tags,
         programs=wanted.programs,
+        bought=bought is not None,
+        caps=bought is not None and bool(bought.caps),
     )
-    return statement, wanted.customer_ids(), wanted.as_json()
+    asked = () if bought is None else (to_json(bought._asdict()).decode(),)
+    return statement, wanted.customer_ids(), wanted.as_json(), *asked
 
 
 async def write(connection: asyncpg.Connection, written: Written) -> bool:
@@ -322,4 +348,4 @@ async def write_unchanged(connection: asyncpg.Connection, written: Written, seen
         counts = await connection.fetchrow(statement, *arguments)
     except (asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError):
         return False
-    return written.is_whole(counts)
+    return bool(written.points) or written.is_whole(counts)

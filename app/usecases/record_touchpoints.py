@@ -1,6 +1,6 @@
 """The one door into the log: a list of touchpoints in, one outcome each, a constant number of statements."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
@@ -10,8 +10,9 @@ import asyncpg
 
 from app.domain.descriptions import order_id_of
 from app.domain.health.model import Model
+from app.domain.loyalty.known_orders import OrderStep
 from app.domain.loyalty.occasions import OCCASIONS
-from app.domain.loyalty.passbook import MONEY, OrderStep, Passbook
+from app.domain.loyalty.passbook import MONEY, Passbook
 from app.domain.problems import Conflict, NotFound, Problem, Unavailable
 from app.domain.recording import (
     UNTOLD,
@@ -28,6 +29,7 @@ from app.domain.silence import SOURCE, Crossing, crossings, draw, is_due
 from app.domain.touchpoints import Touchpoint
 from app.storage import voids
 from app.storage.identifiers import Key
+from app.storage.loyalty.buyers import Buyers
 from app.storage.loyalty.programs import all_rules
 from app.storage.recording import Loaded, LostRace, Written, load, lock, write, write_unchanged
 from app.storage.states import SavedState, StateRow
@@ -38,8 +40,10 @@ from app.usecases.loyalty.earn import (
     RELOADS,
     Earning,
     Passbooks,
+    buyers_in,
     earning_at,
     open_passbooks,
+    passbooks_of,
     tier_touchpoints,
 )
 from app.usecases.loyalty.earn_occasions import earn_occasions, occasions_in
@@ -81,7 +85,7 @@ async def record_touchpoints(
     writes no money needs none. Raises LostRace, and what the database raises.
     """
     await lock(connection, _wanted(entries, earning))
-    loaded, earning = await _loaded(connection, entries, earning)
+    loaded, earning, _ = await _loaded(connection, entries, earning)
     logs = _logs(loaded, model)
     due = _due(entries, loaded, logs, model)
     if due:
@@ -102,17 +106,18 @@ async def record_group(
     connection: asyncpg.Connection, entries: Sequence[Entry], model: Model, earning: Earning = NO_EARNING
 ) -> list[Outcome]:
     """The same for one who is in no transaction: two statements while nobody else writes for these customers, three
-    where money earns.
+    where money is given back.
 
     What was read is written if it still stands, else it is all done again under the lock; so are the few whose band
     time has changed since anybody looked, because what silence did is told first, purchases that their order has
     counted, because these are taken back, and occasions of loyalty, which earn.
     """
-    loaded, earning = await _loaded(connection, entries, earning)
+    loaded, earning, buyers = await _loaded(connection, entries, earning, with_accounts=True)
     logs = _logs(loaded, model)
     may_earn = any(entry.touchpoint.kind in OCCASIONS for entry in entries)
     if not may_earn and not _due(entries, loaded, logs, model):
-        books = await _passbooks(connection, entries, loaded, logs, earning)
+        at_hand = None if buyers is None else passbooks_of(buyers, loaded, earning)
+        books = at_hand or await _passbooks(connection, entries, loaded, logs, earning)
         outcomes = _outcomes(entries, loaded, logs, model, books)
         written = _written(logs, model, books)
         is_plain = not any(log.counted for log in logs.values())
@@ -123,18 +128,26 @@ async def record_group(
 
 
 async def _loaded(
-    connection: asyncpg.Connection, entries: Sequence[Entry], earning: Earning
-) -> tuple[Loaded, Earning]:
+    connection: asyncpg.Connection, entries: Sequence[Entry], earning: Earning, *, with_accounts: bool = False
+) -> tuple[Loaded, Earning, Buyers | None]:
     """What concerns the group, and the rules of the same snapshot: a programme that another process has just published
-    counts from its publication on. Raises LostRace when the rules keep changing.
+    counts from its publication on. `with_accounts`: also whose accounts were read with it, if these say enough.
+
+    Raises LostRace when the rules keep changing.
     """
     for _ in range(RELOADS):
-        loaded = await load(connection, _wanted(entries, earning))
+        buyers = buyers_in(_money(entries), earning) if with_accounts else None
+        loaded = await load(connection, _wanted(entries, earning), buyers)
         if loaded.programs in {None, earning.revision}:
-            return loaded, earning
+            return loaded, earning, buyers
         now = max(entry.touchpoint.received_at for entry in entries)
         earning = earning_at(await all_rules(connection), earning.shop_currency, now)
     raise LostRace
+
+
+def _money(entries: Sequence[Entry]) -> Iterable[tuple[UUID, Touchpoint, OrderStep | None]]:
+    """The touchpoints of a group that are about money, whose they are, and what a whole order says of them."""
+    return ((one.customer_id, one.touchpoint, one.step) for one in entries if one.touchpoint.kind in MONEY)
 
 
 async def _passbooks(

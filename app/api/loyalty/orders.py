@@ -21,8 +21,8 @@ from app.api.touchpoints.shapes import Amount, Currency, HealthChange, LoyaltyCh
 from app.domain.customers import not_found
 from app.domain.identifiers import is_value, parse_body_reference, parse_reference
 from app.domain.keys import Caller
+from app.domain.loyalty.known_orders import KnownOrder
 from app.domain.loyalty.orders import OrderLine, OrderState, Status
-from app.domain.loyalty.passbook import KnownOrder
 from app.domain.problems import Fault, Forbidden, Stale, refused
 from app.storage.database import driver
 from app.storage.loyalty import orders

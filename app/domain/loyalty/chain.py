@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 from app.domain.canonical import canonical_json
@@ -19,6 +19,9 @@ Fault = Literal[
     "overdrawn_lot",
     "wrong_cache",
 ]
+
+
+_HASH: Final = Entry._fields.index("hash")
 
 
 class Finding(NamedTuple):
@@ -37,19 +40,21 @@ def entry_hash(entry: Entry) -> bytes:
 
     What it says is one array of canonical JSON. By hand: nothing but a tier's code can need escaping.
     """
-    movements = ",".join(f'[{lot},"{what}",{points}]' for lot, what, points in entry.movements)
+    seq, kind, points, at, effective_at, moves, previous, _, _, debt_change, forgiven, qualifying = entry[:12]
+    movements = ",".join([f'[{lot},"{what}",{moved}]' for lot, what, moved in moves])
     tier = "null" if entry.tier is None else canonical_json(entry.tier).decode()
+    effective = _text(effective_at)
+    qualified = effective if entry.qualified_at is effective_at else _text(entry.qualified_at)
     said = (
-        f'[{entry.seq},"{entry.kind}",{entry.points},{_text(entry.at)},{_text(entry.effective_at)},[{movements}],'
-        f"{entry.debt_change},{entry.forgiven},{entry.qualifying},{_text(entry.qualified_at)},"
-        f"{_text(entry.activates_at)},{_text(entry.expires_at)},{tier}]"
+        f'[{seq},"{kind}",{points},{_text(at)},{effective},[{movements}],{debt_change},{forgiven},{qualifying},'
+        f"{qualified},{_text(entry.activates_at)},{_text(entry.expires_at)},{tier}]"
     )
-    return sha256(entry.previous + said.encode()).digest()
+    return sha256(previous + said.encode()).digest()
 
 
 def sealed(entry: Entry) -> Entry:
     """The entry with its hash."""
-    return entry._replace(hash=entry_hash(entry))
+    return Entry._make((*entry[:_HASH], entry_hash(entry), *entry[_HASH + 1 :]))
 
 
 def net(movements: Sequence[Movement], debt_change: int) -> int:

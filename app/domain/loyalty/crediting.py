@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from app.domain.loyalty.account import Account, Adjusted, Decision, Earn
+from app.domain.loyalty.account import Account, Adjusted, Decision, Earn, Entry, Lot, Movement
 from app.domain.loyalty.book import Book, as_movements, taken_from, total
+from app.domain.loyalty.chain import sealed
 from app.domain.loyalty.points import MOST_POINTS, points_of
-from app.domain.loyalty.settling import settle
+from app.domain.loyalty.settling import is_quiet, settle
 from app.domain.problems import Conflict, refused
 
 
@@ -36,6 +37,14 @@ def earned(account: Account, earning: Earning, now: datetime) -> Decision[Earn]:
         return Decision(account, (), known)
     if not 0 <= earning.points <= MOST_POINTS:
         raise refused("#/points", "invalid_points", f"must be a whole number up to {MOST_POINTS}")
+    at = max(now, account.last_at)
+    if is_quiet(account, at) and (earning.expires_at is None or earning.expires_at > at):
+        return _earned_quietly(account, earning, at)
+    return earned_by_the_book(account, earning, now)
+
+
+def earned_by_the_book(account: Account, earning: Earning, now: datetime) -> Decision[Earn]:
+    """The same for any account, with the clock work before and after it; the key must be new."""
     book = Book(account, now)
     settle(book)
     times = {"effective_at": earning.occurred_at, "qualified_at": earning.occurred_at}
@@ -58,6 +67,56 @@ def earned(account: Account, earning: Earning, now: datetime) -> Decision[Earn]:
     book.keep(earn)
     settle(book)
     return book.closed(earn)
+
+
+def _earned_quietly(account: Account, earning: Earning, at: datetime) -> Decision[Earn]:
+    """The same for an account without clock work, which nearly every one is: a fraction of the time."""
+    key, points, seq = earning.key, earning.points, account.seq + 1
+    activates_at, expires_at = (earning.activates_at, earning.expires_at) if points else (None, None)
+    entry = sealed(
+        Entry(
+            seq=seq,
+            kind="earn",
+            points=points,
+            at=at,
+            effective_at=earning.occurred_at,
+            movements=(Movement(seq, "grant", points),) if points else (),
+            previous=account.head,
+            hash=b"",
+            key=key,
+            qualifying=earning.qualifying,
+            qualified_at=earning.occurred_at,
+            activates_at=activates_at,
+            expires_at=expires_at,
+        )
+    )
+    lots = dict(account.lots)
+    if points:
+        lots[seq] = Lot(seq, earning.activates_at, earning.expires_at, key, points)
+    earn = Earn(
+        key=key,
+        points=points,
+        paid_minor=earning.paid_minor,
+        occurred_at=earning.occurred_at,
+        lots=(seq,) if points else (),
+        qualifying=earning.qualifying,
+    )
+    after = Account(
+        id=account.id,
+        seq=seq,
+        head=entry.hash,
+        last_at=at,
+        debt=account.debt,
+        lifetime_earned=account.lifetime_earned + points,
+        lifetime_burned=account.lifetime_burned,
+        lifetime_expired=account.lifetime_expired,
+        lots=lots,
+        holds=account.holds,
+        spends=account.spends,
+        earns={**account.earns, key: earn},
+        adjustments=account.adjustments,
+    )
+    return Decision(after, (entry,), earn)
 
 
 def opening(

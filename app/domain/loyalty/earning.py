@@ -122,6 +122,7 @@ def _evaluated_plainly(version: Version, plan: Plan, purchase: Purchase, member:
     at, channel, unit = purchase.occurred_at, purchase.channel, plan.denominator
     total: dict[int, int] = {}
     done: list[Contribution] = []
+    by_rule: dict[str, int] = {}
     qualifying = 0
     for rule, number, parts in plan.rules:
         reason = None if rule.when is ALWAYS else _unmet(rule, at, channel, member)
@@ -143,7 +144,7 @@ def _evaluated_plainly(version: Version, plan: Plan, purchase: Purchase, member:
             total[index] = total.get(index, 0) + part
         gives = sum(given.values())
         qualifying += gives if rule.qualifies else 0
-        done.append(Contribution(rule.code, Fraction(gives, unit)))
+        done.append(_contributed(rule.code, gives, unit, by_rule))
     times, parts = plan.tiers.get(member.tier, (1, 1))
     if times != parts:
         before = sum(total.values())
@@ -151,20 +152,29 @@ def _evaluated_plainly(version: Version, plan: Plan, purchase: Purchase, member:
             total[index] = part * times // parts
         gives = before * (times - parts) // parts
         qualifying += gives
-        done.append(Contribution(f"tier:{member.tier}", Fraction(gives, unit)))
-    return _floored_plainly(version, done, total, qualifying, purchase, unit)
+        done.append(_contributed(f"tier:{member.tier}", gives, unit, by_rule))
+    return _floored_plainly(version, (done, by_rule), total, qualifying, purchase, unit)
+
+
+def _contributed(code: str, gives: int, unit: int, by_rule: dict[str, int]) -> Contribution:
+    """What a rule gave, a numerator over `unit`; `by_rule` gets it rounded up."""
+    if gives > 0:
+        by_rule[code] = -(-gives // unit)
+    return Contribution(code, Fraction(gives, unit) if gives else NO_POINTS)
 
 
 def _floored_plainly(
     version: Version,
-    done: list[Contribution],
+    contributed: tuple[list[Contribution], dict[str, int]],
     total: dict[int, int],
     qualifying: int,
     purchase: Purchase,
     unit: int,
 ) -> Evaluated:
-    amount = sum(line_amount(line, NET_CASH) for line in purchase.lines)
-    exact, by_amount = sum(total.values()), sum(part for index, part in total.items() if index != WHOLE)
+    done, by_rule = contributed
+    amount = sum([line_amount(line, NET_CASH) for line in purchase.lines])
+    exact = sum(total.values())
+    by_amount = exact - total.get(WHOLE, 0)
     points = min(max(exact // unit, 0), MOST_POINTS)
     missing = -(-((points + 1) * unit - exact) * amount // by_amount) if by_amount > 0 else None
     spends = version.tier_rules.basis == "spend"
@@ -173,7 +183,7 @@ def _floored_plainly(
         exact=Fraction(exact, unit),
         contributions=tuple(done),
         qualifying=amount if spends else min(max(qualifying // unit, 0), points),
-        by_rule={one.rule: ceil(one.points) for one in done if one.points.numerator > 0},
+        by_rule=by_rule,
         missing_minor=missing,
         reason=_why_none(points, exact > 0, done),
     )
@@ -237,16 +247,21 @@ def earning_of(
 
 
 def _unmet(rule: Rule, at: datetime, channel: str | None, member: Member) -> Reason | None:
-    when = rule.when
-    checks: tuple[tuple[bool, Reason], ...] = (
-        (when.since is not None and at < when.since, "before_window"),
-        (when.until is not None and at >= when.until, "after_window"),
-        (bool(when.channels) and channel not in when.channels, "channel"),
-        (bool(when.segments) and not when.segments & member.segments, "segment"),
-        (bool(when.tiers) and member.tier not in when.tiers, "tier"),
-        (when.first_purchase and not member.is_first_purchase, "not_first_purchase"),
-    )
-    return next((reason for failed, reason in checks if failed), None)
+    _, _, channels, segments, tiers, first_purchase, since, until = rule.when
+    reason: Reason | None = None
+    if since is not None and at < since:
+        reason = "before_window"
+    elif until is not None and at >= until:
+        reason = "after_window"
+    elif channels and channel not in channels:
+        reason = "channel"
+    elif segments and not segments & member.segments:
+        reason = "segment"
+    elif tiers and member.tier not in tiers:
+        reason = "tier"
+    elif first_purchase and not member.is_first_purchase:
+        reason = "not_first_purchase"
+    return reason
 
 
 def _amounts(rule: Rule, purchase: Purchase, factor: Fraction) -> Parts:

@@ -108,7 +108,8 @@ class Order:
 class Parked(NamedTuple):
     """A refund that came before its order. `amount_minor` None: all of it; `source` None: that of the order.
 
-    `worth` is the amount in each currency that it is known in. What was parked by an earlier release has none and counts as it is.
+    `worth` is the amount in each currency that it is known in; what was parked by an earlier release has none and
+    counts as it is.
     """
 
     id: str
@@ -192,7 +193,7 @@ def adopted(order: Order, touchpoint_id: str, amount_minor: int) -> Order:
     if order.is_paid:
         return order
     chunks = (Chunk(None, amount_minor),)
-    return replace(order, cycle=order.cycle + 1, is_paid=True, chunks=chunks, adopted=touchpoint_id)
+    return Order(order.state, order.cycle + 1, True, chunks, touchpoint_id, order.parked)  # noqa: FBT003 - a field
 
 
 def refund_arrived(order: Order, refund: Parked) -> tuple[Order, tuple[tuple[int | None, int], ...]]:

@@ -4,7 +4,7 @@ A passbook follows the touchpoints one after the other, as if they had come alon
 that they concern; what it was given is not changed, what became of it stands in its drafts.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from math import floor
@@ -17,9 +17,16 @@ from app.domain.loyalty.clawback import clawed_back
 from app.domain.loyalty.crediting import earned
 from app.domain.loyalty.earning import Evaluated, Member, earning_of, evaluate, nothing, order_key
 from app.domain.loyalty.explain import explained
+from app.domain.loyalty.known_orders import (
+    KnownOrder,
+    OrderStep,
+    Shares,
+    found_order,
+    gathered,
+    purchase_key,
+    refund_name,
+)
 from app.domain.loyalty.orders import (
-    Effect,
-    Order,
     Parked,
     adopted,
     refund_arrived,
@@ -34,47 +41,7 @@ from app.domain.touchpoints import Touchpoint
 MONEY: Final = frozenset(("purchase", "refund", "order_cancelled"))
 """The kinds of touchpoint that earn or take back."""
 
-Shares = tuple[tuple[int | None, int], ...]
-"""What a refund takes from which part of an order: (addition, minor units)."""
-
 _STANDARD: Final = Version()
-
-
-@dataclass(slots=True)
-class KnownOrder:
-    """An order as it stands, and whether that is written down. `revision` 0: there is no row of it yet.
-
-    `touchpoints` are (source, id) of those that are in it. `answer`: what its last state was answered.
-    """
-
-    source: str
-    order_id: str
-    order: Order = field(default_factory=Order)
-    revision: int = 0
-    currency: str | None = None
-    touchpoints: list[tuple[str, str]] = field(default_factory=list)
-    answer: str | None = None
-    origin: Any = None
-    is_changed: bool = False
-
-    def take(self, order: Order, touchpoint: Touchpoint | None = None) -> None:
-        """Remember what became of it, by which touchpoint."""
-        self.order, self.is_changed = order, True
-        if touchpoint is not None:
-            self.touchpoints.append((touchpoint.source, touchpoint.id))
-
-
-class OrderStep(NamedTuple):
-    """What a whole order says of one touchpoint that its state wrote: which part it is, and what it bought.
-
-    `applied`: refunds that waited for the payment, with what they take.
-    """
-
-    source: str
-    order_id: str
-    effect: Effect
-    purchase: Purchase | None = None
-    applied: tuple[tuple[Parked, Shares], ...] = ()
 
 
 class Move(NamedTuple):
@@ -283,8 +250,7 @@ class Passbook:
         if draft.programme.currency != self.shop_currency and purchase.exchange_rate is not None:
             purchase = purchase._replace(exchange_rate=None)
         if not is_addition:
-            factor = currency_factor(purchase, draft.programme.currency)
-            self.moves.append(Move("paid", key, paid, 0 if factor is None else floor(paid * factor), at))
+            self.moves.append(Move("paid", key, paid, _counted(paid, purchase, draft.programme.currency), at))
         found = in_force(draft.published, at)
         version = _STANDARD if found is None else found.version
         if is_addition:
@@ -341,6 +307,14 @@ class _Done:
     clawed: int = 0
 
 
+def _counted(paid_minor: int, purchase: Purchase, currency: str) -> int:
+    """What was paid, in the programme's currency; 0 where there is no rate to it."""
+    if purchase.currency == currency:
+        return paid_minor
+    factor = currency_factor(purchase, currency)
+    return 0 if factor is None else floor(paid_minor * factor)
+
+
 def claw(draft: Draft, key: str, name: str, amount_minor: int | None, now: datetime) -> int:
     """Take back `amount_minor` (None: all that is left) of one recorded earn; the points that went."""
     version = in_force(draft.published, now)
@@ -350,54 +324,3 @@ def claw(draft: Draft, key: str, name: str, amount_minor: int | None, now: datet
     draft.account = decision.account
     draft.take(decision, now)
     return decision.result.taken + decision.result.indebted if decision.entries else 0
-
-
-def purchase_key(source: str, id: str) -> str:  # noqa: A002 - the wire's own name
-    """The natural key of a purchase without an order."""
-    return f"purchase:{source}/{id}"
-
-
-def refund_name(source: str, id: str) -> str:  # noqa: A002 - the wire's own name
-    """What one refund of an earn is known by."""
-    return f"{source}/{id}"
-
-
-def found_order(orders: Sequence[KnownOrder], source: str) -> KnownOrder | None:
-    """Which of the orders with one id is meant: that of the source, else one that is paid, whoever sold it.
-
-    A support desk refunds what the shop has sold.
-    """
-    own = next((known for known in orders if known.source == source), None)
-    if own is not None and own.order.cycle:
-        return own
-    return next((known for known in orders if known.order.is_paid), own)
-
-
-def gathered(order: Order, known: KnownOrder, others: Sequence[KnownOrder]) -> Order:
-    """The order with the refunds that wait for its id under the names of other sources; they wait there no more."""
-    for other in others:
-        if other is not known and other.order.parked and not other.order.cycle:
-            # Under their own source: two of them may use one id for two refunds.
-            theirs = (one._replace(source=one.source or other.source) for one in other.order.parked)
-            order = replace(order, parked=(*order.parked, *theirs))
-            other.take(replace(other.order, parked=()))
-    return order
-
-
-def keys_named(touchpoint: Touchpoint, orders: Sequence[KnownOrder], step: OrderStep | None) -> Iterator[str]:
-    """The natural keys of earns that a touchpoint may make or claw from, given the orders with its order's id."""
-    if step is not None:
-        yield order_key(step.source, step.order_id, step.effect.cycle, step.effect.addition)
-        return
-    order_id = order_id_of(touchpoint.thread)
-    if touchpoint.kind == "purchase":
-        if order_id is None:
-            yield purchase_key(touchpoint.source, touchpoint.id)
-            return
-        known = next((one for one in orders if one.source == touchpoint.source), None)
-        yield order_key(touchpoint.source, order_id, 1 if known is None else known.order.cycle + 1)
-        return
-    found = found_order(orders, touchpoint.source)
-    if found is not None:
-        for chunk in found.order.chunks:
-            yield order_key(found.source, found.order_id, found.order.cycle, chunk.addition)

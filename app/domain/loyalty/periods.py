@@ -59,7 +59,12 @@ def expiry(occurred_at: datetime, months: int, rounding: Rounding, zone: ZoneInf
     They live whole local days: through the day `months` after the local day they were earned on (the last of a shorter
     month), rounded on to the end of that month or year.
     """
-    last = months_on(occurred_at.astimezone(zone).date(), months)
+    return _expiry(occurred_at.astimezone(zone).date(), months, rounding, zone)
+
+
+@lru_cache(maxsize=4_096)
+def _expiry(day: date, months: int, rounding: Rounding, zone: ZoneInfo) -> datetime:
+    last = months_on(day, months)
     if rounding == "month_end":
         last = last.replace(day=monthrange(last.year, last.month)[1])
     elif rounding == "year_end":

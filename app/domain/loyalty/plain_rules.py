@@ -86,13 +86,15 @@ def is_plain(purchase: Purchase, currency: str) -> bool:
 
 def amounts_of(rule: Rule, purchase: Purchase) -> dict[int, int]:
     """What each line that a rule is about counts, in minor units."""
-    when, excluded = rule.when, rule.excluded_skus
+    skus, categories, excluded = rule.when.skus, rule.when.categories, rule.excluded_skus
+    if not (skus or categories or excluded):
+        return {index: line_amount(line, NET_CASH) for index, line in enumerate(purchase.lines)}
     return {
         index: line_amount(line, NET_CASH)
         for index, line in enumerate(purchase.lines)
         if line.sku not in excluded
-        and (not when.skus or line.sku in when.skus)
-        and (not when.categories or line.category in when.categories)
+        and (not skus or line.sku in skus)
+        and (not categories or line.category in categories)
     }
 
 

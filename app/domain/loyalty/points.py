@@ -35,8 +35,11 @@ def multiplier_of(value: object, pointer: str) -> Fraction:
 
 def decimal_text(number: Fraction) -> str:
     """`number` as people read it: 8.25 for 33/4; thirds are cut after six digits and say so with an ellipsis."""
-    scaled, rest = divmod(abs(number.numerator) * 1_000_000, number.denominator)
+    numerator, denominator = number.numerator, number.denominator
+    if denominator == 1:
+        return str(numerator)
+    scaled, rest = divmod(abs(numerator) * 1_000_000, denominator)
     whole_part, digits = divmod(scaled, 1_000_000)
     tail = f"{digits:06}".rstrip("0")
     text = f"{whole_part}.{tail}" if tail else str(whole_part)
-    return f"{'-' if number < 0 else ''}{text}{'…' if rest else ''}"
+    return f"{'-' if numerator < 0 else ''}{text}{'…' if rest else ''}"

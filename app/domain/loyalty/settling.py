@@ -37,9 +37,19 @@ def settled(account: Account, now: datetime) -> Decision[None]:
     return book.closed(None)
 
 
+def is_quiet(account: Account, at: datetime) -> bool:
+    """Whether nothing has fallen due by `at`, and no debt waits for points: `settle` would find nothing to do."""
+    if account.debt:
+        return False
+    for lot in account.lots.values():
+        if lot.expires_at is not None and lot.expires_at <= at:
+            return False
+    return all(hold.state != "open" or hold.expires_at > at for hold in account.holds.values())
+
+
 def next_due_at(account: Account) -> datetime | None:
     """When the account next has clock work, None: never. What the index of the worker holds."""
-    times = [lot.expires_at for lot in account.lots.values() if lot.free and lot.expires_at]
+    times = [lot.expires_at for lot in account.lots.values() if lot.expires_at and lot.free]
     times += [hold.expires_at for hold in account.holds.values() if hold.state == "open"]
     if account.debt:
         times += [lot.activates_at for lot in account.lots.values() if lot.free]

@@ -177,8 +177,13 @@ def check_publishable(effective_from: datetime, published: Iterable[Published], 
 
 def in_force(published: Iterable[Published], at: datetime) -> Published | None:
     """The version in force at `at`: for an event when it occurred, however late it is told. None: before the first."""
-    begun = [one for one in published if one.effective_from <= at]
-    return max(begun, key=lambda one: (one.effective_from, one.number), default=None)
+    found: Published | None = None
+    for one in published:
+        if one.effective_from <= at and (
+            found is None or (one.effective_from, one.number) > (found.effective_from, found.number)
+        ):
+            found = one
+    return found
 
 
 def _expiry_months(given: Body) -> int | None:

@@ -123,7 +123,9 @@ FROM json_to_recordset($2::text::json) AS w (
 )
 JOIN customer_states s ON s.customer_id = w.customer_id AND s.customer_id = ANY ($1::uuid[])
 JOIN loyalty_programs p ON p.code = w.program
-LEFT JOIN loyalty_accounts a ON a.customer_id = s.customer_id AND a.program = p.code"""
+LEFT JOIN LATERAL (
+  SELECT * FROM loyalty_accounts own WHERE own.customer_id = s.customer_id OFFSET 0
+) a ON a.program = p.code"""
 
 _OWN: Final = "x.customer_id = a.customer_id AND x.program = a.program"
 
@@ -181,8 +183,8 @@ def _statement(*, whole: bool, spends: bool, adjustments: bool, tiers: bool, cap
     if people:
         # Of friends who have no account yet too.
         columns.append("referrals.parts AS referrals")
-        whose = f"x.customer_id = s.customer_id AND x.program = p.code AND {referrals.OPEN}"
-        source = f"(SELECT x.* FROM loyalty_referrals x WHERE {whose} OFFSET 0)"  # noqa: S608 - constants
+        own = "(SELECT * FROM loyalty_referrals own WHERE own.customer_id = s.customer_id OFFSET 0) AS x"
+        source = f"(SELECT x.* FROM {own} WHERE x.program = p.code AND {referrals.OPEN})"  # noqa: S608 - constants
         joins.append(_part("referrals", referrals.ROW, source))
     return ", ".join(columns) + "".join(joins)
 
@@ -221,7 +223,12 @@ def _lots(*, whole: bool) -> str:
     of_earns = f"""ARRAY(
     SELECT unnest(x.lots) FROM loyalty_earns x WHERE {_OWN} AND x.key = ANY (named.earns)
   )"""  # noqa: S608 - this module's constants
-    left = _rows("loyalty_lots", "x.remaining > 0")
+    # By the customer alone: the index of what the shop owes begins with the programme.
+    left = """(
+    SELECT * FROM (
+      SELECT x.* FROM loyalty_lots x WHERE x.customer_id = a.customer_id AND x.remaining > 0 OFFSET 0
+    ) AS own WHERE own.program = a.program
+  )"""
     used = _rows("loyalty_lots", f"x.remaining = 0 AND x.lot = ANY (named.drawn || {of_earns})")
     return f"(SELECT * FROM {left} AS l UNION ALL SELECT * FROM {used} AS u)"  # noqa: S608 - this module's constants
 

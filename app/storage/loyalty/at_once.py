@@ -9,7 +9,7 @@ from functools import lru_cache
 import asyncpg
 from pydantic_core import to_json
 
-from app.storage.loyalty.saving import Change, changed_parts, sent, writing
+from app.storage.loyalty.saving import Change, changed_parts, sent, sizes, writing
 
 
 async def save_unchanged(connection: asyncpg.Connection, changes: Sequence[Change], now: datetime) -> bool:
@@ -18,7 +18,7 @@ async def save_unchanged(connection: asyncpg.Connection, changes: Sequence[Chang
     False when such a row, an account or the rules changed meanwhile: then nothing is written.
     """
     parts = changed_parts(changes, now)
-    size = len(changes) + sum(len(rows) for rows in parts.values())
+    size = len(changes) + sum(sizes(parts).values())
     customers = [change.before.customer_id for change in changes]
     seen = [
         {"customer_id": change.before.customer_id, "version": change.before.owner.version}

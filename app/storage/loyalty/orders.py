@@ -10,8 +10,10 @@ from uuid import UUID
 import asyncpg
 from pydantic_core import from_json, to_json
 
+from app.domain.loyalty.earning import order_key
+from app.domain.loyalty.known_orders import KnownOrder
 from app.domain.loyalty.orders import Chunk, Order, OrderLine, OrderState, Parked, worth_of
-from app.domain.loyalty.passbook import KnownOrder
+from app.storage.loyalty import plain_earns
 from app.storage.loyalty.rows import micros_of, time_of
 from app.storage.touchpoints import standing
 
@@ -146,16 +148,31 @@ def _parked(one: Parked) -> list[Any]:
 
 
 def changed_orders(
-    orders: Iterable[tuple[UUID, Mapping[str, Sequence[KnownOrder]]]], now: datetime
+    orders: Iterable[tuple[UUID, Mapping[str, Sequence[KnownOrder]]]],
+    now: datetime,
+    earned: Iterable[dict[str, Any]] = (),
 ) -> list[dict[str, Any]]:
-    """The rows of those orders of some customers that are not as they were read."""
+    """The rows of those orders of some customers that are not as they were read.
+
+    Orders that one of the rows of `earned` (plain_earns) can write are left to it.
+    """
+    by_key = {(row["customer_id"], row["key"]): row for row in earned}
     return [
         order_row(customer_id, known, now)
         for customer_id, by_id in orders
         for same_id in by_id.values()
         for known in same_id
-        if known.is_changed
+        if known.is_changed and not _is_written(customer_id, known, by_key)
     ]
+
+
+def _is_written(
+    customer_id: UUID, known: KnownOrder, earned: Mapping[tuple[UUID, str], dict[str, Any]]
+) -> bool:
+    if not plain_earns.is_just_posted(known):
+        return False
+    row = earned.get((customer_id, order_key(known.source, known.order_id, known.order.cycle)))
+    return row is not None and plain_earns.with_order(row, known)
 
 
 def state_row(state: OrderState) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from app.domain.loyalty.account import Account, Entry
 from app.domain.loyalty.public_ids import own_id
 from app.domain.loyalty.tiers import Standing
-from app.storage.loyalty import orders, referrals
+from app.storage.loyalty import orders, plain_earns, referrals
 from app.storage.loyalty.accounts import Loaded
 from app.storage.loyalty.rows import earn_row, entry_row, hold_row, lot_row, spend_row
 
@@ -49,7 +49,12 @@ async def save(connection: asyncpg.Connection, changes: Sequence[Change], now: d
     parts = changed_parts(changes, now)
     customers = list({change.before.customer_id for change in changes})
     counts = await connection.fetchrow(_statement(tuple(parts)), customers, *sent(parts))
-    return all(counts[name] == len(part) for name, part in parts.items())
+    return all(counts[name] == size for name, size in sizes(parts).items())
+
+
+def sizes(parts: Mapping[str, Rows]) -> dict[str, int]:
+    """How many rows of the tables each part writes."""
+    return {name: plain_earns.size(rows) if name == "earned" else len(rows) for name, rows in parts.items()}
 
 
 def changed_parts(changes: Sequence[Change], now: datetime) -> dict[str, Rows]:
@@ -58,35 +63,51 @@ def changed_parts(changes: Sequence[Change], now: datetime) -> dict[str, Rows]:
 
 
 def _rows(changes: Sequence[Change], now: datetime) -> dict[str, Rows]:
-    rows: dict[str, Rows] = {name: [] for name in _PARTS}
+    rows: dict[str, Rows] = {name: [] for name in ("earned", *_PARTS)}
     for change in changes:
         before, after = change.before.account, change.account
         owner = {"customer_id": change.before.customer_id, "program": change.before.program}
         rows["changed" if change.before.revision is not None else "opened"].append(
             owner | _account(change, now)
         )
-        rows["entries"] += [owner | entry_row(entry) for entry in change.entries]
-        rows["lots"] += [owner | lot_row(lot) for lot in _new(before.lots, after.lots)]
-        rows["holds"] += [
-            owner | hold_row(hold) | {"id": own_id(after.id, "hold", hold.id, hold.opened_at)}
-            for hold in _new(before.holds, after.holds)
-        ]
-        rows["spends"] += [
-            owner | spend_row(spend) | {"id": own_id(after.id, "spend", spend.id, spend.at)}
-            for spend in _new(before.spends, after.spends)
-        ]
+        plain: dict[int, str] = {}
+        for entry in change.entries:
+            if plain_earns.is_plain(before, after, entry):
+                plain[entry.seq] = entry.key
+                explain = change.explains.get(entry.key)
+                rows["earned"].append(owner | plain_earns.earned_row(after, entry, explain))
+            else:
+                rows["entries"].append(owner | entry_row(entry))
+        rows["lots"] += [owner | lot_row(lot) for lot in _new(before.lots, after.lots) if lot.id not in plain]
+        keys = set(plain.values())
         rows["earns"] += [
             owner | earn_row(earn) | {"explain": change.explains.get(earn.key)}
             for earn in _new(before.earns, after.earns)
+            if earn.key not in keys
         ]
+        rows["earns_gone"] += [owner | {"key": key} for key in before.earns if key not in after.earns]
         rows["rule_points"] += [
             owner | {"rule": rule, "day": day, "points": points}
             for (rule, day), points in change.rule_points.items()
         ]
-        rows["spends_gone"] += [owner | {"key": key} for key in before.spends if key not in after.spends]
-        rows["earns_gone"] += [owner | {"key": key} for key in before.earns if key not in after.earns]
-        rows["holds_gone"] += [owner | {"key": key} for key in before.holds if key not in after.holds]
+        _add_spent(rows, owner, before, after)
     return rows
+
+
+def _add_spent(rows: dict[str, Rows], owner: dict[str, Any], before: Account, after: Account) -> None:
+    """What became of holds and spends. Decisions keep a mapping in which they change nothing."""
+    if after.holds is not before.holds:
+        rows["holds"] += [
+            owner | hold_row(hold) | {"id": own_id(after.id, "hold", hold.id, hold.opened_at)}
+            for hold in _new(before.holds, after.holds)
+        ]
+        rows["holds_gone"] += [owner | {"key": key} for key in before.holds if key not in after.holds]
+    if after.spends is not before.spends:
+        rows["spends"] += [
+            owner | spend_row(spend) | {"id": own_id(after.id, "spend", spend.id, spend.at)}
+            for spend in _new(before.spends, after.spends)
+        ]
+        rows["spends_gone"] += [owner | {"key": key} for key in before.spends if key not in after.spends]
 
 
 def _new(before: Mapping[Any, Thing], after: Mapping[Any, Thing]) -> Iterable[Thing]:
@@ -185,8 +206,8 @@ UPDATE loyalty_accounts a SET ({_FACE}, revision, warned_until, ruled_by) = ROW 
 )
 FROM {_sent("changed", _ACCOUNT_COLUMNS)}
 JOIN loyalty_programs p ON p.code = new.program AND p.revision = new.rules_revision
-WHERE a.customer_id = new.customer_id AND a.customer_id = ANY ($1::uuid[]) AND a.program = new.program
-  AND a.account_id = new.account_id AND a.revision = new.was_revision AND a.seq = new.was_seq
+WHERE a.customer_id = new.customer_id AND a.customer_id = ANY ($1::uuid[]) AND a.account_id = new.account_id
+  AND a.revision = new.was_revision AND a.seq = new.was_seq
 RETURNING true""",  # noqa: S608 - this module's constants
     "entries": f"""
 INSERT INTO loyalty_entries (
@@ -289,12 +310,15 @@ def writing(parts: Sequence[str], *, customers: int, first: int) -> tuple[list[s
     `customers`: the number of the argument with the customers' ids, `first`: of that with the rows of the first part.
     Each part has an argument of its own: of one text for all of them each would read the whole.
     """
-    writes = [
-        f"{part}_ AS ({_PARTS[part]})".replace("$1::", f"${customers}::").replace(
-            f"$2::text::json -> '{part}'", f"${number}::text::json"
-        )
-        for number, part in enumerate(parts, first)
-    ]
+    writes = []
+    for number, part in enumerate(parts, first):
+        ctes = plain_earns.CTES if part == "earned" else {f"{part}_": _PARTS[part]}
+        writes += [
+            f"{name} AS ({sql})".replace("$1::", f"${customers}::").replace(
+                f"$2::text::json -> '{part}'", f"${number}::text::json"
+            )
+            for name, sql in ctes.items()
+        ]
     return writes, [f"(SELECT count(*) FROM {part}_) AS {part}" for part in parts]  # noqa: S608 - this module's constants
 
 

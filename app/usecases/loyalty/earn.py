@@ -14,7 +14,8 @@ from app.domain.canonical import canonical_json
 from app.domain.customers import segments_of
 from app.domain.descriptions import order_id_of
 from app.domain.health.facts import fact_of
-from app.domain.loyalty.passbook import Draft, KnownOrder, Move, OrderStep, Passbook, keys_named
+from app.domain.loyalty.known_orders import KnownOrder, OrderStep, keys_named
+from app.domain.loyalty.passbook import Draft, Move, Passbook
 from app.domain.loyalty.rules import cap_windows
 from app.domain.loyalty.tiers import Change as TierChange
 from app.domain.loyalty.versions import Published
@@ -23,6 +24,7 @@ from app.domain.silence import SOURCE
 from app.domain.touchpoints import Touchpoint, fact_key, seconds
 from app.storage.loyalty import accounts
 from app.storage.loyalty.accounts import Loaded, Wanted
+from app.storage.loyalty.buyers import Buyers
 from app.storage.loyalty.orders import changed_orders
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.referrals import StoredReferral, step_row
@@ -107,7 +109,8 @@ class Passbooks:
             if draft.account is not self.loaded[customer_id, program].account
         ]
         rows = changed_parts(changes, self.now)
-        orders = changed_orders(((one, book.orders) for one, book in self.books.items()), self.now)
+        owned = ((one, book.orders) for one, book in self.books.items())
+        orders = changed_orders(owned, self.now, rows.get("earned", ()))
         people = [step_row(one) for one in self._referrals(self.now)]
         return rows | ({"orders": orders} if orders else {}) | ({"referrals": people} if people else {})
 
@@ -131,6 +134,43 @@ def _step(move: Move) -> Paid | Refunded:
 
 
 NO_PASSBOOKS: Final = Passbooks(MappingProxyType({}), MappingProxyType({}))
+
+
+def buyers_in(posted: Iterable[tuple[UUID, Touchpoint, OrderStep | None]], earning: Earning) -> Buyers | None:
+    """Whose accounts a group of touchpoints needs that can be read with its log: those of posted purchases.
+
+    None when nobody buys, or when something else is about money: then `open_passbooks` has to look for more.
+    """
+    money = [Bought(*one) for one in posted]
+    if earning.program is None or not money or any(_needs_more(one) for one in money):
+        return None
+    now = max(one.touchpoint.received_at for one in money)
+    rules = earning.programs[earning.program]
+    return Buyers(
+        list({one.customer_id for one in money}),
+        earning.program,
+        now,
+        tier_window(rules, now),
+        _caps(rules, now),
+    )
+
+
+def _needs_more(one: Bought) -> bool:
+    return one.touchpoint.kind != "purchase" or one.step is not None
+
+
+def passbooks_of(buyers: Buyers, log: LoadedLog, earning: Earning) -> Passbooks | None:
+    """The passbooks of buyers whose accounts came with their log.
+
+    None when the rules have changed, or when an order has a past: `open_passbooks` knows what to do.
+    """
+    if not log.accounts or log.orders:
+        return None
+    rules = earning.programs[buyers.program]
+    if any(one.rules_revision != rules.revision for one in log.accounts.values()):
+        return None
+    loaded = {key: in_its_time(one, rules) for key, one in log.accounts.items()}
+    return Passbooks(_books(loaded, {}, log, earning), loaded, buyers.now)
 
 
 async def open_passbooks(
@@ -204,7 +244,7 @@ def _caps(rules: Rules, now: datetime) -> dict[str, date]:
 
 def _books(
     loaded: Mapping[tuple[UUID, str], Loaded],
-    orders: dict[UUID, dict[str, list[KnownOrder]]],
+    orders: Mapping[UUID, dict[str, list[KnownOrder]]],
     log: LoadedLog,
     earning: Earning,
 ) -> dict[UUID, Passbook]:

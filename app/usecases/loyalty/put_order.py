@@ -15,6 +15,7 @@ from app.domain.canonical import canonical_json
 from app.domain.health.model import Model
 from app.domain.identifiers import Reference
 from app.domain.loyalty.earning import order_key
+from app.domain.loyalty.known_orders import KnownOrder, OrderStep, gathered
 from app.domain.loyalty.orders import (
     PAID,
     Changed,
@@ -27,7 +28,6 @@ from app.domain.loyalty.orders import (
     purchase_of,
     refund_arrived,
 )
-from app.domain.loyalty.passbook import KnownOrder, OrderStep, gathered
 from app.domain.loyalty.purchases import Purchase
 from app.domain.problems import Conflict, NotFound, Problem, refused
 from app.domain.recording import Recorded

@@ -12,8 +12,8 @@ from app.domain.identifiers import Reference
 from app.domain.loyalty.account import Decision, Entry
 from app.domain.loyalty.clawback import clawed_back
 from app.domain.loyalty.earning import occasion_key, order_key
+from app.domain.loyalty.known_orders import KnownOrder, purchase_key
 from app.domain.loyalty.occasions import OCCASIONS, Occasion, keys_of, occasion_of
-from app.domain.loyalty.passbook import KnownOrder, purchase_key
 from app.storage.loyalty import occasions, orders
 from app.storage.loyalty.orders import Money
 from app.storage.loyalty.programs import Rules, all_rules

@@ -10,8 +10,9 @@ from uuid import UUID
 from app.domain.health.facts import fact_of
 from app.domain.loyalty.account import opened
 from app.domain.loyalty.earning import order_key
+from app.domain.loyalty.known_orders import KnownOrder, OrderStep
 from app.domain.loyalty.orders import Order, OrderState, added_of, changed, purchase_of
-from app.domain.loyalty.passbook import Draft, KnownOrder, OrderStep, Passbook
+from app.domain.loyalty.passbook import Draft, Passbook
 from app.domain.loyalty.versions import Programme, Published, version_of
 from app.domain.touchpoints import Touchpoint, seconds
 from tests.domain.loyalty.ledgers import START, day

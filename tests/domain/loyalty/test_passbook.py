@@ -5,12 +5,8 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.domain.loyalty.passbook import (
-    Draft,
-    Move,
-    purchase_key,
-    refund_name,
-)
+from app.domain.loyalty.known_orders import purchase_key, refund_name
+from app.domain.loyalty.passbook import Draft, Move
 from app.domain.loyalty.versions import Programme, Published, version_of
 from tests.domain.loyalty.ledgers import START, day
 from tests.domain.loyalty.passbooks import LONG_AGO, Customer, draft

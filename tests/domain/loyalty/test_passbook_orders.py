@@ -7,15 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.loyalty.known_orders import KnownOrder, OrderStep, found_order, gathered, keys_named
 from app.domain.loyalty.orders import Chunk, Effect, Order, OrderLine, OrderState, Parked
-from app.domain.loyalty.passbook import (
-    Draft,
-    KnownOrder,
-    OrderStep,
-    found_order,
-    gathered,
-    keys_named,
-)
+from app.domain.loyalty.passbook import Draft
 from app.domain.loyalty.versions import Published, version_of
 from tests.domain.loyalty.ledgers import START, day
 from tests.domain.loyalty.passbooks import LONG_AGO, Customer, draft, touchpoint

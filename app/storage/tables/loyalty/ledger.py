@@ -70,12 +70,8 @@ Index(
     loyalty_accounts.c.program,
     postgresql_where=loyalty_accounts.c.due_at.is_not(None),
 )
-Index(
-    "ix_loyalty_accounts_ruled",
-    loyalty_accounts.c.program,
-    loyalty_accounts.c.ruled_by,
-    loyalty_accounts.c.customer_id,
-)
+# Without the customer, so that nobody looks for a customer's account in it.
+Index("ix_loyalty_accounts_ruled", loyalty_accounts.c.program, loyalty_accounts.c.ruled_by)
 # Lists of customers by their tier, newest first.
 Index(
     "ix_loyalty_accounts_tier",
