@@ -94,7 +94,9 @@ FULL JOIN (
 WHERE coalesce(back, 0) <> coalesce(booked, 0)""",
     "the stock and what was handed out are not what there was": f"""
 SELECT code FROM loyalty_rewards r
-WHERE stock + (SELECT count(*) FROM loyalty_spends WHERE reward = r.code AND failed IS NULL) <> {STOCK}
+WHERE stock + (
+    SELECT count(*) FROM loyalty_spends WHERE reward = r.code AND failed IS NULL AND refundable > 0
+  ) <> {STOCK}
   OR code <> '{REWARD}'""",  # noqa: S608 - this module's constants
     "a redemption of a reward has not the one coupon that was taken for it": """
 SELECT coalesce(s.spend_id, c.taken_for) FROM (SELECT * FROM loyalty_spends WHERE reward IS NOT NULL) s
