@@ -104,6 +104,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes: int | None = 0
         """Of the head that is being read; None while it is a body."""
+        self._head_ended = False
         self._trailer_bytes = 0
         self._is_begun = False
         """Whether a request has begun and not come whole."""
@@ -114,17 +115,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """More of a request."""
-        in_head = self._head_bytes is not None
+        in_head, self._head_ended = self._head_bytes is not None, False
         super().data_received(data)
         if self._is_begun and self._deadline is None:
             # Most requests come whole, and need no timer.
             self._expect_request()
-        if in_head and self._head_bytes is not None:
+        # Where a head ended in these bytes, most of them may be a body, and that may be whole too.
+        if in_head and not self._head_ended:
             self._count_head(len(data))
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        self._head_bytes = None
+        self._head_bytes, self._head_ended = None, True
         super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:

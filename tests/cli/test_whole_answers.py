@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import uvicorn
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from uvicorn.server import ServerState
 
 from app.api.addresses import Proxies
 from app.api.lean import LeanResponse, LeanRoute, stops
@@ -16,7 +17,7 @@ from app.api.metrics import Metrics
 from app.api.middleware import FramedApp
 from app.api.openapi import DocumentedApp
 from app.api.templates import templates
-from app.cli.protocol import BoundedConfig, Bounds
+from app.cli.protocol import BoundedConfig, BoundedProtocol, Bounds
 
 REQUEST_SECONDS = 0.3
 IDLE_SECONDS = 2
@@ -47,19 +48,26 @@ async def get_plain(name: str) -> Response:
     return Response(f'"{name}"', 201, {"etag": '"1"'}, media_type="application/json")
 
 
-@pytest.fixture
-async def port() -> AsyncIterator[int]:
+@plain.post("/plain/size", response_model=None)
+async def post_size(request: Request) -> Response:
+    return Response(str(len(await request.body())))
+
+
+def configuration() -> BoundedConfig:
     pattern = DocumentedApp(openapi_url=None)
     pattern.include_router(lean)
     pattern.include_router(plain)
     app = FramedApp(Metrics(), Proxies(()), pattern, hsts_seconds=60, is_tls=True, openapi_url=None)
     app.state.templates, app.state.express = templates(pattern), stops(pattern)
     bounds = Bounds(max_connections=10, request_timeout_seconds=REQUEST_SECONDS)
-    server = uvicorn.Server(
-        BoundedConfig(
-            app, bounds, log_config=None, lifespan="off", server_header=False, timeout_keep_alive=IDLE_SECONDS
-        )
+    return BoundedConfig(
+        app, bounds, log_config=None, lifespan="off", server_header=False, timeout_keep_alive=IDLE_SECONDS
     )
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    server = uvicorn.Server(configuration())
     listening = socket.create_server(("127.0.0.1", 0))
     serving = asyncio.create_task(server.serve([listening]))
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
@@ -144,6 +152,27 @@ async def test_a_connection_is_closed_once_it_was_idle_for_long_enough_and_not_b
         writer.close()
     assert last - begun > IDLE_SECONDS
     assert time.monotonic() - last > IDLE_SECONDS * 0.9
+
+
+@pytest.mark.parametrize("size", [100, 65_536, 200_000])
+async def test_a_large_body_that_arrives_with_its_head_is_no_large_head(size: int) -> None:
+    here, there = socket.socketpair()
+    for end in (here, there):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
+        end.settimeout(0)
+    head = f"POST /plain/size HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n".encode()
+    # All of it lies there before the server looks.
+    assert there.send(head + bytes(size)) == len(head) + size
+    config = configuration()
+    config.load()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(lambda: BoundedProtocol(config, ServerState(), {}), sock=here)
+    try:
+        async with asyncio.timeout(5):
+            assert (await loop.sock_recv(there, 4096)).endswith(f"\r\n\r\n{size}".encode())
+    finally:
+        transport.close()
+        there.close()
 
 
 async def test_an_answer_to_who_has_left_harms_nobody(port: int, caplog: pytest.LogCaptureFixture) -> None:
