@@ -103,5 +103,8 @@ class Lanes:
             return await record_group(connection, entries, self._model.current, self._earning())
 
     def _earning(self) -> Earning:
-        known = None if self._programs is None else self._programs.current
-        return earning_at(known, self._shop_currency, datetime.now(UTC)) if known else NO_EARNING
+        if self._programs is None:
+            return NO_EARNING
+        # Also where none is remembered: a process that could not read them when it started must ask, and not believe
+        # that there are none.
+        return earning_at(self._programs.current, self._shop_currency, datetime.now(UTC))

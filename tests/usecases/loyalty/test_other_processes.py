@@ -10,9 +10,12 @@ from app.domain.identifiers import Reference
 from app.domain.touchpoints import Touchpoint, propose
 from app.storage.database import Database
 from app.storage.loyalty.programs import all_rules
+from app.usecases.lanes import Lanes
 from app.usecases.loyalty import keep_programs
 from app.usecases.loyalty.earn import Earning, earning_at
 from app.usecases.loyalty.read_account import read_loyalty
+from app.usecases.loyalty.remembered_programs import RememberedPrograms
+from app.usecases.models.active_model import ActiveModel
 from app.usecases.record_touchpoints import Entry, Outcome, record_group, record_touchpoints
 from tests.usecases.loyalty.clubs import DAY, Club, day
 
@@ -84,6 +87,30 @@ async def test_a_process_that_knows_another_programme_earns_in_the_oldest_open_o
             "SELECT program, points FROM loyalty_entries WHERE customer_id = $1", ada
         )
     assert [tuple(row) for row in earned] == [("next", 200)]
+
+
+async def test_a_process_that_could_not_read_the_programmes_when_it_started_earns_all_the_same(
+    store: Database,
+) -> None:
+    club = Club(store).at(1)
+    (ada,) = await club.members()
+    await club.open()
+    never_read = RememberedPrograms(store)
+    lanes = Lanes(
+        store,
+        ActiveModel(store),
+        never_read,
+        shop_currency="EUR",
+        lanes=1,
+        queue_limit=10,
+        group_limit=10,
+    )
+    lanes.start()
+    await lanes.record([Entry(ada, bought("p-1", club)), Entry(ada, bought("p-2", club))])
+    await lanes.record_one(Entry(ada, bought("p-3", club)))
+    await lanes.drain()
+    assert never_read.current == {}
+    assert (await club.loaded(ada)).account.lifetime_earned == 300
 
 
 async def test_a_reader_who_knows_no_programme_looks_before_saying_that_there_is_none(
