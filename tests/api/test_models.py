@@ -280,7 +280,9 @@ async def test_a_simulation_reads_the_same_log_with_other_numbers(
     assert 50 + parts == pytest.approx(told["simulated"]["score_exact"])
     await propose(admin, parameters={"ref": -1.5})
     named = (await admin.post("/v1/health/simulate", json=asked | {"model": "2"})).json()
-    assert named["simulated"] == told["simulated"] | {"model": "2"}
+    assert named["simulated"]["model"] == "2"
+    # A second may have passed, and scores fade.
+    assert named["simulated"]["score_exact"] == pytest.approx(told["simulated"]["score_exact"], abs=0.001)
     assert await stored_states(service) == states
 
 
