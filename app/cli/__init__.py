@@ -1,11 +1,11 @@
-"""The command line. commands.py, learning_commands.py and loyalty_commands.py are its shape and import little, so that
+"""The command line. commands.py and key_, learning_ and loyalty_commands.py are its shape and import little, so that
 `--help` answers at once; what a command does, and the libraries it needs for that, are in a module of its own, imported
 when it runs.
 """
 
 import sys
 
-from app.cli import learning_commands, loyalty_commands  # noqa: F401 - they hang their commands on the app
+from app.cli import key_commands, learning_commands, loyalty_commands  # noqa: F401 - they hang their commands on the app
 from app.cli.commands import app
 from app.cli.failure import Failure
 

@@ -105,9 +105,9 @@ def environment(database_url: str, owner_url: str, tmp_path: Path) -> Iterator[d
         assert process.wait(timeout=30) == 0
 
 
-@pytest.mark.skipif(
+@pytest.mark.skipif(  # the README's commands are written in bash and call curl
     BASH is None or CURL is None, reason="needs bash and curl"
-)  # what the commands are written in
+)
 def test_the_walk_through_answers_as_the_readme_says(environment: dict[str, str], tmp_path: Path) -> None:
     walked = steps()
     assert len(walked) >= 7
