@@ -211,6 +211,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,
         admission=state.admission,
+        awake_seconds=settings.awake_ms / 1000,
     )
     state.fresh = (*state.fresh, Forgetting(state.database, state.identities))
     state.contexts = Contexts(
@@ -224,6 +225,7 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         lanes=settings.lanes,
         queue_limit=settings.lane_queue,
         group_limit=settings.group_size,
+        awake_seconds=settings.awake_ms / 1000,
     )
     state.spending = SpendingGroups(
         state.database,

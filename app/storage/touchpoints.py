@@ -41,8 +41,10 @@ _FACT_COLUMNS = (
 # customers ever had, and the cost of a write would grow with their history.
 
 
-def by_id(asked: str) -> str:
-    """Rows that have one of some ids, as part 1. `asked` is SQL: a FROM item of KEYS, named `wanted`."""
+def by_id(asked: str, customers: str = "$1::uuid[]") -> str:
+    """Rows that have one of some ids, as part 1. `asked` is SQL: a FROM item of KEYS, named `wanted`, whose customers
+    are those of the array `customers`.
+    """
     return f"""
 SELECT 1 AS part, t.customer_id, {_FACT_COLUMNS}, t.received_at, t.body_sha256,
   t.outcome::text AS outcome, t.loyalty::text AS loyalty
@@ -52,13 +54,13 @@ CROSS JOIN LATERAL (
   WHERE t.customer_id = wanted.customer_id AND t.source = wanted.source AND t.id = wanted.id
   OFFSET 0
 ) t
-WHERE t.customer_id = ANY ($1::uuid[])
+WHERE t.customer_id = ANY ({customers})
 """  # noqa: S608 - this package's constants
 
 
-def by_thread(asked: str) -> str:
-    """Rows tied to some threads and not voided, as part 2. `asked` is SQL: a FROM item of THREADS, named
-    `wanted`.
+def by_thread(asked: str, customers: str = "$1::uuid[]") -> str:
+    """Rows tied to some threads and not voided, as part 2. `asked` is SQL: a FROM item of THREADS, named `wanted`,
+    whose customers are those of the array `customers`.
     """
     return f"""
 SELECT 2 AS part, t.customer_id, {_FACT_COLUMNS}, NULL::timestamptz AS received_at, NULL::bytea AS body_sha256,
@@ -69,7 +71,7 @@ CROSS JOIN LATERAL (
   WHERE t.customer_id = wanted.customer_id AND t.thread = wanted.thread AND {TIED} AND {standing("t")}
   OFFSET 0
 ) t
-WHERE t.customer_id = ANY ($1::uuid[])
+WHERE t.customer_id = ANY ({customers})
 """  # noqa: S608 - this package's constants
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from app.domain.problems import Problem, Unavailable
 from app.storage.database import is_away, is_canceled, is_retryable, unavailable
+from app.usecases.vigil import Vigil
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,17 +57,23 @@ class GroupWriter(Generic[T, R]):
     `work` writes a group in a transaction of its own and returns one result for each item. When it raises something
     that may pass (a deadlock, a lost connection) the group is done again, a bounded number of times: so `work` must
     be idempotent. When it raises anything else the group is halved until the item that it cannot write stands alone;
-    only that item's caller gets the exception.
+    only that item's caller gets the exception. While a group of one is written the loop stays awake (vigil.py) for at
+    most `awake_seconds`.
     """
 
     work: Callable[[list[T]], Awaitable[Sequence[R]]]
     queue_limit: int
     group_limit: int
     retry_on: tuple[type[Exception], ...] = ()
+    awake_seconds: float = 0.0
     _queue: deque[tuple[_Ticket[R] | _Single[R], int, T]] = field(default_factory=deque)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
     _closing: bool = False
+    _vigil: Vigil = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._vigil = Vigil(self.awake_seconds)
 
     @property
     def waiting(self) -> int:
@@ -126,7 +133,12 @@ class GroupWriter(Generic[T, R]):
                 await self._arrived.wait()
                 continue
             group = [self._queue.popleft() for _ in range(min(len(self._queue), self.group_limit))]
-            results = await self._write([item for _, _, item in group])
+            items = [item for _, _, item in group]
+            if len(items) == 1:
+                with self._vigil:
+                    results = await self._write(items)
+            else:
+                results = await self._write(items)
             for (ticket, index, _), result in zip(group, results, strict=True):
                 ticket.settle(index, result)
 

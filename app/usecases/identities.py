@@ -15,6 +15,7 @@ from app.domain.admission import OPEN, Admission
 from app.domain.identifiers import Identifier, Reference
 from app.storage import identifiers
 from app.storage.database import Database
+from app.storage.loading import Loaded, Named, load_named
 from app.usecases.group_writer import GroupWriter
 from app.usecases.resolve_customers import Resolution, Resolved, resolve
 
@@ -28,17 +29,19 @@ class _Question(NamedTuple):
     now: datetime
     may_add_identifiers: bool
     thoroughly: bool
+    with_log: Named | None = None
 
 
 class Found(NamedTuple):
     """The customer who holds all identifiers of a reference, who therefore exists: not asked is whether still, and
     whether they were merged or erased. `identity_revision` is None when they were looked up just now. `named_as`:
-    see Resolved.
+    see Resolved. `loaded`: what was read of the customer with the look-up, where that was asked for.
     """
 
     customer_id: UUID
     identity_revision: int | None
     named_as: UUID | None = None
+    loaded: Loaded | None = None
 
 
 class Identities:
@@ -52,6 +55,7 @@ class Identities:
         queue_limit: int,
         group_limit: int,
         admission: Admission = OPEN,
+        awake_seconds: float = 0.0,
     ) -> None:
         self._database = database
         self._admission = admission
@@ -59,7 +63,9 @@ class Identities:
         # One string to its customer's 16 bytes and revision: a quarter of what tuples of objects would take.
         self._hints: dict[str, bytes] = {}
         self._seat = database.seat()
-        self._lookups = GroupWriter[_Question, Found | Resolution](self._resolve, queue_limit, group_limit)
+        self._lookups = GroupWriter[_Question, Found | Resolution](
+            self._resolve, queue_limit, group_limit, awake_seconds=awake_seconds
+        )
 
     def start(self) -> None:
         """Begin to look up; needs a running loop."""
@@ -76,11 +82,13 @@ class Identities:
         *,
         may_add_identifiers: bool = True,
         thoroughly: bool = False,
+        with_log: Named | None = None,
     ) -> list[Found | Resolution | BaseException]:
         """Who each reference means, creating customers that are new; one answer each, in order.
 
-        `thoroughly`, after a first answer was no good, takes no hint and follows merges. An exception stands for a
-        reference that could not be looked up. Raises Unavailable as GroupWriter.submit does.
+        `thoroughly`, after a first answer was no good, takes no hint and follows merges. `with_log`: what to read of
+        the customer as well, should a single reference be looked up alone. An exception stands for a reference that
+        could not be looked up. Raises Unavailable as GroupWriter.submit does.
         """
         answers: list[Found | Resolution | BaseException | None] = [
             None if thoroughly else self.hinted(reference) for reference in references
@@ -88,7 +96,10 @@ class Identities:
         unknown = [index for index, answer in enumerate(answers) if answer is None]
         if unknown:
             found = await self._lookups.submit(
-                [_Question(references[index], now, may_add_identifiers, thoroughly) for index in unknown]
+                [
+                    _Question(references[index], now, may_add_identifiers, thoroughly, with_log)
+                    for index in unknown
+                ]
             )
             for index, answer in zip(unknown, found, strict=True):
                 answers[index] = answer
@@ -141,6 +152,10 @@ class Identities:
 
     async def _resolve(self, questions: list[_Question]) -> list[Found | Resolution]:
         """One statement while every identifier is held by one customer; what is new takes the long way."""
+        if len(questions) == 1 and questions[0].with_log is not None:
+            found = await self._found_alone(questions[0].with_log)
+            if found is not None:
+                return [found]
         keys = {(each.type, each.key) for question in questions for each in question.reference.identifiers}
         async with self._seat as connection:
             holders = await identifiers.holders(connection, keys)
@@ -164,6 +179,14 @@ class Identities:
                 )
                 answers |= zip(asked, resolved, strict=True)
         return [answers[index] for index in range(len(questions))]
+
+    async def _found_alone(self, asked: Named) -> Found | None:
+        async with self._seat as connection:
+            named = await load_named(connection, asked)
+        if named is None:
+            return None
+        customer_id, loaded = named
+        return Found(customer_id, loaded.states[customer_id].identity_revision, loaded=loaded)
 
 
 def _name(identifier: Identifier) -> str:

@@ -11,13 +11,16 @@ from datetime import UTC, datetime
 
 from app.domain.ids import lane_of
 from app.domain.problems import Unavailable
+from app.domain.touchpoints import Touchpoint
 from app.storage.database import Database, Seat
+from app.storage.identifiers import Key
+from app.storage.loading import Named
 from app.storage.recording import LostRace
 from app.usecases.group_writer import GroupWriter
 from app.usecases.loyalty.earn import NO_EARNING, Earning, earning_at
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.models.active_model import ActiveModel
-from app.usecases.record_touchpoints import Entry, Outcome, record_group
+from app.usecases.record_touchpoints import Entry, Outcome, named, record_group
 
 
 class Lanes:
@@ -33,6 +36,7 @@ class Lanes:
         lanes: int,
         queue_limit: int,
         group_limit: int,
+        awake_seconds: float = 0.0,
     ) -> None:
         self._model = model
         self._programs = programs
@@ -44,6 +48,7 @@ class Lanes:
                 queue_limit,
                 group_limit,
                 retry_on=(LostRace,),
+                awake_seconds=awake_seconds,
             )
             for _ in range(lanes)
         ]
@@ -88,6 +93,10 @@ class Lanes:
             return await self._lanes[self._lane(entry)].submit_one(entry)
         except Unavailable as full:
             return full
+
+    def asked_of(self, names: Sequence[Key], touchpoint: Touchpoint) -> Named | None:
+        """What can be read for a touchpoint together with whose these identifiers are; None: not enough."""
+        return named(names, touchpoint, self._earning())
 
     def _lane(self, entry: Entry) -> int:
         return lane_of(entry.customer_id, len(self._lanes))

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from app.domain.identifiers import Reference
 from app.domain.problems import Unavailable
 from app.domain.recording import Recorded
 from app.domain.touchpoints import Touchpoint
+from app.storage.identifiers import Key
+from app.storage.loading import Named
 from app.usecases.identities import Found, Identities
 from app.usecases.lanes import Lanes
 from app.usecases.record_touchpoints import Entry, Rerouted
@@ -57,6 +59,7 @@ async def _post(
             now,
             may_add_identifiers=may_add_identifiers,
             thoroughly=attempt > 0,
+            with_log=_asked(lanes, posts[0]) if len(posts) == 1 and not attempt else None,
         )
         known = [entry for entry in entries if isinstance(entry, Entry)]
         outcomes = iter(await lanes.record(known) if known else ())
@@ -68,7 +71,7 @@ async def _post(
                 rerouted.append(index)
                 continue
             answers[index] = outcome
-            if isinstance(outcome, Recorded) and isinstance(entry, Entry) and entry.claimed:
+            if isinstance(outcome, Recorded) and isinstance(entry, Entry) and (entry.claimed or entry.loaded):
                 identities.remember(posts[index].reference, outcome.customer_id, outcome.identity_revision)
         waiting = rerouted
         if not waiting:
@@ -77,7 +80,7 @@ async def _post(
 
 
 async def _entries(
-    identities: Identities, posts: Sequence[Post], now: datetime, **how: bool
+    identities: Identities, posts: Sequence[Post], now: datetime, **how: Any
 ) -> list[Entry | BaseException]:
     try:
         resolutions = await identities.resolve([post.reference for post in posts], now, **how)
@@ -96,8 +99,17 @@ def _known_entry(post: Post, resolution: Found | Resolved) -> Entry:
     if post.reference.customer_id is not None:
         # The id of an alias leads on only while the merge stands, and an undo is another revision of the survivor.
         return Entry(customer_id, touchpoint, post.told, None if resolution.named_as is None else revision)
-    claimed = [(each.type, each.key) for each in post.reference.identifiers] if revision is None else ()
-    return Entry(customer_id, touchpoint, post.told, revision, claimed)
+    claimed = _names(post) if revision is None else ()
+    loaded = resolution.loaded if isinstance(resolution, Found) else None
+    return Entry(customer_id, touchpoint, post.told, revision, claimed, loaded=loaded)
+
+
+def _asked(lanes: Lanes, post: Post) -> Named | None:
+    return lanes.asked_of(_names(post), post.touchpoint)
+
+
+def _names(post: Post) -> list[Key]:
+    return [(each.type, each.key) for each in post.reference.identifiers]
 
 
 def _busy() -> Unavailable:

@@ -29,9 +29,10 @@ from app.domain.silence import SOURCE, Crossing, crossings, draw, is_due
 from app.domain.touchpoints import Touchpoint
 from app.storage import voids
 from app.storage.identifiers import Key
+from app.storage.loading import MOST_NAMES, Loaded, Named, load
 from app.storage.loyalty.buyers import Buyers
 from app.storage.loyalty.programs import all_rules
-from app.storage.recording import Loaded, LostRace, Written, load, lock, write, write_unchanged
+from app.storage.recording import LostRace, Written, lock, write, write_unchanged
 from app.storage.states import SavedState, StateRow
 from app.storage.touchpoints import Wanted, load_known
 from app.usecases.loyalty.earn import (
@@ -55,7 +56,7 @@ class Entry(NamedTuple):
     Who named the customer by identifiers says why these mean this customer: `identity_revision` is the one under which
     a cache took them for it, or `claimed` are the identifiers as they were looked up just now. The row of the customer
     decides whether that still holds. Both are empty when the caller named the customer itself. `step`: what a whole
-    order says of the touchpoint that it wrote.
+    order says of the touchpoint that it wrote. `loaded`: what was read just now of the customer and of this touchpoint.
     """
 
     customer_id: UUID
@@ -64,6 +65,7 @@ class Entry(NamedTuple):
     identity_revision: int | None = None
     claimed: Sequence[Key] = ()
     step: OrderStep | None = None
+    loaded: Loaded | None = None
 
 
 class Rerouted(NamedTuple):
@@ -135,9 +137,11 @@ async def _loaded(
 
     Raises LostRace when the rules keep changing.
     """
+    at_hand = entries[0].loaded if with_accounts and len(entries) == 1 else None
     for _ in range(RELOADS):
         buyers = buyers_in(_money(entries), earning) if with_accounts else None
-        loaded = await load(connection, _wanted(entries, earning), buyers)
+        loaded, at_hand = at_hand if buyers is None else None, None
+        loaded = loaded or await load(connection, _wanted(entries, earning), buyers)
         if loaded.programs in {None, earning.revision}:
             return loaded, earning, buyers
         now = max(entry.touchpoint.received_at for entry in entries)
@@ -236,6 +240,15 @@ def _outcomes(
             continue
         outcomes.append(_decide(logs[entry.customer_id], entry, model, books.get(entry.customer_id)))
     return outcomes
+
+
+def named(names: Sequence[Key], touchpoint: Touchpoint, earning: Earning) -> Named | None:
+    """What `load_named` is asked for a touchpoint that comes alone; None when more must be known of its customer."""
+    is_money = touchpoint.kind in MONEY
+    if len(names) not in range(1, MOST_NAMES + 1) or (is_money and earning.program is not None):
+        return None
+    asks_rules = bool(earning.shop_currency) and is_money
+    return Named(names, touchpoint.source, touchpoint.id, touchpoint.fact.thread, asks_rules)
 
 
 def _wanted(entries: Sequence[Entry], earning: Earning) -> Wanted:

@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from app.storage import recording
+from app.storage import loading
 from app.storage.database import connect_arguments
 from app.storage.touchpoints import Wanted
 
@@ -35,7 +35,7 @@ async def test_known_rows_are_found_by_their_keys_alone(owner_url: str, mode: st
             [(customer_id, "order:9") for customer_id in customers],
             [],
         )
-        statement = recording._loading(threads=True, claimed=False, orders=True, tags=False, programs=True)
+        statement = loading._loading(threads=True, claimed=False, orders=True, tags=False, programs=True)
         plan = await connection.fetch(
             f"EXPLAIN (ANALYZE, FORMAT TEXT) {statement}",
             wanted.customer_ids(),

@@ -19,7 +19,7 @@ from app.domain.ids import uuid7, uuid_hash
 from app.domain.problems import Conflict, NotFound
 from app.domain.recording import Recorded
 from app.storage.database import Database
-from app.storage.recording import load
+from app.storage.loading import load
 from app.storage.touchpoints import Wanted
 from app.usecases.identities import Identities
 from app.usecases.lanes import Lanes

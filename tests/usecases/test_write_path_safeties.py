@@ -14,6 +14,7 @@ from app.domain.health.state import State
 from app.domain.identifiers import parse_reference
 from app.storage import recording, states
 from app.storage.database import Database
+from app.storage.loading import load
 from app.storage.states import SavedState
 from app.storage.touchpoints import Wanted
 from app.usecases.identities import Identities
@@ -100,7 +101,7 @@ async def test_a_row_that_stands_in_the_way_undoes_the_whole_group(store: Databa
     customer_id = found.customer_id  # type: ignore[union-attr]  # a new customer is no problem
     entries = [Entry(customer_id, each.touchpoint) for each in (ORDER, REFUND)]
     async with store.hot_reading() as connection:
-        loaded = await recording.load(connection, Wanted([(customer_id, "shop", "x")], [], []))
+        loaded = await load(connection, Wanted([(customer_id, "shop", "x")], [], []))
         row = loaded.states[customer_id]
         await record_group(connection, entries[1:], shipped())
         # Somebody who wrote without touching the state row: its version is the newest, its log is not.

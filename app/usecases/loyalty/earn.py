@@ -22,6 +22,7 @@ from app.domain.loyalty.versions import Published
 from app.domain.recording import Stored
 from app.domain.silence import SOURCE
 from app.domain.touchpoints import Touchpoint, fact_key, seconds
+from app.storage.loading import Loaded as LoadedLog
 from app.storage.loyalty import accounts
 from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.buyers import Buyers
@@ -29,7 +30,6 @@ from app.storage.loyalty.orders import changed_orders
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.referrals import StoredReferral, step_row
 from app.storage.loyalty.saving import Change, changed_parts
-from app.storage.recording import Loaded as LoadedLog
 from app.storage.recording import LostRace
 from app.usecases.loyalty.change_account import due_at, in_its_time, ruled_by, tier_window
 from app.usecases.loyalty.referrals.order_steps import Paid, Refunded, followed
@@ -57,7 +57,7 @@ class Earning:
 
     @property
     def revision(self) -> int:
-        """The revision of all programmes together (`Loaded.programs` of storage.recording)."""
+        """The revision of all programmes together (`Loaded.programs` of storage.loading)."""
         return sum(rules.revision for rules in self.programs.values())
 
     @property

@@ -17,7 +17,7 @@ from app.domain.loyalty.crediting import Earning
 from app.domain.loyalty.earning import order_key
 from app.domain.loyalty.known_orders import KnownOrder
 from app.domain.loyalty.orders import Order, adopted
-from app.storage import recording
+from app.storage import loading, recording
 from app.storage.database import Database, connect_arguments
 from app.storage.loyalty import orders, plain_earns, saving
 from app.storage.loyalty.accounts import Loaded, Owner
@@ -166,12 +166,13 @@ async def test_plans_that_are_made_of_empty_tables_read_no_whole_table(
     # From here on PostgreSQL knows that they are empty.
     await owner.execute("VACUUM ANALYZE")
     await owner.close()
-    loading = recording._loading(
+    asked = loading._loading(
         threads=True, claimed=True, orders=True, tags=True, programs=True, bought=True, caps=True
     )
     parts = ("opened", "changed", "earned", "orders", "referrals")
     statements = (
-        loading,
+        asked,
+        *(loading._loading_named(names, thread=True, programs=True) for names in (1, loading.MOST_NAMES)),
         recording._writing(recording._WRITE_UNCHANGED, parts, at_once=True),
         recording._writing(recording._WRITE, parts, at_once=False),
     )
