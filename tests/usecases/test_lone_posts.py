@@ -8,6 +8,7 @@ import pytest
 
 from app.domain.identifiers import Reference, parse_body_reference
 from app.domain.recording import Recorded
+from app.storage import loading
 from app.storage.database import Database
 from app.storage.identifiers import Key, holders
 from app.storage.loading import MOST_NAMES, Loaded, Named, load, load_named
@@ -138,3 +139,18 @@ async def test_what_was_read_too_early_is_not_believed(
     assert busy.code == "busy"
     async with store.hot_reading() as connection:
         assert not await connection.fetch("SELECT FROM touchpoints WHERE id = '10'")
+
+
+async def test_a_database_that_cannot_read_both_at_once_is_asked_twice(
+    ada: UUID, looking: _Slow, lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a distributed one may say; PostgreSQL says the same of locks on a union."""
+    refused = "SELECT $1::text, $2::text, $3::text, $4::text UNION SELECT '', '', '', '' FOR UPDATE"
+    with monkeypatch.context() as distributed:
+        distributed.setattr(loading, "_loading_named", lambda *_, **__: refused)
+        (alone,) = await send(looking, lanes, post("5", "external_id:42"))
+    assert (alone.customer_id, alone.duplicate) == (ada, False)
+    # Also the next time: nobody asks again what was refused.
+    (again,) = await send(looking, lanes, post("5", "email:ada@example.com"))
+    assert (again.customer_id, again.duplicate) == (ada, True)
+    assert [one.loaded for one in looking.answers] == [None]
