@@ -13,7 +13,6 @@ from app.domain.money import EXPONENTS, LARGEST_MINOR
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?P<offset>[Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
-_FRACTION = re.compile(r"\.(\d{1,9})")
 _RATE = re.compile(r"\d{1,9}(?:\.\d{1,12})?", re.ASCII)
 
 
@@ -26,11 +25,8 @@ def _moment(value: object) -> datetime:
         )
     if matched["offset"] is None:
         raise PydanticCustomError("naive_time", "A time needs an offset, Z or +01:00")
-    text = value.upper()
-    if "." in text:
-        text = _FRACTION.sub(lambda digits: f".{digits[1][:6]:0<6}", text)
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise PydanticCustomError("invalid_time", "There is no such day or time") from None
 
