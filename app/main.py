@@ -62,7 +62,7 @@ from app.settings import Settings
 from app.storage.database import Database
 from app.usecases.complaints.watch_complaints import keep_watching
 from app.usecases.fresh import keep_fresh, refresh_all
-from app.usecases.identities import Identities
+from app.usecases.identities import Identities, fill_once
 from app.usecases.keep_house import keep_keeping_house
 from app.usecases.keyring import Keyring
 from app.usecases.lanes import Lanes
@@ -335,6 +335,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(keep_keeping_house(state.database)),
         asyncio.create_task(keep_fresh(state.fresh)),
         asyncio.create_task(state.rate_limiter.keep_sharing()),
+        asyncio.create_task(fill_once(state.identities)),
     ]
     pause = state.settings.sweep_seconds
     drift = keep_watching_drift(

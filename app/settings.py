@@ -173,7 +173,11 @@ class Settings(BaseSettings):
         le=300,
         description="How long a draft of loyalty rules is tried on the log before the answer says how far it came.",
     )
-    identity_cache: int = Field(100_000, ge=0, description="Identifiers remembered per process.")
+    identity_cache: int = Field(
+        100_000,
+        ge=0,
+        description="Identifiers remembered per process; from the start those of the newest customers.",
+    )
 
     rate_per_minute: int = Field(
         1_200_000,

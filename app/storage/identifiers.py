@@ -66,6 +66,39 @@ async def holders(connection: asyncpg.Connection, keys: Collection[Key]) -> dict
     return {(row[0], row[1]): row[2] for row in rows}
 
 
+class Known(NamedTuple):
+    """An identifier, whose it is, and the revision of that customer's identity under which it was read."""
+
+    customer_id: UUID
+    key: Key
+    identity_revision: int
+
+
+# Customers without identifiers are told too, so that whoever reads on knows from where.
+_NEWEST = """
+SELECT s.customer_id, i.type, i.value_key, s.identity_revision
+FROM (
+  SELECT customer_id, identity_revision, merged_into, erased_at
+  FROM customer_states
+  WHERE customer_id < $1
+  ORDER BY customer_id DESC
+  LIMIT $2
+) s
+LEFT JOIN customer_identifiers i ON i.customer_id = s.customer_id AND i.origin_customer_id = s.customer_id
+  AND s.merged_into IS NULL AND s.erased_at IS NULL
+ORDER BY s.customer_id DESC
+"""
+
+
+async def newest(connection: asyncpg.Connection, before: UUID, limit: int) -> tuple[list[Known], UUID | None]:
+    """The identifiers of so many customers, the newest first, from below `before`; and below whom to read on, None at
+    the end. What came with an alias is left out, and so are the merged and the erased.
+    """
+    rows = await connection.fetch(_NEWEST, before, limit)
+    known = [Known(row[0], (row[1], row[2]), row[3]) for row in rows if row[1] is not None]
+    return known, rows[-1][0] if len({row[0] for row in rows}) == limit else None
+
+
 async def holders_of_values(connection: asyncpg.Connection, value_keys: Collection[str]) -> dict[Key, UUID]:
     """The customers who claim an identifier, of whatever type, with one of these keys, merged ones included."""
     rows = await connection.fetch(_HOLDERS_OF_VALUES, list(value_keys))

@@ -16,14 +16,20 @@ import structlog
 
 from app.domain.admission import OPEN, Admission
 from app.domain.identifiers import Identifier, Reference
+from app.domain.problems import Unavailable
 from app.storage import identifiers
 from app.storage.database import Database
+from app.storage.identifiers import Known
 from app.storage.loading import Loaded, Named, load_named
 from app.usecases.group_writer import GroupWriter
 from app.usecases.resolve_customers import Resolution, Resolved, resolve
 
 log = structlog.get_logger(__name__)
 
+PAGE = 500
+"""Customers read at a time to fill the memory: a few milliseconds of the process."""
+
+_LAST = UUID(int=(1 << 128) - 1)
 _UUID_BYTES = 16
 _REVISION_BYTES = 8
 _OWN_BYTES = _UUID_BYTES + _REVISION_BYTES
@@ -65,6 +71,8 @@ class Identities:
         self._database = database
         self._admission = admission
         self._remembered = remembered
+        # Who was forgotten while memory was filled: a page that was read before may still name them.
+        self._gone: set[UUID] | None = None
         # One string to its customer's 16 bytes and revision: a quarter of what tuples of objects would take.
         self._hints: dict[str, bytes] = {}
         self._seat = database.seat()
@@ -76,6 +84,23 @@ class Identities:
     def start(self) -> None:
         """Begin to look up; needs a running loop."""
         self._lookups.start()
+
+    async def fill(self, page: int = PAGE) -> int:
+        """Remember the identifiers of the newest customers while there is room; how many they were.
+
+        After a start every customer would have to be looked up once: a shop whose identifiers fit has them at hand.
+        Reads `page` customers at a time beside whatever else goes on. Errors come as the database raises them.
+        """
+        filled, self._gone = 0, set()
+        before: UUID | None = _LAST
+        try:
+            while before is not None and len(self._hints) < self._remembered:
+                async with self._database.hot_reading() as connection:
+                    found, before = await identifiers.newest(connection, before, page)
+                filled += sum(map(self._learn, found))
+        finally:
+            self._gone = None
+        return filled
 
     async def drain(self) -> None:
         """Answer all that is queued, then stop."""
@@ -115,6 +140,18 @@ class Identities:
                     )
         return [answer for answer in answers if answer is not None]
 
+    def _learn(self, one: Known) -> bool:
+        """Remember an identifier that was read to fill the memory, unless something newer is known."""
+        name = f"{one.key[0]}:{one.key[1]}"
+        if (
+            name in self._hints
+            or len(self._hints) >= self._remembered
+            or one.customer_id in (self._gone or ())
+        ):
+            return False
+        self._hints[name] = _hint(one.customer_id, one.identity_revision)
+        return True
+
     def hinted(self, reference: Reference) -> Found | None:
         """The customer that all identifiers of a reference are remembered for, or None."""
         if reference.customer_id is not None:
@@ -136,7 +173,7 @@ class Identities:
         self, reference: Reference, customer_id: UUID, identity_revision: int, named_as: UUID | None = None
     ) -> None:
         """All identifiers of `reference` led to this customer while it had this revision; all as this alias."""
-        hint = customer_id.bytes + identity_revision.to_bytes(_REVISION_BYTES)
+        hint = _hint(customer_id, identity_revision)
         if named_as is not None:
             hint += named_as.bytes
         for identifier in reference.identifiers:
@@ -152,6 +189,8 @@ class Identities:
 
     def forget_customers(self, customer_ids: Collection[UUID]) -> None:
         """Drop whatever is remembered of these customers: they were erased. Reads all that is remembered."""
+        if self._gone is not None:
+            self._gone.update(customer_ids)
         gone = {customer_id.bytes for customer_id in customer_ids}
         for name in [name for name, hint in self._hints.items() if hint[:-_REVISION_BYTES] in gone]:
             del self._hints[name]
@@ -201,6 +240,20 @@ class Identities:
             return None
         customer_id, loaded = named
         return Found(customer_id, loaded.states[customer_id].identity_revision, loaded=loaded)
+
+
+async def fill_once(identities: Identities) -> None:
+    """Fill the memory once. Without a database it fills by itself, one look-up at a time."""
+    try:
+        filled = await identities.fill()
+    except (Unavailable, asyncpg.PostgresError) as error:
+        log.info("identities_not_filled", error=type(error).__name__)
+    else:
+        log.info("identities_filled", identifiers=filled)
+
+
+def _hint(customer_id: UUID, identity_revision: int) -> bytes:
+    return customer_id.bytes + identity_revision.to_bytes(_REVISION_BYTES)
 
 
 def _name(identifier: Identifier) -> str:
