@@ -48,8 +48,8 @@ class SealedContext(NamedTuple):
     """A context, and bytes that change with what it was read from; a digest of them is for the caller to take.
 
     What the caller makes of it may be kept, under names of the caller's. In `lasting`: what follows from the tables
-    alone, that is from the customer but for their stage, answers, recent touchpoints, notes and sentiment. In `passing`:
-    what follows from anything but the fraction of the second that `now` has.
+    alone, that is from the customer but for their stage, answers, recent touchpoints, notes and sentiment. In
+    `passing`: what follows from anything but the fraction of the second that `now` has.
     """
 
     context: Context
