@@ -22,6 +22,9 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 somebody who bought ten times says 2 KB."""
 OWN_BYTES: Final = 2048
 """What anybody counts for besides, so that many of whom little is known stay within the same bound."""
+MOST_SEEN: Final = 1024
+"""Customers who were asked for once, of whom nothing but that is remembered: to keep everybody's row, where hardly
+anybody is asked for again, costs more than it spares (cold memory, and objects for the collector to walk)."""
 AGE_SECONDS: Final = 300.0
 """How often all that was not asked for since the last time goes: nobody stays twice as long unasked."""
 
@@ -66,6 +69,8 @@ class RememberedContexts:
         self._young: dict[Asked, Remembered] = {}
         self._old: dict[Asked, Remembered] = {}
         self._young_bytes = 0
+        self._seen: dict[Asked, None] = {}
+        self._seen_before: dict[Asked, None] = {}
         self._kinds: OwnKinds = NO_KINDS
         self._labels: Mapping[str, str] = {}
         self.hits = 0
@@ -86,16 +91,19 @@ class RememberedContexts:
             self.hits += 1
             return found
         self.misses += 1
-        self._drop(asked)
         made = Remembered(row, labels)
+        if found is not None:
+            self._drop(asked)
         # Who was merged or erased is looked up in another way.
-        if made.known.merged_into is None and made.known.erased_at is None:
+        is_current = made.known.merged_into is None and made.known.erased_at is None
+        if is_current and (found is not None or self._was_seen(asked)):
             self._keep(asked, made)
         return made
 
     def age(self) -> None:
         """Let go of what was not asked for since the last time."""
         self._old, self._young, self._young_bytes = self._young, {}, 0
+        self._seen_before, self._seen = self._seen, {}
 
     def forget_customers(self, customer_ids: Collection[UUID]) -> None:
         """Drop whatever is remembered of these customers: they were erased. Looks through all that is remembered."""
@@ -113,11 +121,19 @@ class RememberedContexts:
             self._kinds = kinds
         return self._labels
 
+    def _was_seen(self, asked: Asked) -> bool:
+        if asked in self._seen or asked in self._seen_before:
+            return True
+        if len(self._seen) >= MOST_SEEN:
+            self._seen_before, self._seen = self._seen, {}
+        self._seen[asked] = None
+        return False
+
     def _keep(self, asked: Asked, one: Remembered) -> None:
         if one.size > self._most_bytes:
             return
         if self._young_bytes + one.size > self._most_bytes:
-            self.age()
+            self._old, self._young, self._young_bytes = self._young, {}, 0
         self._young[asked] = one
         self._young_bytes += one.size
 
