@@ -213,10 +213,10 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         admission=state.admission,
         awake_seconds=settings.awake_ms / 1000,
     )
-    state.fresh = (*state.fresh, Forgetting(state.database, state.identities))
     state.contexts = Contexts(
         state.database, state.identities, state.own_kinds, state.programs, queue_limit=settings.lane_queue
     )
+    state.fresh = (*state.fresh, Forgetting(state.database, state.identities, state.contexts))
     state.lanes = Lanes(
         state.database,
         state.model,
@@ -243,6 +243,13 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
         "Models that score somebody; one that drains scores whose states no replay has reached.",
         "state",
         {"active": lambda: 1, "draining": lambda: len(state.model.current.earlier)},
+    )
+    remembered = state.contexts.remembered
+    metrics.gauge(
+        "context_rows_read",
+        "Contexts read since the start, by whether their customer's row said the same as the last time.",
+        "row",
+        {"same": lambda: remembered.hits, "new": lambda: remembered.misses},
     )
     metrics.gauge(
         "rate_limited_requests",

@@ -1,11 +1,13 @@
 """Everything about one customer for whoever is talking to them now: two statements, whatever the log holds.
 
 Callers who ask at the same time share the statements, as writers share their commits (group_writer.py): most of what a
-read costs the database is asking, not finding.
+read costs the database is asking, not finding. What a row said last time is kept with what was made of it
+(remembered_contexts.py).
 """
 
+import asyncio
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
@@ -34,6 +36,7 @@ from app.usecases.identities import Found, Identities
 from app.usecases.loyalty.members import club_at, member_of
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.own_kinds import RememberedKinds
+from app.usecases.remembered_contexts import AGE_SECONDS, Moment, Remembered, RememberedContexts
 
 A = TypeVar("A")
 
@@ -42,10 +45,17 @@ GROUP: Final = 64
 
 
 class SealedContext(NamedTuple):
-    """A context, and bytes that change with what it was read from; a digest of them is for the caller to take."""
+    """A context, and bytes that change with what it was read from; a digest of them is for the caller to take.
+
+    What the caller makes of it may be kept, under names of the caller's. In `lasting`: what follows from the tables
+    alone, that is from the customer but for their stage, answers, recent touchpoints, notes and sentiment. In
+    `passing`: what follows from anything but the fraction of the second that `now` has.
+    """
 
     context: Context
     seal: bytes
+    lasting: dict[str, bytes]
+    passing: dict[str, bytes]
 
 
 class _Question(NamedTuple):
@@ -54,7 +64,7 @@ class _Question(NamedTuple):
     reference: Reference
     touchpoints: int
     club: Club | None
-    work: Callable[[Known], Any]
+    work: Callable[[Remembered], Any]
 
 
 _NOTHING: Final = object()
@@ -113,14 +123,28 @@ class Contexts:
         self._programs = programs
         self._seat = database.seat()
         self._reads = GroupWriter[_Question, _Answer](self._load, queue_limit, GROUP)
+        self._ageing: asyncio.Task[None] | None = None
+        self.remembered = RememberedContexts()
 
     def start(self) -> None:
         """Begin to read; needs a running loop."""
         self._reads.start()
+        self._ageing = asyncio.get_running_loop().create_task(self._keep_ageing())
 
     async def drain(self) -> None:
         """Answer all that is queued, then stop."""
         await self._reads.drain()
+        if self._ageing is not None:
+            self._ageing.cancel()
+
+    def forget_customers(self, customer_ids: Collection[UUID]) -> None:
+        """Drop what is remembered of these customers: they were erased."""
+        self.remembered.forget_customers(customer_ids)
+
+    async def _keep_ageing(self) -> None:
+        while True:
+            await asyncio.sleep(AGE_SECONDS)
+            self.remembered.age()
 
     async def read(
         self,
@@ -140,9 +164,9 @@ class Contexts:
         programs = self._programs.current
         club = club_at(programs, now)
 
-        def work(known: Known) -> A:
-            member = member_of(known.member, programs, now)
-            return answer(SealedContext(_context(known, member, model, now, currency), known.seal))
+        def work(remembered: Remembered) -> A:
+            member = member_of(remembered.known.member, programs, now)
+            return answer(_sealed(remembered, member, model, now, currency))
 
         found = await self._reads.submit_one(_Question(reference, touchpoints, club, work))
         if isinstance(found, BaseException):
@@ -178,20 +202,21 @@ class Contexts:
             found = await contexts.load(connection, {one for one in asked if one is not None}, club)
         shared = _Shared(
             [
-                functools.partial(self._work, question, who, None if one is None else found.get(one))
+                functools.partial(self._work, question, who, one, None if one is None else found.get(one))
                 for question, who, one in zip(questions, named, asked, strict=True)
             ]
         )
         return [_Answer(shared, place) for place in range(len(questions))]
 
-    def _work(self, question: _Question, who: Found | None, row: asyncpg.Record | None) -> Any:
-        if who is None or row is None:
+    def _work(
+        self, question: _Question, who: Found | None, asked: Asked | None, row: asyncpg.Record | None
+    ) -> Any:
+        if who is None or asked is None or row is None:
             return _NOTHING
-        known = contexts.known(row, self._labels())
-        return question.work(known) if self._is_trusted(question.reference, who, known) else _NOTHING
-
-    def _labels(self) -> Mapping[str, str]:
-        return {name: kind.label for name, kind in self._own_kinds.current.items()}
+        remembered = self.remembered.of(asked, row, self._own_kinds.current)
+        if not self._is_trusted(question.reference, who, remembered.known):
+            return _NOTHING
+        return question.work(remembered)
 
     def _is_trusted(self, reference: Reference, who: Found, known: Known) -> bool:
         if known.merged_into is not None or known.erased_at is not None:
@@ -206,7 +231,7 @@ class Contexts:
             return False
         return True
 
-    async def _load_thoroughly(self, reference: Reference, touchpoints: int, club: Club | None) -> Known:
+    async def _load_thoroughly(self, reference: Reference, touchpoints: int, club: Club | None) -> Remembered:
         """By the general look-up, which follows merges and knows what to say."""
         async with self._database.hot_reading() as connection:
             identity = await find_customer(connection, reference)
@@ -214,7 +239,7 @@ class Contexts:
             row = (await contexts.load(connection, [asked], club)).get(asked)
         if row is None:
             raise not_found()
-        return contexts.known(row, self._labels())
+        return self.remembered.of(asked, row, self._own_kinds.current)
 
 
 def _holder(reference: Reference, holders: Mapping[Key, UUID]) -> Found | None:
@@ -228,6 +253,27 @@ def _holds(known: Known, kind: str, key: str) -> bool:
     return any(
         held.type == kind and identifier(kind, held.value, "#").key == key for held in known.identifiers
     )
+
+
+def _sealed(
+    remembered: Remembered, member: Membership | None, model: Model, now: datetime, currency: str
+) -> SealedContext:
+    """The context as of `now`: the one of the same second, where nothing told depends on less."""
+    known, moment, at = remembered.known, remembered.moment, seconds(now)
+    if moment is not None and member is None and moment[:3] == (at, model, currency):
+        context = moment.context
+        context = context._replace(now=now, customer=context.customer._replace(scored_at=now))
+        return SealedContext(context, known.seal, remembered.written, moment.written)
+    context = _context(known, member, model, now, currency)
+    written: dict[str, bytes] = {}
+    if member is None and not _has_deadlines(known):
+        remembered.moment = Moment(at, model, currency, context, written)
+    return SealedContext(context, known.seal, remembered.written, written)
+
+
+def _has_deadlines(known: Known) -> bool:
+    """Whether something is told that may turn within a second: an age of something open, or what ends."""
+    return bool(known.open_complaints or known.follow_ups or known.consents or known.override)
 
 
 def _context(known: Known, member: Membership | None, model: Model, now: datetime, currency: str) -> Context:

@@ -20,6 +20,7 @@ from app.storage.privacy.erasing import Receipt
 from app.usecases.identities import Identities
 from app.usecases.privacy.erase_customer import erase_customer
 from app.usecases.privacy.export_customer import export_customer, find_subject
+from app.usecases.read_context import Contexts
 from app.usecases.record_audit import record_audit
 
 router = APIRouter(prefix="/v1/customers/{customer}", tags=["privacy"])
@@ -90,7 +91,13 @@ async def erase_customer_for_good(
         await record_audit(connection, caller.actor, "customer_erased", target, None, told, now)
     identities: Identities = request.app.state.identities
     gone = [done.receipt.customer_id, *done.receipt.aliases]
-    after_commit(tx, lambda: identities.forget_customers(gone))
+    contexts: Contexts = request.app.state.contexts
+
+    def forget() -> None:
+        identities.forget_customers(gone)
+        contexts.forget_customers(gone)
+
+    after_commit(tx, forget)
     return shown(done.receipt)
 
 
