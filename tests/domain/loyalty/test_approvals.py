@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.domain.loyalty.approvals import (
+    LONGEST_NOTE,
     Proposal,
     check_approver,
     check_yearly_cap,
@@ -12,6 +13,7 @@ from app.domain.loyalty.approvals import (
     needs_approval,
     proposal_of,
 )
+from app.domain.loyalty.points import MOST_POINTS
 from app.domain.loyalty.versions import Limits
 from app.domain.problems import Conflict, Forbidden, Invalid
 
@@ -43,6 +45,23 @@ def test_a_proposal_is_checked(said: dict[str, Any], code: str) -> None:
     assert refusal.value.code == code
 
 
+def test_a_proposal_is_kept_as_it_was_made() -> None:
+    assert propose(note="late parcel", allow_debt=True) == Proposal(
+        "a1", 50, "service", "late parcel", "eve", None, allow_debt=True
+    )
+    assert propose().allow_debt is False
+    assert propose(reason_code="goodwill", about="c1").about == "c1"
+
+
+@pytest.mark.parametrize("points", [1, -1, MOST_POINTS, -MOST_POINTS])
+def test_one_point_and_the_most_are_given_or_taken(points: int) -> None:
+    assert propose(points=points).points == points
+
+
+def test_a_note_may_be_as_long_as_the_longest() -> None:
+    assert propose(note="x" * LONGEST_NOTE).note == "x" * LONGEST_NOTE
+
+
 @pytest.mark.parametrize("points", [101, -101])
 def test_over_the_limit_somebody_else_must_agree(points: int) -> None:
     proposal = propose(points=points)
@@ -52,6 +71,7 @@ def test_over_the_limit_somebody_else_must_agree(points: int) -> None:
     with pytest.raises(Conflict) as refusal:
         check_approver(proposal, LIMITS, None)
     assert refusal.value.code == "approval_required"
+    assert refusal.value.members == {"limit": 100}
     with pytest.raises(Forbidden):
         check_approver(proposal, LIMITS, "eve")
     check_approver(proposal, LIMITS, "mallory")
@@ -63,7 +83,11 @@ def test_gifts_have_a_cap_for_the_year(reason: str, cap: int) -> None:
     check_yearly_cap(gift, LIMITS, cap - 30)
     with pytest.raises(Conflict) as refusal:
         check_yearly_cap(gift, LIMITS, cap - 29)
-    assert refusal.value.members["left"] == 29
+    assert refusal.value.members == {"left": 29, "cap": cap}
+    for given in (cap, cap + 1):
+        with pytest.raises(Conflict) as refusal:
+            check_yearly_cap(gift, LIMITS, given)
+        assert refusal.value.members["left"] == 0
     check_yearly_cap(propose(), LIMITS, 10**6)
 
 
