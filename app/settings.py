@@ -146,6 +146,11 @@ class Settings(BaseSettings):
         description="How long, in milliseconds, a process stays awake for the database's answer to a lone post instead "
         "of sleeping until it comes; 0: not at all. Only where there are several processors.",
     )
+    huge_pages: bool = Field(
+        default=True,
+        description="`0`: leave the memory of the service in small pages. Huge ones are faster, need Linux 6.1, and "
+        "workers share none of them.",
+    )
     sweep_seconds: float = Field(
         30.0,
         ge=0,

@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 
 from fastapi import FastAPI
 
+from app.cli.huge_pages import keep_collapsing
 from app.main import create_app
 from app.settings import Settings
 
@@ -32,6 +33,8 @@ def application(settings: Settings) -> FastAPI:
     """The service, and a process that is set up for it."""
     app = create_app(settings)
     _calm_the_collector()
+    if settings.huge_pages:
+        keep_collapsing()
     return app
 
 
