@@ -230,6 +230,6 @@ async def test_trying_it_out_posts_a_purchase_and_shows_the_new_health(
 async def test_redoc_renders(browser_page: Opened, site: str) -> None:
     page, asked, complaints = browser_page
     await page.goto("/redoc")
-    await expect(page.get_by_role("heading", name="Create Api Key")).to_be_visible(timeout=20_000)
+    await expect(page.get_by_role("heading", name="Create Api Key")).to_be_visible(timeout=60_000)
     assert elsewhere(asked, site) == []
     assert complaints == []
