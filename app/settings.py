@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     lane_queue: int = Field(4096, ge=1, description="Touchpoints that may wait for one lane; beyond it: 503.")
     group_size: int = Field(500, ge=1, le=2500, description="Most touchpoints in one shared transaction.")
     awake_ms: float = Field(
-        1.0,
+        4.0,
         ge=0,
         le=20,
         description="How long, in milliseconds, a process stays awake for the database's answer to a lone post instead "
