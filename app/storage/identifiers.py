@@ -66,11 +66,12 @@ async def holders(connection: asyncpg.Connection, keys: Collection[Key]) -> dict
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-class Known(NamedTuple):
+class ReadIdentifier(NamedTuple):
     """An identifier, whose it is, and the revision of that customer's identity under which it was read."""
 
     customer_id: UUID
-    key: Key
+    type: str
+    key: str
     identity_revision: int
 
 
@@ -90,13 +91,15 @@ ORDER BY s.customer_id DESC
 """
 
 
-async def newest(connection: asyncpg.Connection, before: UUID, limit: int) -> tuple[list[Known], UUID | None]:
+async def newest(
+    connection: asyncpg.Connection, before: UUID, limit: int
+) -> tuple[list[ReadIdentifier], UUID | None]:
     """The identifiers of so many customers, the newest first, from below `before`; and below whom to read on, None at
     the end. What came with an alias is left out, and so are the merged and the erased.
     """
     rows = await connection.fetch(_NEWEST, before, limit)
-    known = [Known(row[0], (row[1], row[2]), row[3]) for row in rows if row[1] is not None]
-    return known, rows[-1][0] if len({row[0] for row in rows}) == limit else None
+    held = [ReadIdentifier(*row) for row in rows if row[1] is not None]
+    return held, rows[-1][0] if len({row[0] for row in rows}) == limit else None
 
 
 async def holders_of_values(connection: asyncpg.Connection, value_keys: Collection[str]) -> dict[Key, UUID]:

@@ -19,11 +19,11 @@ from app.storage.row_shape import RowShape
 from app.storage.states import StateRow
 from app.storage.touchpoints import KnownRow, Wanted
 
-# The parts are told apart by their first column: a state row, a row of the log found by its id, one found by its
-# thread, an identifier that the customer holds, an order, the tags of a customer, the revision of all programmes.
 _CUSTOMERS = "$1::uuid[]"
 
 
+# The parts are told apart by their first column: a state row, a row of the log found by its id, one found by its
+# thread, an identifier that the customer holds, an order, the tags of a customer, the revision of all programmes.
 def _states(customers: str) -> str:
     return f"""
 SELECT 0 AS part, s.customer_id, NULL AS source, NULL AS id, NULL AS kind,
@@ -128,20 +128,16 @@ def _loading_one(*, thread: bool, claimed: bool, programs: bool) -> str:
     """The same for a touchpoint that comes alone, as most do while little goes on: its caller waits for every
     microsecond.
     """
-    parts, free = [_STATES, _by_id(touchpoints.KEYS.of_arguments(2, "wanted"))], 5
-    if thread:
-        parts.append(_by_thread(touchpoints.THREADS.of_arguments(free, "wanted")))
-        free += len(touchpoints.THREADS.columns)
-    if claimed:
-        parts.append(_held(_CLAIMS.of_arguments(free, "claimed")))
-    if programs:
-        parts.append(_PROGRAMS)
-    return "\n".join(parts)
+    tied = touchpoints.THREADS.of_arguments(5, "wanted") if thread else None
+    alone = _alone(_CUSTOMERS, touchpoints.KEYS.of_arguments(2, "wanted"), tied, programs=programs)
+    if not claimed:
+        return alone
+    free = 5 + len(touchpoints.THREADS.columns) * thread
+    return f"{alone}\n{_held(_CLAIMS.of_arguments(free, 'claimed'))}"
 
 
 MOST_NAMES = 3
 """The identifiers by which `load_named` finds a customer; for who sends more there is one more look-up."""
-_NAMED = "ARRAY (SELECT customer_id FROM named)"
 
 
 @lru_cache(maxsize=MOST_NAMES * 4)
@@ -154,13 +150,17 @@ def _loading_named(names: int, *, thread: bool, programs: bool) -> str:
         # Whoever holds one of them alone is not who is meant.
         same = f"HAVING count(*) = {names} AND count(DISTINCT c.customer_id) = 1"
         holder = f"SELECT (array_agg(c.customer_id))[1] AS customer_id FROM identifier_claims c WHERE {claims} {same}"  # noqa: S608 - numbers
-    asked = 2 * names + 1
-    named = f"WITH named AS MATERIALIZED ({holder})"
-    key = f"(SELECT customer_id, ${asked}::text AS source, ${asked + 1}::text AS id FROM named) AS wanted"  # noqa: S608 - numbers
-    parts = [named, _states(_NAMED), _by_id(key, _NAMED)]
-    if thread:
-        tied = f"(SELECT customer_id, ${asked + 2}::text AS thread FROM named) AS wanted"  # noqa: S608 - numbers
-        parts.append(_by_thread(tied, _NAMED))
+    free = 2 * names + 1
+    key = f"(SELECT customer_id, ${free}::text AS source, ${free + 1}::text AS id FROM named) AS wanted"  # noqa: S608 - numbers
+    tied = f"(SELECT customer_id, ${free + 2}::text AS thread FROM named) AS wanted" if thread else None  # noqa: S608 - numbers
+    alone = _alone("ARRAY (SELECT customer_id FROM named)", key, tied, programs=programs)
+    return f"WITH named AS MATERIALIZED ({holder})\n{alone}"
+
+
+def _alone(customers: str, key: str, thread: str | None, *, programs: bool) -> str:
+    parts = [_states(customers), _by_id(key, customers)]
+    if thread is not None:
+        parts.append(_by_thread(thread, customers))
     if programs:
         parts.append(_PROGRAMS)
     return "\n".join(parts)
@@ -185,7 +185,7 @@ class Loaded(NamedTuple):
     accounts: Mapping[tuple[UUID, str], LoadedAccount] | None = None
 
 
-class Named(NamedTuple):
+class AskedByName(NamedTuple):
     """What a touchpoint that comes alone asks before anybody knows whose it is: the (type, value_key) of its
     identifiers, its own source, id and thread, and whether the revision of the programmes is asked for.
     """
@@ -202,9 +202,9 @@ async def load(connection: asyncpg.Connection, wanted: Wanted, bought: Buyers | 
     return _loaded(await connection.fetch(*_question(wanted, bought)), bought)
 
 
-async def load_named(connection: asyncpg.Connection, asked: Named) -> tuple[UUID, Loaded] | None:
+async def load_named(connection: asyncpg.Connection, asked: AskedByName) -> tuple[UUID, Loaded] | None:
     """The customer who holds these identifiers, at most MOST_NAMES, and what `load` would tell of them; None when not
-    one customer holds them all, or only an alias does whose row is gone.
+    one customer holds them all.
 
     One statement and not a look-up before it: who comes alone waits for every round trip.
     """

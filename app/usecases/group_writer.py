@@ -7,6 +7,7 @@ the writer idle and waits for nobody, and under load the groups grow by themselv
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -133,12 +134,8 @@ class GroupWriter(Generic[T, R]):
                 await self._arrived.wait()
                 continue
             group = [self._queue.popleft() for _ in range(min(len(self._queue), self.group_limit))]
-            items = [item for _, _, item in group]
-            if len(items) == 1:
-                with self._vigil:
-                    results = await self._write(items)
-            else:
-                results = await self._write(items)
+            with self._vigil if len(group) == 1 else nullcontext():
+                results = await self._write([item for _, _, item in group])
             for (ticket, index, _), result in zip(group, results, strict=True):
                 ticket.settle(index, result)
 

@@ -6,9 +6,9 @@ compares that with the customer's row: a stale hint costs one more look-up and n
 customer's own row whether it holds the identifiers, which costs less than another look-up.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -19,8 +19,8 @@ from app.domain.identifiers import Identifier, Reference
 from app.domain.problems import Unavailable
 from app.storage import identifiers
 from app.storage.database import Database
-from app.storage.identifiers import Known
-from app.storage.loading import Loaded, Named, load_named
+from app.storage.identifiers import ReadIdentifier
+from app.storage.loading import AskedByName, Loaded, load_named
 from app.usecases.group_writer import GroupWriter
 from app.usecases.resolve_customers import Resolution, Resolved, resolve
 
@@ -35,12 +35,16 @@ _REVISION_BYTES = 8
 _OWN_BYTES = _UUID_BYTES + _REVISION_BYTES
 
 
+WithLog: TypeAlias = Callable[[Reference], AskedByName | None]
+"""What can be read of a customer with the look-up of this reference; None when that is not enough."""
+
+
 class _Question(NamedTuple):
     reference: Reference
     now: datetime
     may_add_identifiers: bool
     thoroughly: bool
-    with_log: Named | None = None
+    with_log: WithLog | None = None
 
 
 class Found(NamedTuple):
@@ -113,13 +117,13 @@ class Identities:
         *,
         may_add_identifiers: bool = True,
         thoroughly: bool = False,
-        with_log: Named | None = None,
+        with_log: WithLog | None = None,
     ) -> list[Found | Resolution | BaseException]:
         """Who each reference means, creating customers that are new; one answer each, in order.
 
-        `thoroughly`, after a first answer was no good, takes no hint and follows merges. `with_log`: what to read of
-        the customer as well, should a single reference be looked up alone. An exception stands for a reference that
-        could not be looked up. Raises Unavailable as GroupWriter.submit does.
+        `thoroughly`, after a first answer was no good, takes no hint and follows merges. `with_log`: says what
+        to read of the customer as well, should a single reference be looked up alone. An exception stands for a
+        reference that could not be looked up. Raises Unavailable as GroupWriter.submit does.
         """
         answers: list[Found | Resolution | BaseException | None] = [
             None if thoroughly else self.hinted(reference) for reference in references
@@ -140,9 +144,9 @@ class Identities:
                     )
         return [answer for answer in answers if answer is not None]
 
-    def _learn(self, one: Known) -> bool:
+    def _learn(self, one: ReadIdentifier) -> bool:
         """Remember an identifier that was read to fill the memory, unless something newer is known."""
-        name = f"{one.key[0]}:{one.key[1]}"
+        name = _name(one)
         if (
             name in self._hints
             or len(self._hints) >= self._remembered
@@ -197,8 +201,8 @@ class Identities:
 
     async def _resolve(self, questions: list[_Question]) -> list[Found | Resolution]:
         """One statement while every identifier is held by one customer; what is new takes the long way."""
-        if len(questions) == 1 and questions[0].with_log is not None:
-            found = await self._found_alone(questions[0].with_log)
+        if len(questions) == 1:
+            found = await self._found_with_log(questions[0])
             if found is not None:
                 return [found]
         keys = {(each.type, each.key) for question in questions for each in question.reference.identifiers}
@@ -225,8 +229,10 @@ class Identities:
                 answers |= zip(asked, resolved, strict=True)
         return [answers[index] for index in range(len(questions))]
 
-    async def _found_alone(self, asked: Named) -> Found | None:
-        if not self._reads_with_look_up:
+    async def _found_with_log(self, question: _Question) -> Found | None:
+        """In one statement, where that is enough."""
+        asked = None if question.with_log is None else question.with_log(question.reference)
+        if asked is None or question.thoroughly or not self._reads_with_look_up:
             return None
         try:
             async with self._seat as connection:
@@ -256,5 +262,5 @@ def _hint(customer_id: UUID, identity_revision: int) -> bytes:
     return customer_id.bytes + identity_revision.to_bytes(_REVISION_BYTES)
 
 
-def _name(identifier: Identifier) -> str:
+def _name(identifier: Identifier | ReadIdentifier) -> str:
     return f"{identifier.type}:{identifier.key}"

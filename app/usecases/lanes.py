@@ -9,18 +9,18 @@ import functools
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from app.domain.identifiers import Reference
 from app.domain.ids import lane_of
 from app.domain.problems import Unavailable
 from app.domain.touchpoints import Touchpoint
 from app.storage.database import Database, Seat
-from app.storage.identifiers import Key
-from app.storage.loading import Named
+from app.storage.loading import AskedByName
 from app.storage.recording import LostRace
 from app.usecases.group_writer import GroupWriter
 from app.usecases.loyalty.earn import NO_EARNING, Earning, earning_at
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.models.active_model import ActiveModel
-from app.usecases.record_touchpoints import Entry, Outcome, named, record_group
+from app.usecases.record_touchpoints import Entry, Outcome, asked_by_name, record_group
 
 
 class Lanes:
@@ -94,9 +94,9 @@ class Lanes:
         except Unavailable as full:
             return full
 
-    def asked_of(self, names: Sequence[Key], touchpoint: Touchpoint) -> Named | None:
-        """What can be read for a touchpoint together with whose these identifiers are; None: not enough."""
-        return named(names, touchpoint, self._earning())
+    def asked_with(self, touchpoint: Touchpoint, reference: Reference) -> AskedByName | None:
+        """What can be read for a touchpoint with the look-up of its customer; None when that is not enough."""
+        return asked_by_name(reference, touchpoint, self._earning())
 
     def _lane(self, entry: Entry) -> int:
         return lane_of(entry.customer_id, len(self._lanes))

@@ -1,16 +1,15 @@
 """From what a caller posted to what became of it: look up who is meant, then record, each sharing its transactions."""
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from app.domain.identifiers import Reference
 from app.domain.problems import Unavailable
 from app.domain.recording import Recorded
 from app.domain.touchpoints import Touchpoint
-from app.storage.identifiers import Key
-from app.storage.loading import Named
-from app.usecases.identities import Found, Identities
+from app.usecases.identities import Found, Identities, WithLog
 from app.usecases.lanes import Lanes
 from app.usecases.record_touchpoints import Entry, Rerouted
 from app.usecases.resolve_customers import Resolution, Resolved
@@ -59,7 +58,7 @@ async def _post(
             now,
             may_add_identifiers=may_add_identifiers,
             thoroughly=attempt > 0,
-            with_log=_asked(lanes, posts[0]) if len(posts) == 1 and not attempt else None,
+            with_log=functools.partial(lanes.asked_with, posts[0].touchpoint) if len(posts) == 1 else None,
         )
         known = [entry for entry in entries if isinstance(entry, Entry)]
         outcomes = iter(await lanes.record(known) if known else ())
@@ -80,10 +79,22 @@ async def _post(
 
 
 async def _entries(
-    identities: Identities, posts: Sequence[Post], now: datetime, **how: Any
+    identities: Identities,
+    posts: Sequence[Post],
+    now: datetime,
+    *,
+    may_add_identifiers: bool,
+    thoroughly: bool,
+    with_log: WithLog | None,
 ) -> list[Entry | BaseException]:
     try:
-        resolutions = await identities.resolve([post.reference for post in posts], now, **how)
+        resolutions = await identities.resolve(
+            [post.reference for post in posts],
+            now,
+            may_add_identifiers=may_add_identifiers,
+            thoroughly=thoroughly,
+            with_log=with_log,
+        )
     except Unavailable as problem:
         return [problem] * len(posts)
     return [_entry(post, resolution) for post, resolution in zip(posts, resolutions, strict=True)]
@@ -99,17 +110,9 @@ def _known_entry(post: Post, resolution: Found | Resolved) -> Entry:
     if post.reference.customer_id is not None:
         # The id of an alias leads on only while the merge stands, and an undo is another revision of the survivor.
         return Entry(customer_id, touchpoint, post.told, None if resolution.named_as is None else revision)
-    claimed = _names(post) if revision is None else ()
+    claimed = [(each.type, each.key) for each in post.reference.identifiers] if revision is None else ()
     loaded = resolution.loaded if isinstance(resolution, Found) else None
     return Entry(customer_id, touchpoint, post.told, revision, claimed, loaded=loaded)
-
-
-def _asked(lanes: Lanes, post: Post) -> Named | None:
-    return lanes.asked_of(_names(post), post.touchpoint)
-
-
-def _names(post: Post) -> list[Key]:
-    return [(each.type, each.key) for each in post.reference.identifiers]
 
 
 def _busy() -> Unavailable:

@@ -10,6 +10,7 @@ import asyncpg
 
 from app.domain.descriptions import order_id_of
 from app.domain.health.model import Model
+from app.domain.identifiers import Reference
 from app.domain.loyalty.known_orders import OrderStep
 from app.domain.loyalty.occasions import OCCASIONS
 from app.domain.loyalty.passbook import MONEY, Passbook
@@ -29,7 +30,7 @@ from app.domain.silence import SOURCE, Crossing, crossings, draw, is_due
 from app.domain.touchpoints import Touchpoint
 from app.storage import voids
 from app.storage.identifiers import Key
-from app.storage.loading import MOST_NAMES, Loaded, Named, load
+from app.storage.loading import MOST_NAMES, AskedByName, Loaded, load
 from app.storage.loyalty.buyers import Buyers
 from app.storage.loyalty.programs import all_rules
 from app.storage.recording import LostRace, Written, lock, write, write_unchanged
@@ -137,15 +138,15 @@ async def _loaded(
 
     Raises LostRace when the rules keep changing.
     """
-    at_hand = entries[0].loaded if with_accounts and len(entries) == 1 else None
+    loaded = entries[0].loaded if with_accounts and len(entries) == 1 else None
     for _ in range(RELOADS):
         buyers = buyers_in(_money(entries), earning) if with_accounts else None
-        loaded, at_hand = at_hand if buyers is None else None, None
-        loaded = loaded or await load(connection, _wanted(entries, earning), buyers)
+        if loaded is None or buyers is not None:
+            loaded = await load(connection, _wanted(entries, earning), buyers)
         if loaded.programs in {None, earning.revision}:
             return loaded, earning, buyers
         now = max(entry.touchpoint.received_at for entry in entries)
-        earning = earning_at(await all_rules(connection), earning.shop_currency, now)
+        earning, loaded = earning_at(await all_rules(connection), earning.shop_currency, now), None
     raise LostRace
 
 
@@ -242,13 +243,14 @@ def _outcomes(
     return outcomes
 
 
-def named(names: Sequence[Key], touchpoint: Touchpoint, earning: Earning) -> Named | None:
+def asked_by_name(reference: Reference, touchpoint: Touchpoint, earning: Earning) -> AskedByName | None:
     """What `load_named` is asked for a touchpoint that comes alone; None when more must be known of its customer."""
+    names = [(each.type, each.key) for each in reference.identifiers]
     is_money = touchpoint.kind in MONEY
     if len(names) not in range(1, MOST_NAMES + 1) or (is_money and earning.program is not None):
         return None
     asks_rules = bool(earning.shop_currency) and is_money
-    return Named(names, touchpoint.source, touchpoint.id, touchpoint.fact.thread, asks_rules)
+    return AskedByName(names, touchpoint.source, touchpoint.id, touchpoint.fact.thread, asks_rules)
 
 
 def _wanted(entries: Sequence[Entry], earning: Earning) -> Wanted:

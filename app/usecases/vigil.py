@@ -18,13 +18,12 @@ SEVERAL_PROCESSORS: Final = (os.cpu_count() or 1) > 1
 class Vigil:
     """`with vigil:` keeps the loop turning until the block ends, for at most `seconds`; 0: not at all."""
 
-    __slots__ = ("_loop", "_seconds", "_turning", "_until")
+    __slots__ = ("_seconds", "_turning", "_until")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds if SEVERAL_PROCESSORS else 0.0
         self._until = 0.0
         self._turning = False
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __enter__(self) -> None:
         """Begin; needs a running loop."""
@@ -32,8 +31,8 @@ class Vigil:
             return
         self._until = time.perf_counter() + self._seconds
         if not self._turning:
-            self._loop, self._turning = asyncio.get_running_loop(), True
-            self._loop.call_soon(self._turn)
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self._turn)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -43,7 +42,7 @@ class Vigil:
 
     def _turn(self) -> None:
         # A loop that has something to call only looks whether anything came, and does not wait for it.
-        if self._loop is not None and time.perf_counter() < self._until:
-            self._loop.call_soon(self._turn)
+        if time.perf_counter() < self._until:
+            asyncio.get_running_loop().call_soon(self._turn)
         else:
             self._turning = False

@@ -11,7 +11,7 @@ from app.domain.recording import Recorded
 from app.storage import loading
 from app.storage.database import Database
 from app.storage.identifiers import Key, holders
-from app.storage.loading import MOST_NAMES, Loaded, Named, load, load_named
+from app.storage.loading import MOST_NAMES, AskedByName, Loaded, load, load_named
 from app.storage.touchpoints import Wanted
 from app.usecases.identities import Found, Identities
 from app.usecases.lanes import Lanes
@@ -25,8 +25,8 @@ def names(customer: Any) -> list[Key]:
     return [(each.type, each.key) for each in parse_body_reference(customer).identifiers]
 
 
-def asked(customer: Any, name: str, thread: str | None = None) -> Named:
-    return Named(names(customer), "shop", name, thread, programs=True)
+def asked(customer: Any, name: str, thread: str | None = None) -> AskedByName:
+    return AskedByName(names(customer), "shop", name, thread, programs=True)
 
 
 def comparable(loaded: Loaded) -> Loaded:
