@@ -216,7 +216,8 @@ def create_app(settings: Settings, database: Database | None = None) -> FastAPI:
     state.contexts = Contexts(
         state.database, state.identities, state.own_kinds, state.programs, queue_limit=settings.lane_queue
     )
-    state.fresh = (*state.fresh, Forgetting(state.database, state.identities, state.contexts))
+    state.forgetting = Forgetting(state.database, state.identities, state.contexts.remembered)
+    state.fresh = (*state.fresh, state.forgetting)
     state.lanes = Lanes(
         state.database,
         state.model,
@@ -342,6 +343,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(keep_keeping_house(state.database)),
         asyncio.create_task(keep_fresh(state.fresh)),
         asyncio.create_task(state.rate_limiter.keep_sharing()),
+        asyncio.create_task(state.contexts.remembered.keep_ageing()),
         asyncio.create_task(fill_once(state.identities)),
     ]
     pause = state.settings.sweep_seconds

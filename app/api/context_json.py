@@ -27,7 +27,6 @@ from app.domain.descriptions import amount_of
 from app.domain.health.facts import scale_of
 from app.domain.health.weights import DAY_SECONDS
 from app.domain.loyalty.membership import Membership
-from app.domain.opinions import Override, Sentiment
 from app.usecases.read_context import SealedContext
 
 
@@ -92,8 +91,9 @@ def _health(context: Context) -> dict[str, Any]:
         "confidence": health.confidence,
         "reasons": context.reasons,
         "red_flags": context.red_flags,
-        "override": _override(context.override),
-        "sentiment": _sentiment(context.sentiment),
+        # Their members are named as on the wire.
+        "override": context.override,
+        "sentiment": context.sentiment,
         "model": health.model,
     }
 
@@ -133,29 +133,6 @@ def _customer(customer: Customer) -> dict[str, Any]:
         "stage": customer.stage,
         "created_at": customer.created_at,
         "updated_at": customer.updated_at,
-    }
-
-
-def _override(override: Override | None) -> dict[str, Any] | None:
-    if override is None:
-        return None
-    return {
-        "score": override.score,
-        "reason": override.reason,
-        "until": override.until,
-        "set_by": override.set_by,
-        "set_at": override.set_at,
-    }
-
-
-def _sentiment(sentiment: Sentiment | None) -> dict[str, Any] | None:
-    if sentiment is None:
-        return None
-    return {
-        "sentiment": sentiment.sentiment,
-        "note": sentiment.note,
-        "set_by": sentiment.set_by,
-        "set_at": sentiment.set_at,
     }
 
 

@@ -5,9 +5,8 @@ read costs the database is asking, not finding. What a row said last time is kep
 (remembered_contexts.py).
 """
 
-import asyncio
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
@@ -36,7 +35,7 @@ from app.usecases.identities import Found, Identities
 from app.usecases.loyalty.members import club_at, member_of
 from app.usecases.loyalty.remembered_programs import RememberedPrograms
 from app.usecases.own_kinds import RememberedKinds
-from app.usecases.remembered_contexts import AGE_SECONDS, Moment, Remembered, RememberedContexts
+from app.usecases.remembered_contexts import Moment, Remembered, RememberedContexts
 
 A = TypeVar("A")
 
@@ -123,28 +122,15 @@ class Contexts:
         self._programs = programs
         self._seat = database.seat()
         self._reads = GroupWriter[_Question, _Answer](self._load, queue_limit, GROUP)
-        self._ageing: asyncio.Task[None] | None = None
         self.remembered = RememberedContexts()
 
     def start(self) -> None:
         """Begin to read; needs a running loop."""
         self._reads.start()
-        self._ageing = asyncio.get_running_loop().create_task(self._keep_ageing())
 
     async def drain(self) -> None:
         """Answer all that is queued, then stop."""
         await self._reads.drain()
-        if self._ageing is not None:
-            self._ageing.cancel()
-
-    def forget_customers(self, customer_ids: Collection[UUID]) -> None:
-        """Drop what is remembered of these customers: they were erased."""
-        self.remembered.forget_customers(customer_ids)
-
-    async def _keep_ageing(self) -> None:
-        while True:
-            await asyncio.sleep(AGE_SECONDS)
-            self.remembered.age()
 
     async def read(
         self,

@@ -5,6 +5,7 @@ remembered, value by value: only of the same row the same need not be made again
 an answer is as fresh as the statement that read it, whoever wrote in between.
 """
 
+import asyncio
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -104,6 +105,12 @@ class RememberedContexts:
         """Let go of what was not asked for since the last time."""
         self._old, self._young, self._young_bytes = self._young, {}, 0
         self._seen_before, self._seen = self._seen, {}
+
+    async def keep_ageing(self, pause_seconds: float = AGE_SECONDS) -> None:
+        """`age` for ever, until cancelled."""
+        while True:
+            await asyncio.sleep(pause_seconds)
+            self.age()
 
     def forget_customers(self, customer_ids: Collection[UUID]) -> None:
         """Drop whatever is remembered of these customers: they were erased. Looks through all that is remembered."""

@@ -17,10 +17,9 @@ from app.domain.ids import opaque_id
 from app.domain.keys import Caller
 from app.storage.database import driver
 from app.storage.privacy.erasing import Receipt
-from app.usecases.identities import Identities
 from app.usecases.privacy.erase_customer import erase_customer
 from app.usecases.privacy.export_customer import export_customer, find_subject
-from app.usecases.read_context import Contexts
+from app.usecases.privacy.forget_erased import Forgetting
 from app.usecases.record_audit import record_audit
 
 router = APIRouter(prefix="/v1/customers/{customer}", tags=["privacy"])
@@ -89,15 +88,9 @@ async def erase_customer_for_good(
         }
         target = f"customer:{receipt.customer_id}"
         await record_audit(connection, caller.actor, "customer_erased", target, None, told, now)
-    identities: Identities = request.app.state.identities
+    forgetting: Forgetting = request.app.state.forgetting
     gone = [done.receipt.customer_id, *done.receipt.aliases]
-    contexts: Contexts = request.app.state.contexts
-
-    def forget() -> None:
-        identities.forget_customers(gone)
-        contexts.forget_customers(gone)
-
-    after_commit(tx, forget)
+    after_commit(tx, lambda: forgetting.forget(gone))
     return shown(done.receipt)
 
 
