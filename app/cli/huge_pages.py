@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 HUGE: Final = 2 * 1024 * 1024
 _COLLAPSE: Final = 25
+"""MADV_COLLAPSE, of linux/mman.h; Python's mmap module does not know it."""
 _MAPS: Final = Path("/proc/self/maps")
 FIRST_SECONDS: Final = 3.0
 """When a process has started and filled its memories."""
