@@ -24,10 +24,17 @@ def preload() -> None:
 
 
 def fork_workers() -> None:
-    """Let uvicorn's supervisor take its workers from there. It would start each as a new interpreter."""
-    from uvicorn import _subprocess  # noqa: PLC0415 - not before it is known that there are workers
+    """Let uvicorn's supervisor take its workers from there, and see their end at once (worker_process.py).
 
-    # uvicorn has no option for this; the lock file holds its version, and a test looks at how workers were made.
+    By itself it would start each as a new interpreter.
+    """
+    from uvicorn import _subprocess  # noqa: PLC0415 - not before it is known that there are workers
+    from uvicorn.supervisors import multiprocess  # noqa: PLC0415 - as above
+
+    from app.cli.worker_process import WorkerProcess  # noqa: PLC0415 - as above
+
+    # uvicorn has no options for these; the lock file holds its version, and tests look at how workers are made and die.
+    multiprocess.Process = WorkerProcess  # type: ignore[misc]  # the same interface
     _subprocess.spawn = multiprocessing.get_context("forkserver")  # type: ignore[assignment]  # the same interface
 
 

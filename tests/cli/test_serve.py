@@ -263,6 +263,19 @@ def test_a_worker_that_dies_is_replaced(serve: Any, on_database: dict[str, str])
     assert serving.end(signal.SIGTERM) == 0
 
 
+def test_a_worker_that_dies_while_it_is_asked_whether_it_lives_is_replaced_at_once(
+    serve: Any, on_database: dict[str, str]
+) -> None:
+    serving = serve("--port", "0", "--workers", "2", env=on_database)
+    until(lambda: len(workers(serving.process.pid)) == 2)
+    killed = workers(serving.process.pid)[0]
+    os.kill(killed, signal.SIGSTOP)
+    time.sleep(1.5)  # by now its supervisor has asked, and waits
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: len(workers(serving.process.pid)) == 2 and killed not in workers(serving.process.pid), 5)
+    assert serving.end(signal.SIGTERM) == 0
+
+
 def test_workers_are_replaced_with_the_process_that_forked_them(
     serve: Any, on_database: dict[str, str]
 ) -> None:
