@@ -8,55 +8,22 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from fractions import Fraction
 from math import ceil, floor
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from app.domain.loyalty.conditions import Member, Reason, unmet, why_none
 from app.domain.loyalty.crediting import Earning
 from app.domain.loyalty.periods import days_on, expiry, local_year
-from app.domain.loyalty.plain_rules import (
-    WHOLE,
-    Plan,
-    added_by,
-    amounts_of,
-    given_by,
-    is_plain,
-    plan_of,
-)
+from app.domain.loyalty.plain_rules import WHOLE, Weighed, is_plain, plan_of, weigh
 from app.domain.loyalty.points import MOST_POINTS
 from app.domain.loyalty.purchases import Purchase, cash_share, currency_factor, line_amount
-from app.domain.loyalty.rules import ALWAYS, NET_CASH, ONE, Event, Rule
+from app.domain.loyalty.rules import ONE, Event, Rule
 from app.domain.loyalty.versions import Programme, Version
 
-Reason = Literal[
-    "no_programme",
-    "programme_closed",
-    "no_exchange_rate",
-    "no_rule",
-    "channel",
-    "segment",
-    "tier",
-    "not_first_purchase",
-    "before_window",
-    "after_window",
-    "no_matching_line",
-    "below_minimum",
-    "transaction_cap",
-    "period_cap",
-    "less_than_one_point",
-]
 Parts: TypeAlias = dict[int, Fraction]
 """Points by line: its index, or one of the two below."""
 
 SHIPPING = -2
 NO_POINTS = Fraction(0)
-
-
-class Member(NamedTuple):
-    """What rules ask about the customer. `in_period` holds the points each capped rule gave in its period so far."""
-
-    tier: str = "base"
-    segments: frozenset[str] = frozenset()
-    is_first_purchase: bool = False
-    in_period: Mapping[str, int] = {}
 
 
 class Contribution(NamedTuple):
@@ -92,7 +59,7 @@ def evaluate(version: Version, programme: Programme, purchase: Purchase, member:
         return nothing("programme_closed")
     plan = plan_of(version)
     if plan is not None and is_plain(purchase, programme.currency):
-        return _evaluated_plainly(version, plan, purchase, member)
+        return _evaluated(weigh(version, plan, purchase, member))
     return evaluate_exactly(version, programme, purchase, member)
 
 
@@ -106,7 +73,7 @@ def evaluate_exactly(version: Version, programme: Programme, purchase: Purchase,
     done: list[Contribution] = []
     for rule in sorted(rules, key=lambda rule: not rule.adds):
         apply = _added if rule.adds else _multiplied
-        reason = _unmet(rule, purchase.occurred_at, purchase.channel, member)
+        reason = unmet(rule, purchase.occurred_at, purchase.channel, member)
         done.append(
             Contribution(rule.code, NO_POINTS, reason)
             if reason
@@ -118,74 +85,19 @@ def evaluate_exactly(version: Version, programme: Programme, purchase: Purchase,
     return _floored(rules, done, total, amount, spend)
 
 
-def _evaluated_plainly(version: Version, plan: Plan, purchase: Purchase, member: Member) -> Evaluated:
-    at, channel, unit = purchase.occurred_at, purchase.channel, plan.denominator
-    total: dict[int, int] = {}
-    done: list[Contribution] = []
-    by_rule: dict[str, int] = {}
-    qualifying = 0
-    for rule, number, parts in plan.rules:
-        reason = None if rule.when is ALWAYS else _unmet(rule, at, channel, member)
-        if reason:
-            done.append(Contribution(rule.code, NO_POINTS, reason))
-            continue
-        amounts = amounts_of(rule, purchase)
-        if rule.least_minor or rule.when.picks_lines:
-            refusal = _too_little(rule, amounts)
-            if refusal is not None:
-                done.append(refusal)
-                continue
-        given = (
-            given_by(rule, number, amounts)
-            if rule.adds
-            else added_by(rule, (number, parts), total, amounts, purchase)
-        )
-        for index, part in given.items():
-            total[index] = total.get(index, 0) + part
-        gives = sum(given.values())
-        qualifying += gives if rule.qualifies else 0
-        done.append(_contributed(rule.code, gives, unit, by_rule))
-    times, parts = plan.tiers.get(member.tier, (1, 1))
-    if times != parts:
-        before = sum(total.values())
-        for index, part in total.items():
-            total[index] = part * times // parts
-        gives = before * (times - parts) // parts
-        qualifying += gives
-        done.append(_contributed(f"tier:{member.tier}", gives, unit, by_rule))
-    return _floored_plainly(version, (done, by_rule), total, qualifying, purchase, unit)
-
-
-def _contributed(code: str, gives: int, unit: int, by_rule: dict[str, int]) -> Contribution:
-    """What a rule gave, a numerator over `unit`; `by_rule` gets it rounded up."""
-    if gives > 0:
-        by_rule[code] = -(-gives // unit)
-    return Contribution(code, Fraction(gives, unit) if gives else NO_POINTS)
-
-
-def _floored_plainly(
-    version: Version,
-    contributed: tuple[list[Contribution], dict[str, int]],
-    total: dict[int, int],
-    qualifying: int,
-    purchase: Purchase,
-    unit: int,
-) -> Evaluated:
-    done, by_rule = contributed
-    amount = sum([line_amount(line, NET_CASH) for line in purchase.lines])
-    exact = sum(total.values())
-    by_amount = exact - total.get(WHOLE, 0)
-    points = min(max(exact // unit, 0), MOST_POINTS)
-    missing = -(-((points + 1) * unit - exact) * amount // by_amount) if by_amount > 0 else None
-    spends = version.tier_rules.basis == "spend"
+def _evaluated(weighed: Weighed) -> Evaluated:
+    unit = weighed.unit
     return Evaluated(
-        points=points,
-        exact=Fraction(exact, unit),
-        contributions=tuple(done),
-        qualifying=amount if spends else min(max(qualifying // unit, 0), points),
-        by_rule=by_rule,
-        missing_minor=missing,
-        reason=_why_none(points, exact > 0, done),
+        points=weighed.points,
+        exact=Fraction(weighed.exact, unit),
+        contributions=tuple(
+            Contribution(one.rule, Fraction(one.gives, unit), one.reason, one.missing_minor)
+            for one in weighed.shares
+        ),
+        qualifying=weighed.qualifying,
+        by_rule={one.rule: -(-one.gives // unit) for one in weighed.shares if one.gives > 0},
+        missing_minor=weighed.missing_minor,
+        reason=weighed.reason,
     )
 
 
@@ -199,7 +111,7 @@ def evaluate_occasion(
     total: Parts = {}
     done = []
     for rule in rules:
-        reason = _unmet(rule, at, None, member)
+        reason = unmet(rule, at, None, member)
         given = {} if reason else {WHOLE: rule.points * rule.multiplier}
         done.append(
             Contribution(rule.code, NO_POINTS, reason) if reason else _capped(rule, given, member, total)
@@ -227,7 +139,21 @@ def occasion_key(event: Event, at: datetime, programme: Programme, about: str | 
 def earning_of(
     evaluated: Evaluated, key: str, at: datetime, version: Version, programme: Programme, paid_minor: int = 0
 ) -> Earning:
-    """What to record. Activation and expiry count from when it occurred, so a late event may have lapsed already.
+    """What to record of points earned at `at`."""
+    activates_at, expires_at = lifetime(at, version, programme)
+    return Earning(
+        key=key,
+        points=evaluated.points,
+        occurred_at=at,
+        activates_at=activates_at,
+        expires_at=expires_at,
+        paid_minor=paid_minor,
+        qualifying=evaluated.qualifying,
+    )
+
+
+def lifetime(at: datetime, version: Version, programme: Programme) -> tuple[datetime, datetime | None]:
+    """When points begin and end (None: never). Both count from when they were earned, so late ones may have lapsed.
 
     Nothing outlives its programme.
     """
@@ -235,33 +161,7 @@ def earning_of(
     expires_at = None if months is None else expiry(at, months, version.expiry_rounding, programme.zone)
     if programme.ends_at is not None:
         expires_at = min(expires_at or programme.ends_at, programme.ends_at)
-    return Earning(
-        key=key,
-        points=evaluated.points,
-        occurred_at=at,
-        activates_at=days_on(at, version.pending_days, programme.zone),
-        expires_at=expires_at,
-        paid_minor=paid_minor,
-        qualifying=evaluated.qualifying,
-    )
-
-
-def _unmet(rule: Rule, at: datetime, channel: str | None, member: Member) -> Reason | None:
-    _, _, channels, segments, tiers, first_purchase, since, until = rule.when
-    reason: Reason | None = None
-    if since is not None and at < since:
-        reason = "before_window"
-    elif until is not None and at >= until:
-        reason = "after_window"
-    elif channels and channel not in channels:
-        reason = "channel"
-    elif segments and not segments & member.segments:
-        reason = "segment"
-    elif tiers and member.tier not in tiers:
-        reason = "tier"
-    elif first_purchase and not member.is_first_purchase:
-        reason = "not_first_purchase"
-    return reason
+    return days_on(at, version.pending_days, programme.zone), expires_at
 
 
 def _amounts(rule: Rule, purchase: Purchase, factor: Fraction) -> Parts:
@@ -279,7 +179,7 @@ def _amounts(rule: Rule, purchase: Purchase, factor: Fraction) -> Parts:
     return amounts
 
 
-def _too_little(rule: Rule, amounts: Mapping[int, Fraction] | Mapping[int, int]) -> Contribution | None:
+def _too_little(rule: Rule, amounts: Mapping[int, Fraction]) -> Contribution | None:
     if rule.when.picks_lines and not amounts:
         return Contribution(rule.code, NO_POINTS, "no_matching_line")
     missing = rule.least_minor - sum(amounts.values())
@@ -365,14 +265,5 @@ def _floored(
         qualifying=min(max(floor(counted), 0), points) if spend is None else spend,
         by_rule={one.rule: ceil(one.points) for one in done if one.points > 0},
         missing_minor=missing,
-        reason=_why_none(points, exact > 0, done),
+        reason=why_none(points, exact > 0, [one.reason for one in done]),
     )
-
-
-def _why_none(points: int, is_more: bool, done: list[Contribution]) -> Reason | None:  # noqa: FBT001 - a condition of one reason
-    """Why there are no points; None when there are some. `is_more`: than nothing at all."""
-    if points:
-        return None
-    if is_more:
-        return "less_than_one_point"
-    return next((one.reason for one in done if one.reason), "no_rule")

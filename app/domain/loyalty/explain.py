@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from json import JSONEncoder
 from typing import Any, Final, NamedTuple
 
-from app.domain.loyalty.earning import Contribution, Evaluated, Member, Reason, evaluate, nothing
-from app.domain.loyalty.points import decimal_text
+from app.domain.loyalty.conditions import Member, Reason
+from app.domain.loyalty.earning import Contribution, Evaluated, evaluate, nothing
+from app.domain.loyalty.plain_rules import Weighed
+from app.domain.loyalty.points import decimal_text, ratio_text
 from app.domain.loyalty.purchases import Purchase
 from app.domain.loyalty.rewards import Buyer, Offer, Reward, offer
 from app.domain.loyalty.versions import Programme, Version
@@ -27,6 +30,10 @@ WORDS: Final[Mapping[Reason, str]] = {
     "period_cap": "more than the period allows",
     "less_than_one_point": "less than one whole point",
 }
+
+
+_quoted: Final = JSONEncoder(ensure_ascii=False).encode
+_NULL: Final = "null"
 
 
 class Quote(NamedTuple):
@@ -59,6 +66,28 @@ def explained(evaluated: Evaluated, version_number: int | None, tier: str) -> di
         "reason": evaluated.reason,
         "why": WORDS[evaluated.reason] if evaluated.reason else None,
     }
+
+
+def explained_text(weighed: Weighed, version_number: int, tier: str) -> str:
+    """The same record of what plain rules gave, as JSON text. By hand: it is made for nearly every purchase."""
+    unit = weighed.unit
+    rules = ",".join(
+        [
+            f'{{"rule":{_quoted(rule)},"points":"{ratio_text(gives, unit)}",{_reason_text(reason)},'
+            f'"missing_minor":{_NULL if missing is None else missing}}}'
+            for rule, gives, reason, missing in weighed.shares
+        ]
+    )
+    return (
+        f'{{"points":{weighed.points},"exact":"{ratio_text(weighed.exact, unit)}","version":{version_number},'
+        f'"arrived":{{"tier":{_quoted(tier)}}},"rules":[{rules}],'
+        f'"missing_minor":{_NULL if weighed.missing_minor is None else weighed.missing_minor},'
+        f"{_reason_text(weighed.reason)}}}"
+    )
+
+
+def _reason_text(reason: Reason | None) -> str:
+    return f'"reason":"{reason}","why":{_quoted(WORDS[reason])}' if reason else '"reason":null,"why":null'
 
 
 def quoted(

@@ -35,9 +35,11 @@ def multiplier_of(value: object, pointer: str) -> Fraction:
 
 def decimal_text(number: Fraction) -> str:
     """`number` as people read it: 8.25 for 33/4; thirds are cut after six digits and say so with an ellipsis."""
-    numerator, denominator = number.numerator, number.denominator
-    if denominator == 1:
-        return str(numerator)
+    return ratio_text(number.numerator, number.denominator)
+
+
+def ratio_text(numerator: int, denominator: int) -> str:
+    """The same of a ratio, reduced or not; the denominator is positive."""
     scaled, rest = divmod(abs(numerator) * 1_000_000, denominator)
     whole_part, digits = divmod(scaled, 1_000_000)
     tail = f"{digits:06}".rstrip("0")

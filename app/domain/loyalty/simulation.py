@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from app.domain.loyalty.earning import Member, earning_of, evaluate
+from app.domain.loyalty.conditions import Member
+from app.domain.loyalty.earning import earning_of, evaluate
 from app.domain.loyalty.periods import local_month, window_start
 from app.domain.loyalty.purchases import Purchase
 from app.domain.loyalty.tiers import Standing, joined, raised

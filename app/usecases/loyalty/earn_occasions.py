@@ -9,8 +9,9 @@ from uuid import UUID
 import asyncpg
 
 from app.domain.loyalty.account import Account, Entry
+from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.crediting import earned
-from app.domain.loyalty.earning import Member, earning_of, evaluate_occasion, occasion_key
+from app.domain.loyalty.earning import earning_of, evaluate_occasion, occasion_key
 from app.domain.loyalty.explain import explained
 from app.domain.loyalty.occasions import Occasion, keys_of, occasion_of, open_key
 from app.domain.loyalty.rules import cap_windows

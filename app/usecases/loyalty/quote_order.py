@@ -11,7 +11,7 @@ from app.domain.customers import segments_of
 from app.domain.identifiers import Reference
 from app.domain.loyalty.balances import balance
 from app.domain.loyalty.clock import until_the_end
-from app.domain.loyalty.earning import Member
+from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.explain import Quote, quoted
 from app.domain.loyalty.purchases import Purchase
 from app.domain.loyalty.rewards import Buyer, Reward

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.domain.loyalty.earning import Evaluated, Member, evaluate, evaluate_exactly
+from app.domain.loyalty.conditions import Member
+from app.domain.loyalty.earning import Evaluated, evaluate, evaluate_exactly
 from app.domain.loyalty.purchases import Line, Purchase
 from app.domain.loyalty.versions import Programme, version_of
 

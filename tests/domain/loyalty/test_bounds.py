@@ -10,8 +10,9 @@ import pytest
 
 from app.domain.loyalty.account import Lot
 from app.domain.loyalty.balances import Line, liability, statement
+from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.crediting import Earning
-from app.domain.loyalty.earning import Member, earning_of, evaluate_occasion, nothing
+from app.domain.loyalty.earning import earning_of, evaluate_occasion, nothing
 from app.domain.loyalty.points import MOST_POINTS, decimal_text, multiplier_of, points_of, whole
 from app.domain.loyalty.public_ids import entry_id, entry_not_found, own_id, parse_entry_id
 from app.domain.loyalty.rewards import (

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.earning import (
     Contribution,
-    Member,
     earning_of,
     evaluate,
     evaluate_occasion,

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.loyalty.earning import Member, evaluate, evaluate_exactly
+from app.domain.loyalty.conditions import Member
+from app.domain.loyalty.earning import evaluate, evaluate_exactly
 from app.domain.loyalty.plain_rules import is_plain, plan_of
 from app.domain.loyalty.purchases import Line, Purchase
 from app.domain.loyalty.rules import Caps, Includes, Rule, When

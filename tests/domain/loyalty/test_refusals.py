@@ -11,8 +11,9 @@ import pytest
 from app.domain.loyalty import clawback, crediting, referrals, spending
 from app.domain.loyalty.account import Account, opened
 from app.domain.loyalty.approvals import Proposal, check_approver, check_yearly_cap, proposal_of
+from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.crediting import Earning
-from app.domain.loyalty.earning import Member, evaluate
+from app.domain.loyalty.earning import evaluate
 from app.domain.loyalty.explain import explained
 from app.domain.loyalty.purchases import Line, posted
 from app.domain.loyalty.referral_codes import RANDOM_BYTES, code_in, code_of, mailbox_key, network_key

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from app.domain.loyalty import crediting, settling
-from app.domain.loyalty.earning import Evaluated, Member, evaluate_occasion, nothing, order_key
+from app.domain.loyalty.conditions import Member
+from app.domain.loyalty.earning import Evaluated, evaluate_occasion, nothing, order_key
 from app.domain.loyalty.orders import (
     Chunk,
     Order,

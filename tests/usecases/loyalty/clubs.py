@@ -14,8 +14,9 @@ from app.domain.ids import uuid7
 from app.domain.loyalty import clawback, crediting, spending
 from app.domain.loyalty.account import Account, Decision, Entry
 from app.domain.loyalty.balances import Balance, balance
+from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.crediting import Earning
-from app.domain.loyalty.earning import Member, earning_of, evaluate
+from app.domain.loyalty.earning import earning_of, evaluate
 from app.domain.loyalty.purchases import posted
 from app.domain.loyalty.tiers import Standing
 from app.domain.touchpoints import propose

@@ -10,8 +10,9 @@ import asyncpg
 from app.domain.health.model import Model
 from app.domain.loyalty.account import Decision
 from app.domain.loyalty.clawback import clawed_back
+from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.crediting import earned
-from app.domain.loyalty.earning import Evaluated, Member, earning_of, evaluate_occasion, occasion_key
+from app.domain.loyalty.earning import Evaluated, earning_of, evaluate_occasion, occasion_key
 from app.domain.loyalty.explain import explained
 from app.domain.loyalty.rules import Event, cap_windows
 from app.domain.loyalty.versions import Version, in_force
