@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final, Generic, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -55,8 +56,7 @@ class Movement(NamedTuple):
     points: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lot:
+class Lot(NamedTuple):
     """One credit. Its id is the number of the entry that made it; its points live in [activates_at, expires_at).
 
     `held` is locked by open holds. The other counters only grow (but for `moved`), and `remaining` follows from them.
@@ -248,8 +248,7 @@ class Adjusted(NamedTuple):
     terms: tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """What is known of one account under its lock.
 
     `lots` must hold every lot with points left, and those that the spends and earns at hand name; `holds` every open
@@ -266,11 +265,11 @@ class Account:
     lifetime_earned: int = 0
     lifetime_burned: int = 0
     lifetime_expired: int = 0
-    lots: Mapping[int, Lot] = field(default_factory=dict)
-    holds: Mapping[str, Hold] = field(default_factory=dict)
-    spends: Mapping[str, Spend] = field(default_factory=dict)
-    earns: Mapping[str, Earn] = field(default_factory=dict)
-    adjustments: Mapping[str, Adjusted] = field(default_factory=dict)
+    lots: Mapping[int, Lot] = MappingProxyType({})
+    holds: Mapping[str, Hold] = MappingProxyType({})
+    spends: Mapping[str, Spend] = MappingProxyType({})
+    earns: Mapping[str, Earn] = MappingProxyType({})
+    adjustments: Mapping[str, Adjusted] = MappingProxyType({})
 
 
 def opened(account_id: UUID) -> Account:

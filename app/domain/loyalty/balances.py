@@ -99,8 +99,7 @@ def rebuilt(account: Account, entries: Iterable[Entry]) -> Account:
 
     Equal to the account as cached, or the cache is wrong. Lots that were used up are there too.
     """
-    made = replace(
-        opened(account.id),
+    made = opened(account.id)._replace(
         holds=account.holds,
         spends=account.spends,
         earns=account.earns,
@@ -114,10 +113,10 @@ def rebuilt(account: Account, entries: Iterable[Entry]) -> Account:
             locked[lot] = locked.get(lot, 0) + points
     keys = {lot: earn.key for earn in account.earns.values() for lot in earn.lots}
     lots = {
-        lot.id: replace(lot, held=locked.get(lot.id, 0), earn_key=keys.get(lot.id))
+        lot.id: lot._replace(held=locked.get(lot.id, 0), earn_key=keys.get(lot.id))
         for lot in made.lots.values()
     }
-    return replace(made, lots=lots)
+    return made._replace(lots=lots)
 
 
 def as_of(account: Account, entries: Iterable[Entry], at: datetime) -> Account:
@@ -127,7 +126,7 @@ def as_of(account: Account, entries: Iterable[Entry], at: datetime) -> Account:
     """
     holds = {hold.id: _then(hold, at) for hold in account.holds.values() if _was_here(hold, at)}
     # Spends and earns are as they are now; what they were then no balance asks for.
-    past = replace(account, holds=holds, spends={}, earns={}, adjustments={})
+    past = account._replace(holds=holds, spends={}, earns={}, adjustments={})
     return rebuilt(past, (entry for entry in entries if entry.at <= at))
 
 

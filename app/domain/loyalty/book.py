@@ -1,7 +1,6 @@
 """The account while one call writes it. It never leaves the package: callers give and get frozen accounts."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -112,7 +111,7 @@ class Book:
     def lock(self, locks: Iterable[Lock], sign: int) -> None:
         """Lock points of lots for a hold (1), or free them (-1)."""
         for lot, points in locks:
-            self.lots[lot] = replace(self.lots[lot], held=self.lots[lot].held + sign * points)
+            self.lots[lot] = self.lots[lot]._replace(held=self.lots[lot].held + sign * points)
 
     def keep(self, thing: Hold | Spend | Earn | Adjusted) -> None:
         """Remember a hold, spend, earn or adjustment as it is now."""
@@ -160,7 +159,7 @@ def moved(lot: Lot, movement: Movement) -> Lot:
     if movement.what == "grant" and not lot.granted:
         # What every earn does; `replace` costs as much as the rest of it.
         return Lot(lot.id, lot.activates_at, lot.expires_at, lot.earn_key, movement.points)
-    return replace(lot, **{counter: getattr(lot, counter) + sign * movement.points})
+    return lot._replace(**{counter: getattr(lot, counter) + sign * movement.points})
 
 
 def lifetime(entry: Entry) -> tuple[int, int, int]:
@@ -179,8 +178,7 @@ def apply_entry(account: Account, entry: Entry) -> Account:
         fresh = Lot(movement.lot, entry.activates_at or entry.at, entry.expires_at)
         lots[movement.lot] = moved(lots.get(movement.lot, fresh), movement)
     earned, burned, expired = lifetime(entry)
-    return replace(
-        account,
+    return account._replace(
         seq=entry.seq,
         head=entry.hash,
         last_at=entry.at,

@@ -121,7 +121,7 @@ def unmerged(into: Account, source: Account, merge: Merge, now: datetime) -> Pai
         del out.spends[spend]
     for earn in merge.earns.values():
         for lot in out.earns.pop(earn).lots:
-            out.lots[lot] = replace(out.lots[lot], earn_key=None)
+            out.lots[lot] = out.lots[lot]._replace(earn_key=None)
     settle(back)
     settle(out)
     left, came = out.closed(None), back.closed(None)

@@ -1,7 +1,6 @@
 """Loading accounts: many (customer, programme) in one statement, with exactly what a decision about each needs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -57,8 +56,7 @@ class Owner(NamedTuple):
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """An account as it was read. `revision` None: there is no row yet, and `account` is an empty one.
 
     `rules_revision` is the programme's in the same snapshot: rules of another one must not decide. `qualifying` and

@@ -21,6 +21,7 @@ from app.domain.loyalty.account import (
 )
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _TIME: Final = "time"
 Row = list[Any]
 
@@ -32,7 +33,8 @@ def micros(column: str) -> str:
 
 def time_of(since_epoch: int) -> datetime:
     """A time in UTC from its microseconds."""
-    return _EPOCH + timedelta(microseconds=since_epoch)
+    # A product: to make the difference from a number takes four times as long.
+    return _EPOCH + since_epoch * _MICROSECOND
 
 
 def _time(since_epoch: int | None) -> datetime | None:
@@ -41,7 +43,7 @@ def _time(since_epoch: int | None) -> datetime | None:
 
 def micros_of(at: datetime | None) -> int | None:
     """What `time_of` reads."""
-    return None if at is None else (at - _EPOCH) // timedelta(microseconds=1)
+    return None if at is None else (at - _EPOCH) // _MICROSECOND
 
 
 # --- lots ------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ await save_account(connection, held, decision, now)
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -101,7 +101,7 @@ def in_its_time(loaded: Loaded, rules: Rules) -> Loaded:
     """The account as the end of its programme lets it be, for one who goes on from it: nothing lives longer."""
     if rules.programme.ends_at is None:
         return loaded
-    return replace(loaded, account=until_the_end(loaded.account, rules.programme.ends_at))
+    return loaded._replace(account=until_the_end(loaded.account, rules.programme.ends_at))
 
 
 async def save_account(

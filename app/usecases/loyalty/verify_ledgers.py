@@ -1,7 +1,6 @@
 """Whether every account is what its ledger says: chain, sums, lots, and when it is next due."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -56,7 +55,7 @@ def _compared(loaded: Loaded, entries: Sequence[Entry]) -> list[Difference]:
     if entries:
         entries = [entries[0]._replace(previous=opened(account.id).head), *entries[1:]]
     found = [f"entry {one.seq}: {one.fault}" for one in verify(account.id, entries, account)]
-    if not found and replace(rebuilt(account, entries), last_at=account.last_at) != account:
+    if not found and rebuilt(account, entries)._replace(last_at=account.last_at) != account:
         found.append("the cached figures or lots are not those of the ledger")
     due = next_due_at(account)
     if due is not None and (loaded.due_at is None or loaded.due_at > due):

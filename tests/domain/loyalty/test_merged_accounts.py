@@ -61,7 +61,7 @@ def test_all_that_moves_has_its_name_its_lots_and_its_entries() -> None:
     assert [(one.activates_at, one.expires_at) for one in came] == [(day(0), day(60)), (day(5), day(90))]
     lots = into.account.lots
     for old, new in done.lots.items():
-        assert replace(before.lots[old], id=new, earn_key=lots[new].earn_key) == lots[new]
+        assert before.lots[old]._replace(id=new, earn_key=lots[new].earn_key) == lots[new]
     assert (lots[3].earn_key, lots[4].earn_key) == ("m1:o1", "own")
 
 

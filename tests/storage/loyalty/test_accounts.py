@@ -1,7 +1,7 @@
 """Accounts as the pure core leaves them, through the database and back."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -80,7 +80,7 @@ class Ledger:
         if decision.account is not before.account:
             change = Change(before, decision.account, decision.entries, STANDING, due)
             assert await save(self.connection, [change], self.now)
-        self.memory = replace(known.account, adjustments={})
+        self.memory = known.account._replace(adjustments={})
         whole = await self.loaded(whole=True)
         assert whole.account == self.memory
         assert (whole.standing, whole.due_at) == (STANDING, due)
@@ -243,6 +243,6 @@ async def test_a_natural_key_earns_once_whatever_the_code_does(connection: async
     one = Ledger(connection)
     await one.do(lambda a: crediting.earned(a, _earning("o:1", 100, START), one.now))
     before = await one.loaded()
-    done = crediting.earned(replace(before.account, earns={}), _earning("o:1", 100, START), START)
+    done = crediting.earned(before.account._replace(earns={}), _earning("o:1", 100, START), START)
     async with _undone_unless(connection, fits=False):
         assert not await save(connection, [Change(before, done.account, done.entries, None, None)], START)
