@@ -96,25 +96,25 @@ WITH numbers AS (
 ), a AS (
     INSERT INTO loyalty_accounts (
         customer_id, program, account_id, seq, head, last_at, debt, lifetime_earned, lifetime_burned,
-        lifetime_expired, tier, tier_since, review_at, opened_at, revision, ruled_by
+        lifetime_expired, tier, tier_since, review_at, due_at, opened_at, revision, ruled_by
     )
     SELECT id, 'main', id, 1, sha256(id::text::bytea), $2, 0, $4::bigint, 0, 0, 'base', $2,
-        $2::timestamptz + interval '1 year', $2, 1, 1
+        $2::timestamptz + interval '1 year', $2::timestamptz + interval '11 months', $2, 1, 1
     FROM numbers
 ), e AS (
     INSERT INTO loyalty_entries (
         customer_id, program, seq, kind, points, at, effective_at, movements, hash, key, debt_change, forgiven,
-        qualifying, activates_at
+        qualifying, activates_at, expires_at
     )
     SELECT id, 'main', 1, 'opening', $4, $2, $2, jsonb_build_array(jsonb_build_array(1, 'grant', $4::bigint)),
-        sha256(id::text::bytea), 'opening', 0, 0, 0, $2
+        sha256(id::text::bytea), 'opening', 0, 0, 0, $2, $2::timestamptz + interval '1 year'
     FROM numbers
 )
 INSERT INTO loyalty_lots (
-    customer_id, program, lot, activates_at, granted, drawn, restored, revoked, expired, absorbed, moved, held,
-    remaining
+    customer_id, program, lot, activates_at, expires_at, granted, drawn, restored, revoked, expired, absorbed, moved,
+    held, remaining
 )
-SELECT id, 'main', 1, $2, $4, 0, 0, 0, 0, 0, 0, 0, $4 FROM numbers
+SELECT id, 'main', 1, $2, $2::timestamptz + interval '1 year', $4, 0, 0, 0, 0, 0, 0, 0, $4 FROM numbers
 """
 
 
@@ -166,7 +166,10 @@ def add_history(server: EmbeddedServer, database: str, plan: list[tuple[range, i
 
 
 def add_points(server: EmbeddedServer, database: str, customers: int) -> None:
-    """A programme under whose rules purchases earn, and an account with POINTS for every customer."""
+    """A programme under whose rules purchases earn, and an account with POINTS for every customer.
+
+    As an import leaves it: the points lapse in a year, and the clock looks at it a month before.
+    """
     since = datetime.now(UTC)
     _run(
         server,
