@@ -93,12 +93,13 @@ class Metrics:
             ("what",),
             registry=self._registry,
         )
-        self._points = Counter(
+        points = Counter(
             "loyalty_points_total",
             "Points that purchases earned and refunds took back.",
             ("what",),
             registry=self._registry,
         )
+        self._points = {f"points_{what}": points.labels(what) for what in ("earned", "clawed")}
         self._referrals = Counter(
             "referrals_settled_total",
             "Referrals whose time had come, by what became of them.",
@@ -162,9 +163,9 @@ class Metrics:
 
     def points(self, told: Mapping[str, int]) -> None:
         """Count what a new touchpoint did to points, by the `loyalty` member of its answer."""
-        for what in ("earned", "clawed"):
-            if told[f"points_{what}"]:
-                self._points.labels(what).inc(told[f"points_{what}"])
+        for what, counter in self._points.items():
+            if told[what]:
+                counter.inc(told[what])
 
     def merge(self, what: str) -> None:
         """Count one: merged or undone."""

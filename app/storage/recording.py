@@ -80,7 +80,7 @@ def _writing(log: str, parts: tuple[str, ...], *, at_once: bool) -> str:
     """
     if not parts:
         return f"WITH {log} SELECT {_COUNTS}"
-    writes, counts = saving.writing(parts, customers=3, first=4)
+    writes, counts = saving.writing(parts, customers=3, first=4, guarded=not at_once)
     taken = " + ".join(
         f"(SELECT count(*) FROM {part})"  # noqa: S608 - this package's constants
         for part in ("logged", "saved", *map("{}_".format, parts))

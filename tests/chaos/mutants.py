@@ -16,7 +16,7 @@ from app.domain.loyalty import spending
 from app.settings import Settings
 from app.storage import recording, states, touchpoints
 from app.storage.database import Database, Seat
-from app.storage.loyalty import at_once, saving
+from app.storage.loyalty import at_once, plain_earns, saving
 from app.storage.touchpoints import KnownRow
 from app.usecases.group_writer import GroupWriter
 from app.usecases.lanes import Lanes
@@ -95,11 +95,11 @@ def _capture_whatever_became_of_it() -> None:
 
 def _overwrite_accounts() -> None:
     """Believe that the account that was read is still the one that is written."""
-    parts = saving._PARTS
-    assert isinstance(parts, dict)
-    parts["changed"] = parts["changed"].replace(
-        "AND a.revision = new.was_revision AND a.seq = new.was_seq", ""
-    )
+    for parts, name in ((saving._PARTS, "changed"), (plain_earns._CTES, "earned_accounts")):
+        assert isinstance(parts, dict)
+        compared = "AND a.revision = new.was_revision AND a.seq = new.was_seq"
+        assert compared in parts[name]
+        parts[name] = parts[name].replace(compared, "")
     made = at_once._statement
     at_once._statement = lambda names: made(names).replace(  # type: ignore[assignment]  # this is what a mutant is
         "USING (customer_id, version)", "USING (customer_id)"

@@ -22,6 +22,7 @@ Fault = Literal[
 
 
 _HASH: Final = Entry._fields.index("hash")
+_NULL: Final = "null"
 
 
 class Finding(NamedTuple):
@@ -32,7 +33,7 @@ class Finding(NamedTuple):
 
 
 def _text(at: datetime | None) -> str:
-    return f'"{at.isoformat()}"' if at else "null"
+    return f'"{at.isoformat()}"' if at else _NULL
 
 
 def entry_hash(entry: Entry) -> bytes:
@@ -40,14 +41,31 @@ def entry_hash(entry: Entry) -> bytes:
 
     What it says is one array of canonical JSON. By hand: nothing but a tier's code can need escaping.
     """
-    seq, kind, points, at, effective_at, moves, previous, _, _, debt_change, forgiven, qualifying = entry[:12]
+    (
+        seq,
+        kind,
+        points,
+        at,
+        effective_at,
+        moves,
+        previous,
+        _,
+        _,
+        debt_change,
+        forgiven,
+        qualifying,
+        qualified_at,
+        activates_at,
+        expires_at,
+        tier,
+    ) = entry
     movements = ",".join([f'[{lot},"{what}",{moved}]' for lot, what, moved in moves])
-    tier = "null" if entry.tier is None else canonical_json(entry.tier).decode()
-    effective = _text(effective_at)
-    qualified = effective if entry.qualified_at is effective_at else _text(entry.qualified_at)
+    effective = effective_at.isoformat()
+    qualified = f'"{effective}"' if qualified_at is effective_at else _text(qualified_at)
     said = (
-        f'[{seq},"{kind}",{points},{_text(at)},{effective},[{movements}],{debt_change},{forgiven},{qualifying},'
-        f"{qualified},{_text(entry.activates_at)},{_text(entry.expires_at)},{tier}]"
+        f'[{seq},"{kind}",{points},"{at.isoformat()}","{effective}",[{movements}],{debt_change},{forgiven},'
+        f"{qualifying},{qualified},{_text(activates_at)},{_text(expires_at)},"
+        f"{_NULL if tier is None else canonical_json(tier).decode()}]"
     )
     return sha256(previous + said.encode()).digest()
 

@@ -5,7 +5,6 @@ depends on either, and a warning is about what is left after both.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -118,6 +117,13 @@ def next_look_at(
     return min(times, default=None)
 
 
+def looks_at_lot(expires_at: datetime, warned_until: datetime | None, version: Version | None) -> datetime:
+    """When the clock first has to do with free points that lapse at `expires_at`: to warn of that, or to take them."""
+    days = None if version is None else version.expiry_warning_days
+    is_warned = warned_until is not None and expires_at <= warned_until
+    return expires_at if not days or is_warned else expires_at - timedelta(days=days)
+
+
 def until_the_end(account: Account, ends_at: datetime | None) -> Account:
     """The account as the end of its programme lets it be: nothing lives longer than `ends_at`.
 
@@ -125,7 +131,7 @@ def until_the_end(account: Account, ends_at: datetime | None) -> Account:
     """
     if ends_at is None:
         return account
-    return replace(account, lots={name: _ended(lot, ends_at) for name, lot in account.lots.items()})
+    return account._replace(lots={name: _ended(lot, ends_at) for name, lot in account.lots.items()})
 
 
 def _looks(seen: Seen, version: Version | None, now: datetime, pauses: Sequence[Pause]) -> Iterator[datetime]:
@@ -134,19 +140,11 @@ def _looks(seen: Seen, version: Version | None, now: datetime, pauses: Sequence[
         yield due
     if version is None:
         return
-    if version.expiry_warning_days:
-        within = timedelta(days=version.expiry_warning_days)
-        for lot in seen.account.lots.values():
-            if _is_unwarned(lot, seen.warned_until) and lot.expires_at is not None:
-                yield lot.expires_at - within
+    for lot in seen.account.lots.values():
+        if lot.free and lot.expires_at is not None:
+            yield looks_at_lot(lot.expires_at, seen.warned_until, version)
     if seen.standing is not None:
         yield tiers.due_at(seen.standing, pauses) or now + LOOKS_AGAIN
-
-
-def _is_unwarned(lot: Lot, warned_until: datetime | None) -> bool:
-    if not lot.free or lot.expires_at is None:
-        return False
-    return warned_until is None or lot.expires_at > warned_until
 
 
 def _to_be_told(
@@ -165,4 +163,4 @@ def _is_ours(change: Change) -> bool:
 
 def _ended(lot: Lot, ends_at: datetime) -> Lot:
     lives_on = lot.expires_at is None or lot.expires_at > ends_at
-    return replace(lot, expires_at=ends_at) if lives_on else lot
+    return lot._replace(expires_at=ends_at) if lives_on else lot

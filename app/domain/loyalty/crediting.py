@@ -69,11 +69,11 @@ def earned_by_the_book(account: Account, earning: Earning, now: datetime) -> Dec
     return book.closed(earn)
 
 
-def _earned_quietly(account: Account, earning: Earning, at: datetime) -> Decision[Earn]:
-    """The same for an account without clock work, which nearly every one is: a fraction of the time."""
-    key, points, seq = earning.key, earning.points, account.seq + 1
+def earn_entry(seq: int, head: bytes, earning: Earning, at: datetime) -> Entry:
+    """The entry of an earn after the entry `seq` with the hash `head`, written at `at`."""
+    points, seq = earning.points, seq + 1
     activates_at, expires_at = (earning.activates_at, earning.expires_at) if points else (None, None)
-    entry = sealed(
+    return sealed(
         Entry(
             seq=seq,
             kind="earn",
@@ -81,15 +81,22 @@ def _earned_quietly(account: Account, earning: Earning, at: datetime) -> Decisio
             at=at,
             effective_at=earning.occurred_at,
             movements=(Movement(seq, "grant", points),) if points else (),
-            previous=account.head,
+            previous=head,
             hash=b"",
-            key=key,
+            key=earning.key,
             qualifying=earning.qualifying,
             qualified_at=earning.occurred_at,
             activates_at=activates_at,
             expires_at=expires_at,
         )
     )
+
+
+def _earned_quietly(account: Account, earning: Earning, at: datetime) -> Decision[Earn]:
+    """The same for an account without clock work, which nearly every one is: a fraction of the time."""
+    key, points = earning.key, earning.points
+    entry = earn_entry(account.seq, account.head, earning, at)
+    seq = entry.seq
     lots = dict(account.lots)
     if points:
         lots[seq] = Lot(seq, earning.activates_at, earning.expires_at, key, points)

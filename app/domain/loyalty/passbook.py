@@ -14,8 +14,9 @@ from app.domain.descriptions import order_id_of
 from app.domain.loyalty.account import Account, Decision, Entry
 from app.domain.loyalty.balances import available_and_pending
 from app.domain.loyalty.clawback import clawed_back
+from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.crediting import earned
-from app.domain.loyalty.earning import Evaluated, Member, earning_of, evaluate, nothing, order_key
+from app.domain.loyalty.earning import Evaluated, earning_of, evaluate, nothing, order_key
 from app.domain.loyalty.explain import explained
 from app.domain.loyalty.known_orders import (
     KnownOrder,
@@ -137,7 +138,7 @@ class Passbook:
         order_id = order_id_of(touchpoint.thread)
         if order_id is None:
             key = purchase_key(touchpoint.source, touchpoint.id)
-            self._earn(key, self._posted(touchpoint, key), done, is_first=is_first_purchase)
+            self._earn(key, posted_purchase(touchpoint, key), done, is_first=is_first_purchase)
             return
         known = self.order_of(order_id, touchpoint.source)
         if known.order.is_paid:
@@ -147,7 +148,7 @@ class Passbook:
         order = adopted(known.order, touchpoint.id, touchpoint.amount_minor or 0)
         known.currency = touchpoint.currency
         key = order_key(known.source, order_id, order.cycle)
-        self._earn(key, self._posted(touchpoint, key), done, is_first=is_first_purchase)
+        self._earn(key, posted_purchase(touchpoint, key), done, is_first=is_first_purchase)
         order = gathered(order, known, self.orders[order_id])
         order, applied = unparked(order, known.currency) if order.parked else (order, ())
         known.take(order, touchpoint)
@@ -186,17 +187,6 @@ class Passbook:
         amount = touchpoint.amount_minor or 0
         worth = worth_of(amount, touchpoint.currency, touchpoint.value_minor, self.shop_currency)
         return Parked(touchpoint.id, touchpoint.occurred_at, amount, source, worth)
-
-    def _posted(self, touchpoint: Touchpoint, key: str) -> Purchase:
-        return posted(
-            key=key,
-            occurred_at=touchpoint.occurred_at,
-            amount_minor=touchpoint.amount_minor or 0,
-            currency=touchpoint.currency or "",
-            items=touchpoint.items or (),
-            exchange_rate=touchpoint.exchange_rate,
-            channel=touchpoint.channel,
-        )
 
     # --- whole orders -------------------------------------------------------------------------------------------------
 
@@ -291,11 +281,7 @@ class Passbook:
     def _told(self, done: "_Done") -> str:
         draft = self.drafts[self.program]
         available, pending = available_and_pending(draft.account, done.at)
-        tier = "null" if draft.standing is None else f'"{draft.standing.tier}"'
-        return (
-            f'{{"points_earned":{done.earned},"points_clawed":{done.clawed},"available":{available},'
-            f'"pending":{pending},"tier":{tier}}}'
-        )
+        return told(done.earned, done.clawed, available, pending, draft.standing and draft.standing.tier)
 
 
 @dataclass(slots=True)
@@ -305,6 +291,28 @@ class _Done:
     at: datetime
     earned: int = 0
     clawed: int = 0
+
+
+def posted_purchase(touchpoint: Touchpoint, key: str) -> Purchase:
+    """What a posted touchpoint says was bought, to earn by `key`."""
+    return posted(
+        key=key,
+        occurred_at=touchpoint.occurred_at,
+        amount_minor=touchpoint.amount_minor or 0,
+        currency=touchpoint.currency or "",
+        items=touchpoint.items or (),
+        exchange_rate=touchpoint.exchange_rate,
+        channel=touchpoint.channel,
+    )
+
+
+def told(earned: int, clawed: int, available: int, pending: int, tier: str | None) -> str:
+    """The `loyalty` member of an answer as JSON. No code of a tier needs escaping."""
+    tier_text = "null" if tier is None else f'"{tier}"'
+    return (
+        f'{{"points_earned":{earned},"points_clawed":{clawed},"available":{available},'
+        f'"pending":{pending},"tier":{tier_text}}}'
+    )
 
 
 def _counted(paid_minor: int, purchase: Purchase, currency: str) -> int:

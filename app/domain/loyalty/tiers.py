@@ -151,17 +151,28 @@ def counted(
         change = Change(moved.at, standing.tier, moved.tier, "manual", (moved.tier,))
         step = Step(_held(moved.tier, moved.at, rules, zone), None if moved.tier == standing.tier else change)
         return step, points
-    fresh = [entry for entry in entries if entry.qualified_at and _is_inside(entry, now, rules, zone)]
+    fresh = [
+        entry for entry in entries if entry.qualified_at and is_inside(entry.qualified_at, now, rules, zone)
+    ]
     if not fresh:
         return Step(standing), points
     points += sum(entry.qualifying for entry in fresh)
     return raised(standing, max(points, 0), entries[-1].at, rules, zone), points
 
 
-def _is_inside(entry: Entry, now: datetime, rules: TierRules, zone: ZoneInfo) -> bool:
-    """Whether what an entry tells of lies in the window that ends at `now`."""
-    at = entry.qualified_at
-    if at is None or at > now:
+def stays(standing: Standing, points: int, rules: TierRules) -> bool:
+    """Whether `raised` leaves a standing as it is with so many points in the window."""
+    is_held = False
+    for tier in rules.tiers:
+        if is_held:
+            return points < tier.threshold and standing.grace_until is None
+        is_held = tier.code == standing.tier
+    return is_held and standing.grace_until is None
+
+
+def is_inside(at: datetime, now: datetime, rules: TierRules, zone: ZoneInfo) -> bool:
+    """Whether what took place at `at` lies in the window that ends at `now`."""
+    if at > now:
         return False
     # No month has fewer days than 28, so most need no look at the calendar.
     if now - at < timedelta(days=SHORTEST_MONTH_DAYS * rules.window_months - 1):

@@ -75,7 +75,9 @@ def _rows(changes: Sequence[Change], now: datetime) -> dict[str, Rows]:
             if plain_earns.is_plain(before, after, entry):
                 plain[entry.seq] = entry.key
                 explain = change.explains.get(entry.key)
-                rows["earned"].append(owner | plain_earns.earned_row(after, entry, explain))
+                paid_minor = after.earns[entry.key].paid_minor
+                text = None if explain is None else to_json(explain).decode()
+                rows["earned"].append(owner | plain_earns.earned_row(entry, paid_minor, text))
             else:
                 rows["entries"].append(owner | entry_row(entry))
         rows["lots"] += [owner | lot_row(lot) for lot in _new(before.lots, after.lots) if lot.id not in plain]
@@ -304,15 +306,18 @@ def _statement(parts: tuple[str, ...]) -> str:
     return f"WITH {', '.join(writes)} SELECT {', '.join(counts)}"
 
 
-def writing(parts: Sequence[str], *, customers: int, first: int) -> tuple[list[str], list[str]]:
+def writing(
+    parts: Sequence[str], *, customers: int, first: int, guarded: bool = True
+) -> tuple[list[str], list[str]]:
     """The CTEs that write these parts, and what counts the rows of each, for a statement with these arguments.
 
     `customers`: the number of the argument with the customers' ids, `first`: of that with the rows of the first part.
+    `guarded`: as in `plain_earns.ctes`; who is not may catch a unique violation.
     Each part has an argument of its own: of one text for all of them each would read the whole.
     """
     writes = []
     for number, part in enumerate(parts, first):
-        ctes = plain_earns.CTES if part == "earned" else {f"{part}_": _PARTS[part]}
+        ctes = plain_earns.ctes(guarded=guarded) if part == "earned" else {f"{part}_": _PARTS[part]}
         writes += [
             f"{name} AS ({sql})".replace("$1::", f"${customers}::").replace(
                 f"$2::text::json -> '{part}'", f"${number}::text::json"

@@ -16,6 +16,7 @@ from app.domain.descriptions import order_id_of
 from app.domain.health.facts import fact_of
 from app.domain.loyalty.known_orders import KnownOrder, OrderStep, keys_named
 from app.domain.loyalty.passbook import Draft, Move, Passbook
+from app.domain.loyalty.plain_passbook import AnyPassbook, PlainPassbook, is_plain_account
 from app.domain.loyalty.rules import cap_windows
 from app.domain.loyalty.tiers import Change as TierChange
 from app.domain.loyalty.versions import Published
@@ -27,6 +28,7 @@ from app.storage.loyalty import accounts
 from app.storage.loyalty.accounts import Loaded, Wanted
 from app.storage.loyalty.buyers import Buyers
 from app.storage.loyalty.orders import changed_orders
+from app.storage.loyalty.plain_earns import plain_rows
 from app.storage.loyalty.programs import Rules, all_rules
 from app.storage.loyalty.referrals import StoredReferral, step_row
 from app.storage.loyalty.saving import Change, changed_parts
@@ -83,18 +85,18 @@ def earning_at(programs: Mapping[str, Rules], shop_currency: str, now: datetime)
 class Passbooks:
     """The passbooks of a group by customer, with what their accounts were read as."""
 
-    books: Mapping[UUID, Passbook]
+    books: Mapping[UUID, AnyPassbook]
     loaded: Mapping[tuple[UUID, str], Loaded]
     now: datetime | None = None
 
     def __bool__(self) -> bool:
         return bool(self.books)
 
-    def get(self, customer_id: UUID) -> Passbook | None:
+    def get(self, customer_id: UUID) -> AnyPassbook | None:
         """The passbook of a customer who brings money."""
         return self.books.get(customer_id)
 
-    def items(self) -> Iterable[tuple[UUID, Passbook]]:
+    def items(self) -> Iterable[tuple[UUID, AnyPassbook]]:
         """Every customer with their passbook."""
         return self.books.items()
 
@@ -102,27 +104,46 @@ class Passbooks:
         """What is to be written, by part of the writing statement."""
         if self.now is None:
             return {}
-        changes = [
-            _change(self.loaded[customer_id, program], draft, self.now)
+        plain = [row for one, book in self._plain() for row in plain_rows(one, book)]
+        whole = self._whole()
+        rows = self._changed(whole, self.now) if whole else {}
+        return rows | {"earned": rows.get("earned", []) + plain} if plain else rows
+
+    def _plain(self) -> Iterable[tuple[Loaded, PlainPassbook]]:
+        for (customer_id, _), loaded in self.loaded.items():
+            book = self.books[customer_id]
+            if isinstance(book, PlainPassbook) and book.whole is None:
+                yield loaded, book
+
+    def _whole(self) -> dict[UUID, Passbook]:
+        return {
+            customer_id: whole
             for customer_id, book in self.books.items()
+            if (whole := book.whole if isinstance(book, PlainPassbook) else book) is not None
+        }
+
+    def _changed(self, books: Mapping[UUID, Passbook], now: datetime) -> dict[str, list[dict[str, Any]]]:
+        changes = [
+            _change(self.loaded[customer_id, program], draft, now)
+            for customer_id, book in books.items()
             for program, draft in book.drafts.items()
             if draft.account is not self.loaded[customer_id, program].account
         ]
-        rows = changed_parts(changes, self.now)
-        owned = ((one, book.orders) for one, book in self.books.items())
-        orders = changed_orders(owned, self.now, rows.get("earned", ()))
-        people = [step_row(one) for one in self._referrals(self.now)]
+        rows = changed_parts(changes, now)
+        owned = ((one, book.orders) for one, book in books.items())
+        orders = changed_orders(owned, now, rows.get("earned", ()))
+        people = [step_row(one) for one in self._referrals(books, now)]
         return rows | ({"orders": orders} if orders else {}) | ({"referrals": people} if people else {})
 
-    def _referrals(self, now: datetime) -> Iterable[StoredReferral]:
+    def _referrals(self, books: Mapping[UUID, Passbook], now: datetime) -> Iterable[StoredReferral]:
         """The referrals by which friends came, as far as what they paid and gave back moved these."""
         for (customer_id, program), loaded in self.loaded.items():
-            book = self.books[customer_id]
-            for one in loaded.referrals if book.moves else ():
-                draft = book.drafts[program]
-                after = followed(
-                    one, [_step(move) for move in book.moves], draft.published, draft.programme, now
-                )
+            book = books.get(customer_id)
+            if book is None or not book.moves:
+                continue
+            draft, steps = book.drafts[program], [_step(move) for move in book.moves]
+            for one in loaded.referrals:
+                after = followed(one, steps, draft.published, draft.programme, now)
                 if after is not None:
                     yield after
 
@@ -170,7 +191,37 @@ def passbooks_of(buyers: Buyers, log: LoadedLog, earning: Earning) -> Passbooks 
     if any(one.rules_revision != rules.revision for one in log.accounts.values()):
         return None
     loaded = {key: in_its_time(one, rules) for key, one in log.accounts.items()}
-    return Passbooks(_books(loaded, {}, log, earning), loaded, buyers.now)
+    return Passbooks(
+        {key[0]: _book(one, log, earning, buyers.now) for key, one in loaded.items()}, loaded, buyers.now
+    )
+
+
+def _book(loaded: Loaded, log: LoadedLog, earning: Earning, now: datetime) -> AnyPassbook:
+    """The passbook of a buyer with one account, and without orders or referrals that are under way."""
+    key, rules = (loaded.customer_id, loaded.program), earning.programs[loaded.program]
+
+    def whole() -> Passbook:
+        return _books({key: loaded}, {}, log, earning)[loaded.customer_id]
+
+    standing, due_at = loaded.standing, loaded.due_at
+    if (
+        standing is None
+        or due_at is None
+        or loaded.referrals
+        or not is_plain_account(loaded.account, due_at, rules.programme, now)
+    ):
+        return whole()
+    return PlainPassbook(
+        rules.programme,
+        rules.published,
+        loaded.account,
+        standing,
+        loaded.qualifying,
+        due_at,
+        loaded.warned_until,
+        segments_of(log.tags.get(loaded.customer_id, ())),
+        whole,
+    )
 
 
 async def open_passbooks(
@@ -281,7 +332,7 @@ def _change(before: Loaded, draft: Draft, now: datetime) -> Change:
     )
 
 
-def tier_touchpoints(book: Passbook, fresh: Sequence[tuple[Touchpoint, Stored]]) -> Iterable[Touchpoint]:
+def tier_touchpoints(book: AnyPassbook, fresh: Sequence[tuple[Touchpoint, Stored]]) -> Iterable[Touchpoint]:
     """The rows of the log that say how the tiers of a customer moved, each move once and with all that it passed."""
     if not fresh:
         return

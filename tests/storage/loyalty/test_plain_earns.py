@@ -101,7 +101,7 @@ async def test_what_is_written_is_what_the_general_way_writes(
     _, change, known = bought(points, lives)
     assert await written(connection, change, known) == {"opened": 1, "earned": 4 if points else 3}
     monkeypatch.setattr(plain_earns, "is_plain", lambda *_: False)
-    other = replace(change, before=replace(change.before, customer_id=BOB))
+    other = replace(change, before=change.before._replace(customer_id=BOB))
     general = {"opened": 1, "entries": 1, "earns": 1, "orders": 1} | ({"lots": 1} if points else {})
     assert await written(connection, other, known) == general
     plain = await rows(connection, ADA)
@@ -114,7 +114,7 @@ async def test_what_is_written_is_what_the_general_way_writes(
 async def test_a_row_that_stands_there_is_missing_from_the_count(connection: asyncpg.Connection) -> None:
     _, change, known = bought(49, 60)
     await written(connection, change, known)
-    again = replace(change, before=replace(change.before, revision=1))
+    again = replace(change, before=change.before._replace(revision=1))
     parts = saving.changed_parts([again], NOW)
     assert not await saving.save(connection, [again], NOW)
     assert saving.sizes(parts)["earned"] == 3
