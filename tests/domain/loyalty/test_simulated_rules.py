@@ -64,6 +64,24 @@ def test_the_window_of_a_tier_begins_with_its_local_day(early: timedelta, tier: 
     assert of_one(bought(0, 100), bought(1, 1_000), buyer=buyer, **SILVER).tiers_after == {tier: 1}
 
 
+@pytest.mark.parametrize(
+    "earlier, left",
+    [
+        # Two days are today and yesterday on the wall, not the 48 hours before.
+        (datetime(2026, 4, 30, 0, tzinfo=BERLIN), 5),
+        (datetime(2026, 4, 29, 23, 59, tzinfo=BERLIN), 20),
+    ],
+)
+def test_the_period_of_a_cap_is_of_local_days_as_when_purchases_earn(earlier: datetime, left: int) -> None:
+    rule = {**BASE, "caps": {"per_period": 20, "period_days": 2}}
+    log = [
+        purchase(1_500, occurred_at=earlier),
+        purchase(9_000, occurred_at=datetime(2026, 5, 1, 1, tzinfo=BERLIN)),
+    ]
+    told = of_one(*map(Bought, log), earning_rules=[rule])
+    assert told.points_drafted == 15 + left
+
+
 @pytest.mark.parametrize("until, owed", [(-1, {"2026-06": 10}), (0, {}), (1, {})])
 def test_points_that_stop_as_the_simulation_ends_are_no_liability(until: int, owed: dict[str, int]) -> None:
     # They live through the whole local day a month after the first of May.
