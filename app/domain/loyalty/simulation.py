@@ -4,13 +4,15 @@ import heapq
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.earning import earning_of, evaluate
-from app.domain.loyalty.periods import local_month, window_start
+from app.domain.loyalty.periods import local_month, start_of_day, window_start
 from app.domain.loyalty.purchases import Purchase
+from app.domain.loyalty.rules import cap_windows
 from app.domain.loyalty.tiers import Standing, joined, raised
 from app.domain.loyalty.versions import Programme, Published, Version, in_force
 
@@ -101,9 +103,8 @@ class _Run:
             self.standing = raised(
                 joined(at, rules, programme.zone), points, at, rules, programme.zone
             ).standing
-        member = Member(
-            self.standing.tier, segments, one.is_first_purchase, _in_period(self.given, version, at)
-        )
+        in_period = _in_period(self.given, version, at.astimezone(programme.zone).date(), programme.zone)
+        member = Member(self.standing.tier, segments, one.is_first_purchase, in_period)
         would = evaluate(version, programme, one.purchase, member)
         kept = would.points - _share(would.points, one.refunded_minor, paid)
         self.points += kept
@@ -216,13 +217,13 @@ def _share(points: int, refunded_minor: int, paid_minor: int) -> int:
 
 
 def _in_period(
-    given: Mapping[str, deque[tuple[datetime, int]]], version: Version, at: datetime
+    given: Mapping[str, deque[tuple[datetime, int]]], version: Version, day: date, zone: ZoneInfo
 ) -> dict[str, int]:
+    """The points of each capped rule since its window began, which the given ones shrink to."""
     sums = {}
-    for rule in version.rules:
-        if rule.caps.period_days is not None:
-            ours = given.get(rule.code, deque())
-            while ours and (at - ours[0][0]).days >= rule.caps.period_days:
-                ours.popleft()
-            sums[rule.code] = sum(points for _, points in ours)
+    for code, since in cap_windows(version.rules, day).items():
+        ours, begins = given.get(code, deque()), start_of_day(since, zone)
+        while ours and ours[0][0] < begins:
+            ours.popleft()
+        sums[code] = sum(points for _, points in ours)
     return sums

@@ -87,8 +87,8 @@ class Ledger:
         done: settling.Released = self.take(spending.released(self.account, id_, self.now))
         return done
 
-    def spend(self, points: int, id_: str = "s1") -> Spend:
-        done: Spend = self.take(spending.spent(self.account, id=id_, points=points, now=self.now))
+    def spend(self, points: int, id_: str = "s1", **said: Any) -> Spend:
+        done: Spend = self.take(spending.spent(self.account, id=id_, points=points, now=self.now, **said))
         return done
 
     def refund(

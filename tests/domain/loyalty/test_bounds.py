@@ -85,6 +85,7 @@ def test_numbers_are_told_with_their_sign_and_what_was_cut() -> None:
             "#/coupon_prefix",
         ),
         ({"coupon_prefix": "A-B", "coupons": "generated"}, "invalid_prefix", "#/coupon_prefix"),
+        ({"coupon_prefix": 5, "coupons": "generated"}, "invalid_text", "#/coupon_prefix"),
     ],
 )
 def test_a_reward_that_cannot_be_is_refused_by_its_place(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.domain.loyalty.ledgers import Ledger
+from tests.domain.loyalty.ledgers import Ledger, day
 
 
 def test_the_rest_of_an_order_is_what_was_paid_less_what_was_refunded() -> None:
@@ -74,3 +74,18 @@ def test_what_was_spent_may_be_recovered_within_the_balance_alone(
     made.spend(10)
     made.claw(None, policy=policy)
     assert (made.available, made.account.earns["o1"].recoverable) == (left, recoverable)
+
+
+@pytest.mark.parametrize("policy", ["within_balance", "unlimited"])
+def test_of_an_orders_own_lots_the_one_that_lives_longest_pays_first(policy: str) -> None:
+    made = Ledger()
+    made.earn(80, lives=10)
+    made.spend(80)
+    made.at(5).refund(30, "before")
+    made.at(11).refund(20, "after", grace=3)
+    made.refund(30, "later", grace=9)
+    assert made.account.lots[1].remaining == 0
+    first, second = made.account.earns["o1"].lots[1:]
+    made.claw(5_000, policy=policy)
+    assert (made.account.lots[first].remaining, made.account.lots[second].remaining) == (10, 0)
+    assert made.balance.next_expirations == ((10, day(14)),)

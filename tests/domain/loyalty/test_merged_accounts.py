@@ -218,3 +218,56 @@ def test_more_debt_than_came_blocks_nothing() -> None:
     into.adjust(-5, "more", allow_debt=True)
     unmerge(into, source, done)
     assert (into.account.debt, source.account.debt) == (5, 30)
+
+
+def test_a_spend_and_the_hold_it_was_captured_from_keep_one_name_between_them() -> None:
+    into, source = Ledger(), Ledger(opened(UUID(int=2)))
+    into.earn(20)
+    into.spend(5, "x")
+    source.earn(20, "other")
+    source.hold(4, "x")
+    source.capture("x")
+    done = merge(into.at(1), source.at(1))
+    assert (done.holds, done.spends) == ({"x": "m1:x"}, {"x": "m1:x"})
+    assert into.capture("m1:x").spend.points == 4
+    assert into.account.spends["x"].points == 5
+
+
+def test_what_qualified_without_points_moves_and_what_never_qualified_does_not() -> None:
+    into, source = Ledger(), Ledger(opened(UUID(int=2)))
+    source.earn(0, "only-the-tier", qualifying=40)
+    source.earn(0, "nothing", qualifying=0)
+    source.earn(10, "only-points", qualifying=0)
+    done = merge(into.at(1), source.at(1))
+    assert done.qualified == {"only-the-tier": 40}
+    assert [(one.kind, one.key, one.points, one.qualifying, one.qualified_at) for one in into.entries] == [
+        ("transfer_in", "m1", 10, 0, None),
+        ("transfer_in", "m1", 0, 40, day(0)),
+    ]
+
+
+def test_every_entry_of_an_undo_names_the_merge() -> None:
+    into, source = pair()
+    done = merge(into.at(1), source.at(1))
+    merged_into, merged_source = len(into.entries), len(source.entries)
+    unmerge(into.at(2), source.at(2), done)
+    assert [(one.kind, one.key, one.points, one.qualifying) for one in into.entries[merged_into:]] == [
+        ("transfer_out", "m1", -42, 0),
+        ("transfer_out", "m1", -30, 0),
+        ("transfer_out", "m1", 0, -50),
+        ("transfer_out", "m1", 0, -30),
+    ]
+    assert [(one.kind, one.key, one.points) for one in source.entries[merged_source:]] == [
+        ("transfer_in", "m1", 42),
+        ("transfer_in", "m1", 30),
+    ]
+
+
+@pytest.mark.parametrize("later", ["into", "source"])
+def test_an_undo_is_not_before_what_either_account_wrote_since(later: str) -> None:
+    into, source = Ledger(), Ledger(opened(UUID(int=2)))
+    source.earn(10)
+    done = merge(into.at(1), source.at(1))
+    {"into": into, "source": source}[later].at(7).earn(5, "since")
+    parted = merging.unmerged(into.account, source.account, done, day(6))
+    assert {one.at for one in (*parted.into_entries, *parted.source_entries)} == {day(7)}

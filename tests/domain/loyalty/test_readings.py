@@ -13,7 +13,7 @@ from app.domain.loyalty.balances import as_of, balance, liability, statement
 from app.domain.loyalty.chain import sealed, verify
 from app.domain.loyalty.settling import expiring, next_due_at
 from app.domain.problems import Conflict, Invalid
-from tests.domain.loyalty.ledgers import DAY, Ledger, day
+from tests.domain.loyalty.ledgers import DAY, Ledger, day, merge, unmerge
 
 
 def ledger() -> Ledger:
@@ -32,6 +32,26 @@ def test_a_balance_as_of_a_time_is_what_it_was_then() -> None:
     for at, available, pending, held in rows:
         then = balance(as_of(made.account, made.entries, day(at)), day(at))
         assert (then.available, then.pending, then.held) == (available, pending, held)
+
+
+def test_an_account_of_the_past_knows_nothing_of_what_was_spent_and_earned_since() -> None:
+    made = ledger()
+    made.adjust(5)
+    then = as_of(made.account, made.entries, day(4))
+    assert (then.spends, then.earns, then.adjustments) == ({}, {}, {})
+    assert then.seq == 2
+
+
+def test_a_hold_is_away_from_the_merge_up_to_its_undo_and_counts_in_the_other_account_meanwhile() -> None:
+    into, source = Ledger(), Ledger(opened(UUID(int=2)))
+    source.earn(100)
+    source.hold(40, ttl=6 * 86_400)
+    done = merge(into.at(1), source.at(1))
+    unmerge(into.at(3), source.at(3), done)
+    rows = [(1 - 1e-9, 40, 0), (1, 0, 40), (3 - 1e-9, 0, 40), (3, 40, 0)]
+    for at, own, others in rows:
+        then = [balance(as_of(one.account, one.entries, day(at)), day(at)).held for one in (source, into)]
+        assert then == [own, others]
 
 
 def test_the_whole_schedule_is_told() -> None:

@@ -1,6 +1,6 @@
 """Friends who were brought: who counts, until when, and what ends it."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -121,6 +121,22 @@ def test_a_person_decides_what_is_on_hold(genuine: bool, state: str) -> None:
 )
 def test_spellings_of_one_mailbox(one: str, other: str, same: bool) -> None:
     assert (alias_key(one) == alias_key(other)) == same
+
+
+def test_a_mailbox_is_compared_in_this_form_for_ever() -> None:
+    # A hash of it is stored, so another form would be another mailbox.
+    assert alias_key(" A.da+shop@GoogleMail.com") == "ada@gmail.com"
+    assert alias_key('"a.c@b"@gmail.com') == '"ac@b"@gmail.com'
+
+
+def test_a_referral_waits_whole_days_of_the_wall() -> None:
+    known = Attribution(referrer="ada", referee="bob", code_made_at=START)
+    before_winter = datetime(2026, 10, 20, 10, tzinfo=UTC)
+    one = attributed("r1", known._replace(code_made_at=before_winter), RULES, before_winter)
+    said: dict[str, Any] = {"amount_minor": 2_000, "rules": RULES, "pending_days": 14, "zone": BERLIN}
+    assert ordered(one, order_id="o1", at=before_winter, **said)[-1].due_at == datetime(
+        2026, 11, 3, 11, tzinfo=UTC
+    )
 
 
 def test_every_step_says_who_when_and_why() -> None:

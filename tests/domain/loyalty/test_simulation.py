@@ -26,7 +26,7 @@ def draft(points: int = 2, **said: Any) -> Version:
 def tried(
     version: Version,
     log: Sequence[tuple[Buyer, Sequence[Bought]]],
-    days: int = 90,
+    days: float = 90,
     against: Version | None = None,
 ) -> Simulation:
     rules = None if against is None else [Published(1, against, AT)]
