@@ -107,7 +107,8 @@ class Passbooks:
         plain = [row for one, book in self._plain() for row in plain_rows(one, book)]
         whole = self._whole()
         rows = self._changed(whole, self.now) if whole else {}
-        return rows | {"earned": rows.get("earned", []) + plain} if plain else rows
+        # Always first, so that the parts of a statement come in one order.
+        return {"earned": rows.pop("earned", []) + plain, **rows} if plain else rows
 
     def _plain(self) -> Iterable[tuple[Loaded, PlainPassbook]]:
         for (customer_id, _), loaded in self.loaded.items():
