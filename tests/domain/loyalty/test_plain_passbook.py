@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from app.domain.loyalty.account import Account
 from app.domain.loyalty.clock import Seen, next_look_at
+from app.domain.loyalty.earning import lifetime
+from app.domain.loyalty.known_orders import OrderStep
+from app.domain.loyalty.orders import Effect
 from app.domain.loyalty.passbook import Draft, Passbook
 from app.domain.loyalty.plain_passbook import PlainPassbook, is_plain_account
 from app.domain.loyalty.points import decimal_text, ratio_text
@@ -19,7 +22,7 @@ from app.domain.loyalty.versions import Programme, Published, TierRules, Version
 from app.domain.touchpoints import Touchpoint
 from tests.domain.loyalty.ledgers import DAY, Ledger, day
 from tests.domain.loyalty.passbooks import LONG_AGO, touchpoint
-from tests.domain.loyalty.programmes import BASE, BERLIN, CLUB
+from tests.domain.loyalty.programmes import BASE, BERLIN, CLUB, purchase
 
 SILVER = [
     {"code": "base", "threshold": 0, "multiplier": "1"},
@@ -300,3 +303,82 @@ def test_a_ratio_reads_like_its_fraction(numerator: int, denominator: int, times
     assert ratio_text(numerator * times, denominator * times) == decimal_text(
         Fraction(numerator, denominator)
     )
+
+
+def test_what_was_told_of_a_first_purchase_holds_when_it_is_followed_again() -> None:
+    welcome = {"code": "welcome", "points": 30, "when": {"first_purchase": True}}
+    book = opened(case_of(earning_rules=[BASE, welcome], pending_days=0))
+    first = touchpoint("purchase", "p1", 1_000, at=NOW)
+    assert json.loads(book.follow(first, is_first_purchase=True, is_bought=False))["points_earned"] == 40
+    # In a currency without a rate: whoever follows everything says why it earns nothing.
+    assert bought(book, "p2", 1_000, currency="JPY")["available"] == 40
+    assert book.whole is not None
+    second = touchpoint("purchase", "p3", 1_000, at=NOW)
+    assert json.loads(book.follow(second, is_first_purchase=True, is_bought=False))["available"] == 80
+
+
+def test_a_refund_of_what_was_bought_before_the_programme_takes_nothing() -> None:
+    book = opened(case_of())
+    refund = touchpoint("refund", "r", 1_000, "A", at=NOW)
+    book.follow(refund, is_first_purchase=False, is_bought=True)
+    assert book.whole is not None
+    assert book.whole.orders == {}
+
+
+def test_a_whole_order_is_followed_wholly() -> None:
+    book = opened(case_of(pending_days=0))
+    effect = Effect("purchase", "A:1", 4_000, "purchase", 1)
+    step = OrderStep("shop", "A", effect, purchase(4_000, key="order:shop/A:1", occurred_at=NOW))
+    one = touchpoint("purchase", "A:1", 4_000, "A", at=NOW)
+    told = json.loads(book.follow(one, is_first_purchase=False, is_bought=False, step=step))
+    assert told["points_earned"] == 40
+    assert book.whole is not None
+    assert book.whole.orders == {}
+
+
+def test_points_of_one_purchase_after_the_other_add_up() -> None:
+    now, later = opened(case_of(pending_days=0)), opened(case_of(pending_days=14))
+    for number in range(3):
+        active, waiting = bought(now, f"p{number}", 1_000), bought(later, f"p{number}", 1_000)
+        assert (active["available"], active["pending"]) == (10 * (number + 1), 0)
+        assert (waiting["available"], waiting["pending"]) == (0, 10 * (number + 1))
+    assert now.whole is later.whole is None
+
+
+def test_points_that_become_active_at_once_are_available() -> None:
+    book = opened(case_of(pending_days=14))
+    assert bought(book, "p1", 1_000, occurred_at=NOW - 14 * DAY)["available"] == 10
+    assert book.whole is None
+
+
+def test_a_purchase_whose_points_lapse_this_very_moment_is_followed_wholly() -> None:
+    case = case_of(expiry_months=1, expiry_rounding="none", pending_days=0)
+    lapses_at = lifetime(NOW - 50 * DAY, case.rules, CLUB)[1]
+    assert lapses_at is not None
+    for at, is_plain in ((lapses_at - timedelta(seconds=1), True), (lapses_at, False)):
+        book = opened(case)
+        bought(book, "p1", 1_000, at=at, occurred_at=NOW - 50 * DAY)
+        assert (book.whole is None) is is_plain
+
+
+def test_a_purchase_of_before_the_first_version_is_followed_wholly() -> None:
+    book = opened(case_of())
+    assert bought(book, "p1", 1_000, occurred_at=LONG_AGO - DAY)["points_earned"] == 0
+    assert book.whole is not None
+
+
+def test_what_was_long_before_the_tiers_window_does_not_qualify() -> None:
+    case = case_of(tier_window_months=2, expiry_months=None)
+    for days, qualifying in ((58, 10), (59, 10), (63, 0)):
+        book = opened(case)
+        bought(book, "p1", 1_000, occurred_at=NOW - days * DAY)
+        assert (book.whole, book.qualifying) == (None, qualifying)
+
+
+def test_who_was_warned_of_that_time_is_not_warned_again() -> None:
+    case = case_of(expiry_months=2, expiry_rounding="none", expiry_warning_days=30)._replace(
+        warned_until=day(900)
+    )
+    book = opened(case)
+    bought(book, "p1", 4_000)
+    assert book.due_at == book.earns[0].entry.expires_at
