@@ -207,7 +207,7 @@ def case_of(**said: Any) -> Case:
         CLUB,
         [Published(1, rules, LONG_AGO)],
         Ledger().account,
-        joined(day(0), rules.tier_rules, BERLIN),
+        joined(day(95), rules.tier_rules, BERLIN),
         0,
         None,
         frozenset(),
@@ -327,7 +327,7 @@ def test_a_refund_of_what_was_bought_before_the_programme_takes_nothing() -> Non
 
 def test_a_whole_order_is_followed_wholly() -> None:
     book = opened(case_of(pending_days=0))
-    effect = Effect("purchase", "A:1", 4_000, "purchase", 1)
+    effect = Effect("A:1", "purchase", 4_000, 1)
     step = OrderStep("shop", "A", effect, purchase(4_000, key="order:shop/A:1", occurred_at=NOW))
     one = touchpoint("purchase", "A:1", 4_000, "A", at=NOW)
     told = json.loads(book.follow(one, is_first_purchase=False, is_bought=False, step=step))
