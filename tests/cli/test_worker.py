@@ -80,14 +80,14 @@ PAGE = 100
 
 
 async def kill_amid(start: Any, workers: int, url: str, left: str, last: str) -> None:
-    """Three times: start so many workers, and kill them once they did something.
+    """Twice: start so many workers, and kill them once they did something.
 
     `left` counts what is to do, `last` names the customer whose turn is last: that one is held, so that there is
     always work left to be killed amid, however late this process hears of what was done.
     """
     watcher, holder = [await asyncpg.connect(**connect_arguments(url)) for _ in range(2)]
     try:
-        for _ in range(3):
+        for _ in range(2):
             before = await watcher.fetchval(left)
             async with holder.transaction():
                 await holder.fetch(f"SELECT FROM customer_states WHERE customer_id = ({last}) FOR UPDATE")
