@@ -50,7 +50,8 @@ def days_on(at: datetime, days: int, zone: ZoneInfo) -> datetime:
     """The same time on the wall `days` later, UTC: a day with a change of clocks has 23 or 25 hours."""
     if not days:
         return at.astimezone(UTC)
-    return (at.astimezone(zone).replace(fold=0) + days * _DAY).astimezone(UTC)
+    # Of a time that comes twice it is the first: a sum has no fold.
+    return (at.astimezone(zone) + days * _DAY).astimezone(UTC)
 
 
 def expiry(occurred_at: datetime, months: int, rounding: Rounding, zone: ZoneInfo) -> datetime:

@@ -84,6 +84,7 @@ def test_points_live_to_the_end_of_a_local_day(
         ("2026-03-28T02:30+01:00", 1, "2026-03-29T03:30+02:00"),
         ("2026-10-24T02:30+02:00", 1, "2026-10-25T02:30+02:00"),
         ("2026-10-25T02:30+01:00", 0, "2026-10-25T02:30+01:00"),
+        ("2026-10-25T02:30+01:00", 364, "2027-10-24T02:30+02:00"),
         ("2026-11-20T10:00+01:00", 14, "2026-12-04T10:00+01:00"),
     ],
 )
@@ -109,6 +110,7 @@ def test_only_known_zones_are_taken(name: Any) -> None:
     with pytest.raises(Invalid) as refusal:
         zone_of(name)
     assert refusal.value.code == "unknown_timezone"
+    assert [fault.pointer for fault in refusal.value.errors] == ["#/time_zone"]
 
 
 @given(

@@ -1,7 +1,7 @@
 """A plain passbook tells and writes what the passbook that follows everything does, whatever comes."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -382,3 +382,34 @@ def test_who_was_warned_of_that_time_is_not_warned_again() -> None:
     book = opened(case)
     bought(book, "p1", 4_000)
     assert book.due_at == book.earns[0].entry.expires_at
+
+
+def test_rules_with_caps_are_followed_wholly() -> None:
+    book = opened(case_of(earning_rules=[{**BASE, "caps": {"per_transaction": 20}}]))
+    assert bought(book, "p1", 4_000)["points_earned"] == 20
+    assert book.whole is not None
+
+
+def test_a_shops_clock_may_be_ahead_of_the_first_version() -> None:
+    case = case_of(pending_days=0)
+    case = case._replace(published=[Published(1, case.rules, NOW + timedelta(minutes=1))])
+    book = PlainPassbook(
+        CLUB, case.published, case.account, case.standing, 0, NOW + DAY, None, frozenset(), case.whole
+    )
+    assert bought(book, "p1", 4_000, occurred_at=NOW + timedelta(minutes=2))["points_earned"] == 40
+    assert book.whole is not None
+
+
+def test_the_tiers_window_begins_with_a_day_on_the_wall() -> None:
+    case = case_of(tier_window_months=2, expiry_months=None)
+    # 00:30 on 11 February in Berlin, still the day before in UTC; the hour before is not inside.
+    for at, qualifying in (
+        (datetime(2026, 2, 10, 23, 30, tzinfo=UTC), 10),
+        (datetime(2026, 2, 10, 22, 30, tzinfo=UTC), 0),
+    ):
+        plain, whole = opened(case), case.whole()
+        one = touchpoint("purchase", "p", 1_000, at=NOW, occurred_at=at)
+        for book in (plain, whole):
+            book.follow(one, is_first_purchase=False, is_bought=False)
+        assert (plain.qualifying, whole.drafts["main"].qualifying) == (qualifying, qualifying)
+        assert plain.whole is None
