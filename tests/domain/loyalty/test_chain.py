@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.domain.canonical import canonical_json
 from app.domain.loyalty.account import Entry, Movement, opened
-from app.domain.loyalty.chain import Finding, entry_hash, sealed, verify
+from app.domain.loyalty.chain import Fault, Finding, entry_hash, sealed, verify
 from tests.domain.loyalty.ledgers import Ledger, day
 
 times = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the bounds of a strategy have no zone
@@ -111,7 +111,7 @@ FROM_NOTHING = (Movement(1, "restore", 1),)
     ],
 )
 def test_a_ledger_that_was_tampered_with_says_where_and_how(
-    entries: Sequence[Entry], found: list[tuple[int, str]]
+    entries: Sequence[Entry], found: list[tuple[int, Fault]]
 ) -> None:
     assert verify(UUID(int=1), entries) == [Finding(*one) for one in found]
 

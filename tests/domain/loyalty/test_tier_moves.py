@@ -24,7 +24,7 @@ from app.domain.loyalty.tiers import (
     stays,
     warns_at,
 )
-from app.domain.loyalty.versions import Tier, TierRules
+from app.domain.loyalty.versions import Downgrade, Tier, TierRules
 from tests.domain.loyalty.ledgers import DAY, START, Ledger, day
 from tests.domain.loyalty.programmes import BERLIN
 
@@ -125,7 +125,8 @@ def test_a_climb_names_no_tier_above_the_one_that_was_reached() -> None:
 
 def test_a_full_downgrade_is_projected_to_what_is_merited() -> None:
     gold = Standing("gold", START, AT)
-    for downgrade, tier in (("full", "base"), ("one_down", "silver"), ("none", "gold")):
+    merited: list[tuple[Downgrade, str]] = [("full", "base"), ("one_down", "silver"), ("none", "gold")]
+    for downgrade, tier in merited:
         rules = RULES._replace(downgrade=downgrade)
         assert projection(gold, [], AT, rules, BERLIN).projected == tier
 
