@@ -13,7 +13,7 @@ from app.domain.health.model import Model
 from app.domain.identifiers import Reference
 from app.domain.loyalty.known_orders import OrderStep
 from app.domain.loyalty.occasions import OCCASIONS
-from app.domain.loyalty.passbook import MONEY
+from app.domain.loyalty.passbook import MONEY, NewMoney
 from app.domain.loyalty.plain_passbook import AnyPassbook
 from app.domain.problems import Conflict, NotFound, Problem, Unavailable
 from app.domain.recording import (
@@ -240,7 +240,7 @@ def _outcomes(
     to the other and back.
     """
     outcomes: list[Outcome] = []
-    new_money: list[tuple[Entry, Stored, AnyPassbook, bool, bool]] = []
+    new_money: list[tuple[AnyPassbook, Stored, NewMoney]] = []
     for entry in entries:
         refused = _refusal(entry, loaded)
         if refused is not None:
@@ -256,11 +256,10 @@ def _outcomes(
         outcome = _decide(log, entry, model)
         outcomes.append(outcome)
         if book is not None and isinstance(outcome, Recorded) and not outcome.duplicate:
-            new_money.append((entry, outcome.stored, book, is_first, is_bought))
-    for entry, stored, book, is_first, is_bought in new_money:
-        stored.loyalty = book.follow(
-            entry.touchpoint, is_first_purchase=is_first, is_bought=is_bought, step=entry.step
-        )
+            money = NewMoney(entry.touchpoint, is_first, is_bought, entry.step)
+            new_money.append((book, outcome.stored, money))
+    for book, stored, money in new_money:
+        stored.loyalty = book.follow(money)
     return outcomes
 
 

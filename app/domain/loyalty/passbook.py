@@ -59,6 +59,18 @@ class Move(NamedTuple):
     occurred_at: datetime
 
 
+class NewMoney(NamedTuple):
+    """A new touchpoint that is about money, and what the log said before it.
+
+    `is_first_purchase`: nothing counted yet. `is_bought`: its order has a purchase. `step`: a whole order wrote it.
+    """
+
+    touchpoint: Touchpoint
+    is_first_purchase: bool
+    is_bought: bool
+    step: OrderStep | None = None
+
+
 @dataclass(slots=True)
 class Draft:
     """One account and what became of it. `in_period`: points each capped rule gave in its period so far."""
@@ -111,18 +123,9 @@ class Passbook:
     segments: frozenset[str] = frozenset()
     moves: list[Move] = field(default_factory=list)
 
-    def follow(
-        self,
-        touchpoint: Touchpoint,
-        *,
-        is_first_purchase: bool,
-        is_bought: bool,
-        step: OrderStep | None = None,
-    ) -> str:
-        """What a new touchpoint does to the points; the JSON that its caller is told.
-
-        `is_bought`: its order has a purchase in the log. `step`: a whole order wrote it.
-        """
+    def follow(self, money: NewMoney) -> str:
+        """What a new touchpoint does to the points; the JSON that its caller is told."""
+        touchpoint, is_first_purchase, is_bought, step = money
         done = _Done(touchpoint.received_at)
         if step is not None:
             self._follow_order(touchpoint, step, done, is_first_purchase=is_first_purchase)

@@ -17,8 +17,8 @@ from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.crediting import Earning, earn_entry
 from app.domain.loyalty.earning import lifetime, order_key
 from app.domain.loyalty.explain import explained_text
-from app.domain.loyalty.known_orders import OrderStep, purchase_key
-from app.domain.loyalty.passbook import Draft, Passbook, posted_purchase, told
+from app.domain.loyalty.known_orders import purchase_key
+from app.domain.loyalty.passbook import Draft, NewMoney, Passbook, posted_purchase, told
 from app.domain.loyalty.plain_rules import is_plain, plan_of, weigh
 from app.domain.loyalty.settling import is_quiet
 from app.domain.loyalty.tiers import Standing, is_inside, stays
@@ -44,12 +44,6 @@ class PlainEarn(NamedTuple):
     order: Paid | None
 
 
-class _Followed(NamedTuple):
-    touchpoint: Touchpoint
-    is_first_purchase: bool
-    is_bought: bool
-
-
 @dataclass(slots=True)
 class PlainPassbook:
     """An account of which nothing else is to be known (`is_plain_account`), and what purchases add to it.
@@ -69,7 +63,7 @@ class PlainPassbook:
     segments: frozenset[str]
     opens: Callable[[], Passbook]
     earns: list[PlainEarn] = field(default_factory=list)
-    followed: list[_Followed] = field(default_factory=list)
+    followed: list[NewMoney] = field(default_factory=list)
     whole: Passbook | None = None
 
     @property
@@ -82,27 +76,18 @@ class PlainPassbook:
         """The points of a lifetime, with all that was followed."""
         return self.account.lifetime_earned + sum([one.entry.points for one in self.earns])
 
-    def follow(
-        self,
-        touchpoint: Touchpoint,
-        *,
-        is_first_purchase: bool,
-        is_bought: bool,
-        step: OrderStep | None = None,
-    ) -> str:
+    def follow(self, money: NewMoney) -> str:
         """As `Passbook.follow`."""
-        if self.whole is None and step is None and touchpoint.kind == "purchase":
-            answer = self._purchased(touchpoint, is_first_purchase=is_first_purchase)
+        if self.whole is None and money.step is None and money.touchpoint.kind == "purchase":
+            answer = self._purchased(money.touchpoint, is_first_purchase=money.is_first_purchase)
             if answer is not None:
-                self.followed.append(_Followed(touchpoint, is_first_purchase, is_bought))
+                self.followed.append(money)
                 return answer
         if self.whole is None:
             self.whole = self.opens()
-            for one, is_first, was_bought in self.followed:
-                self.whole.follow(one, is_first_purchase=is_first, is_bought=was_bought)
-        return self.whole.follow(
-            touchpoint, is_first_purchase=is_first_purchase, is_bought=is_bought, step=step
-        )
+            for one in self.followed:
+                self.whole.follow(one)
+        return self.whole.follow(money)
 
     def _purchased(self, touchpoint: Touchpoint, *, is_first_purchase: bool) -> str | None:
         """What a purchase is told; None when it is not plain, and then it has changed nothing."""

@@ -12,7 +12,7 @@ from app.domain.loyalty.account import opened
 from app.domain.loyalty.earning import order_key
 from app.domain.loyalty.known_orders import KnownOrder, OrderStep
 from app.domain.loyalty.orders import Order, OrderState, added_of, changed, purchase_of
-from app.domain.loyalty.passbook import Draft, Passbook
+from app.domain.loyalty.passbook import Draft, NewMoney, Passbook
 from app.domain.loyalty.versions import Programme, Published, version_of
 from app.domain.touchpoints import Touchpoint, seconds
 from tests.domain.loyalty.ledgers import START, day
@@ -77,7 +77,7 @@ class Customer:
         """What following a posted touchpoint is told."""
         flags = {"is_first_purchase": said.pop("first", False), "is_bought": said.pop("is_bought", False)}
         one = touchpoint(kind, name, amount, order, **{"at": self.now, **said})
-        return json.loads(self.book.follow(one, **flags))
+        return json.loads(self.book.follow(NewMoney(one, **flags)))
 
     def buys(self, amount: int, name: str = "p", order: str | None = None, **said: Any) -> Any:
         return self.says("purchase", name, amount, order, **said)
@@ -104,7 +104,7 @@ class Customer:
             step = OrderStep(source, state.order_id, effect, bought, done.applied if bought else ())
             one = touchpoint(effect.kind, effect.id, effect.amount_minor, state.order_id, at=self.now)
             flags = {"is_first_purchase": said.get("first", False), "is_bought": False}
-            told.append(json.loads(self.book.follow(one, step=step, **flags)))
+            told.append(json.loads(self.book.follow(NewMoney(one, step=step, **flags))))
         return done.order, told
 
     def order(self, order_id: str = "A", source: str = "shop") -> KnownOrder:

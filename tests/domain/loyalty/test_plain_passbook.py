@@ -14,7 +14,7 @@ from app.domain.loyalty.clock import Seen, next_look_at
 from app.domain.loyalty.earning import lifetime
 from app.domain.loyalty.known_orders import OrderStep
 from app.domain.loyalty.orders import Effect
-from app.domain.loyalty.passbook import Draft, Passbook
+from app.domain.loyalty.passbook import Draft, NewMoney, Passbook
 from app.domain.loyalty.plain_passbook import PlainPassbook, is_plain_account
 from app.domain.loyalty.points import decimal_text, ratio_text
 from app.domain.loyalty.tiers import Standing, joined, raised, stays
@@ -181,7 +181,7 @@ def test_a_plain_passbook_is_the_whole_one(case: Case, posted: list[Touchpoint],
         return
     for number, one in enumerate(posted):
         flags: Any = {"is_first_purchase": is_first and not number, "is_bought": False}
-        assert plain.follow(one, **flags) == whole.follow(one, **flags)
+        assert plain.follow(NewMoney(one, **flags)) == whole.follow(NewMoney(one, **flags))
     draft = whole.drafts["main"]
     event("plain" if plain.whole is None else "whole")
     if plain.whole is not None:
@@ -222,7 +222,7 @@ def opened(case: Case) -> PlainPassbook:
 
 def bought(book: PlainPassbook, name: str, amount: int, order: str | None = None, **said: Any) -> Any:
     one = touchpoint("purchase", name, amount, order, **{"at": NOW, **said})
-    return json.loads(book.follow(one, is_first_purchase=False, is_bought=False))
+    return json.loads(book.follow(NewMoney(one, is_first_purchase=False, is_bought=False)))
 
 
 def test_a_purchase_that_raises_the_tier_is_followed_wholly_with_those_before_it() -> None:
@@ -309,18 +309,23 @@ def test_what_was_told_of_a_first_purchase_holds_when_it_is_followed_again() -> 
     welcome = {"code": "welcome", "points": 30, "when": {"first_purchase": True}}
     book = opened(case_of(earning_rules=[BASE, welcome], pending_days=0))
     first = touchpoint("purchase", "p1", 1_000, at=NOW)
-    assert json.loads(book.follow(first, is_first_purchase=True, is_bought=False))["points_earned"] == 40
+    assert (
+        json.loads(book.follow(NewMoney(first, is_first_purchase=True, is_bought=False)))["points_earned"]
+        == 40
+    )
     # In a currency without a rate: whoever follows everything says why it earns nothing.
     assert bought(book, "p2", 1_000, currency="JPY")["available"] == 40
     assert book.whole is not None
     second = touchpoint("purchase", "p3", 1_000, at=NOW)
-    assert json.loads(book.follow(second, is_first_purchase=True, is_bought=False))["available"] == 80
+    assert (
+        json.loads(book.follow(NewMoney(second, is_first_purchase=True, is_bought=False)))["available"] == 80
+    )
 
 
 def test_a_refund_of_what_was_bought_before_the_programme_takes_nothing() -> None:
     book = opened(case_of())
     refund = touchpoint("refund", "r", 1_000, "A", at=NOW)
-    book.follow(refund, is_first_purchase=False, is_bought=True)
+    book.follow(NewMoney(refund, is_first_purchase=False, is_bought=True))
     assert book.whole is not None
     assert book.whole.orders == {}
 
@@ -330,7 +335,7 @@ def test_a_whole_order_is_followed_wholly() -> None:
     effect = Effect("A:1", "purchase", 4_000, 1)
     step = OrderStep("shop", "A", effect, purchase(4_000, key="order:shop/A:1", occurred_at=NOW))
     one = touchpoint("purchase", "A:1", 4_000, "A", at=NOW)
-    told = json.loads(book.follow(one, is_first_purchase=False, is_bought=False, step=step))
+    told = json.loads(book.follow(NewMoney(one, is_first_purchase=False, is_bought=False, step=step)))
     assert told["points_earned"] == 40
     assert book.whole is not None
     assert book.whole.orders == {}
@@ -410,6 +415,6 @@ def test_the_tiers_window_begins_with_a_day_on_the_wall() -> None:
         plain, whole = opened(case), case.whole()
         one = touchpoint("purchase", "p", 1_000, at=NOW, occurred_at=at)
         for book in (plain, whole):
-            book.follow(one, is_first_purchase=False, is_bought=False)
+            book.follow(NewMoney(one, is_first_purchase=False, is_bought=False))
         assert (plain.qualifying, whole.drafts["main"].qualifying) == (qualifying, qualifying)
         assert plain.whole is None
