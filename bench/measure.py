@@ -91,6 +91,7 @@ MAIN: Mapping[str, Series] = {
     "hot": lambda stage: stage.drive("service", "single", 64, first=HOT_CUSTOMER, last=HOT_CUSTOMER),
     "single": lambda stage: stage.drive("service", "single", 64),
     "earning": lambda stage: stage.drive("club", "single", 64),
+    "pgbench_earns": lambda stage: stage.pgbench(16, pgbench.script(earns=True), "club_yardstick"),
     "pgbench_16": lambda stage: stage.pgbench(16),
     "batch": lambda stage: stage.drive("service", "batch", BATCH_CONNECTIONS),
     "pgbench_1": lambda stage: stage.pgbench(1),
@@ -117,6 +118,7 @@ STARTS = {
     "pgbench_1": set[str](),
     "hold_capture": {"club"},
     "pgbench_pairs": {"club"},
+    "pgbench_earns": {"club"},
 }
 
 

@@ -1,7 +1,8 @@
 """Yardstick: the same work said in SQL, by PostgreSQL's own benchmark. One transaction per event, no HTTP, no score.
 
 The script inserts a touchpoint as wide as ours (the same columns, a body hash, an outcome) and rewrites the customer's
-state. Customers are picked by computing their id, and what never changes is a constant: both favour the yardstick.
+state; for a purchase that earns it also writes the same rows of the ledger. Customers are picked by computing their id,
+and what never changes is a constant: both favour the yardstick.
 (chr(58) is a colon: pgbench sees a variable in every word after one, in quotes as well.)
 """
 
@@ -27,14 +28,34 @@ OUTCOME = {
     "reasons": ["Bought again after 12 days; usual gap is 30"],
     "model": "2026.1",
 }
+EXPLAIN = {
+    "points": 49,
+    "exact": "49.99",
+    "version": 1,
+    "arrived": {"tier": "base"},
+    "rules": [
+        {"rule": "base", "points": "49.99", "reason": None, "why": None, "missing_minor": None},
+        {
+            "rule": "shoes",
+            "points": "0",
+            "reason": "no_matching_line",
+            "why": "nothing in the order is of this kind",
+            "missing_minor": None,
+        },
+    ],
+    "missing_minor": 1,
+    "reason": None,
+    "why": None,
+}
 ITEMS = [{"sku": "SKU-01234", "quantity": 1, "amount_minor": 4999, "category": "shoes"}]
 
-SCRIPT = """\
+VARIABLES = """\
 \\set customer random(1, :customers)
 \\set touchpoint random(1, 1000000000000000)
 \\set amount random(500, 20000)
 \\set age random(1, 3600)
-BEGIN;
+"""
+EVENT = """\
 INSERT INTO touchpoints (
     customer_id, origin_customer_id, source, id, kind, occurred_at, received_at, channel, amount_minor, currency,
     value_minor, thread, description, items, body_sha256, outcome
@@ -46,8 +67,46 @@ INSERT INTO touchpoints (
 );
 UPDATE customer_states SET state = '\\x{state}', band = 'healthy', score = :amount::int / 200.0, scored_at = now()
 WHERE customer_id = {customer};
-END;
 """
+EARNED = """\
+UPDATE loyalty_accounts SET seq = seq + 1, head = '\\x{digest}', last_at = now(),
+    lifetime_earned = lifetime_earned + :amount::bigint / 100, revision = revision + 1
+WHERE customer_id = {customer} AND program = 'main'
+RETURNING seq \\gset
+INSERT INTO loyalty_entries (
+    customer_id, program, seq, kind, points, at, effective_at, movements, hash, key, debt_change, forgiven, qualifying,
+    qualified_at, activates_at, expires_at
+) VALUES (
+    {customer}, 'main', :seq::int, 'earn', :amount::bigint / 100, now(), now() - make_interval(secs => :age::int),
+    jsonb_build_array(jsonb_build_array(:seq::int, 'grant', :amount::bigint / 100)), '\\x{digest}', {key}, 0, 0,
+    :amount::bigint / 100, now() - make_interval(secs => :age::int), now() + interval '14 days',
+    now() + interval '1 year'
+);
+INSERT INTO loyalty_lots (
+    customer_id, program, lot, activates_at, expires_at, earn_key, granted, drawn, restored, revoked, expired, absorbed,
+    moved, held, remaining
+) VALUES (
+    {customer}, 'main', :seq::int, now() + interval '14 days', now() + interval '1 year', {key},
+    :amount::bigint / 100, 0, 0, 0, 0, 0, 0, 0, :amount::bigint / 100
+);
+INSERT INTO loyalty_earns (
+    customer_id, program, key, points, paid_minor, occurred_at, lots, qualifying, refunded_minor, clawed, forgiven,
+    indebted, lapsed, recoverable, disqualified, clawbacks, explain
+) VALUES (
+    {customer}, 'main', {key}, :amount::bigint / 100, :amount::bigint, now() - make_interval(secs => :age::int),
+    ARRAY[:seq::int], :amount::bigint / 100, 0, 0, 0, 0, 0, 0, 0, '[]', '{explain}'
+);
+INSERT INTO orders (
+    customer_id, source, order_id, origin_customer_id, cycle, is_paid, chunks, adopted, parked, effects, currency,
+    revision, created_at, updated_at
+) VALUES (
+    {customer}, 'shop-eu', 'A-pgbench-' || :touchpoint::bigint, {customer}, 1, true,
+    jsonb_build_array(jsonb_build_array(NULL, :amount::bigint, 0)), {name}, '[]',
+    jsonb_build_array(jsonb_build_array('shop-eu', {name})), 'EUR', 1, now(), now()
+);
+"""
+"""What a purchase that earns writes besides: the account, its entry, the lot and the earn of it, and the order."""
+
 PAIR = """\
 \\set customer random(1, :customers)
 \\set number random(1, 140000000000000)
@@ -120,14 +179,20 @@ def pair() -> str:
     )
 
 
-def script() -> str:
-    return SCRIPT.format(
+def script(*, earns: bool = False) -> str:
+    """One purchase; with `earns` that of a member of a programme."""
+    name = "'pgbench-' || lpad(:touchpoint::bigint::text, 16, '0')"
+    said = (EVENT + EARNED if earns else EVENT).format(
         customer=CUSTOMER,
         items=json.dumps(ITEMS),
         outcome=json.dumps(OUTCOME),
         digest="5a" * 32,
         state=usual_state().hex(),
+        name=name,
+        key=f"'order' || chr(58) || {name}",
+        explain=json.dumps(EXPLAIN),
     )
+    return f"{VARIABLES}BEGIN;\n{said}END;\n"
 
 
 def measure(

@@ -95,6 +95,14 @@ ROWS: tuple[Row, ...] = (
         "earning",
         "single",
     ),
+    _rate_row(
+        "earning_vs_sql",
+        "the same purchases that earn / pgbench, 16 clients, the same rows written one purchase at a time",
+        0.5,
+        1.0,
+        "earning",
+        "pgbench_earns",
+    ),
     _rate_row("hot_customer", "64 connections on one customer / spread", 0.7, 1.0, "hot", "single"),
     Row(
         "lone",

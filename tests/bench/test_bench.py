@@ -124,3 +124,14 @@ def test_the_yardstick_of_pairs_writes_what_a_hold_and_a_capture_write() -> None
     assert said.count("BEGIN;") == said.count("END;") == said.count("FOR UPDATE;") == 2
     assert "INSERT INTO touchpoints" in said
     assert "UPDATE customer_states" in said
+
+
+def test_the_yardstick_of_earning_writes_what_a_purchase_of_a_member_writes() -> None:
+    said, plain = pgbench.script(earns=True), pgbench.script()
+    for table in ("loyalty_accounts", "loyalty_entries", "loyalty_lots", "loyalty_earns", "orders"):
+        assert table in said
+        assert table not in plain
+    for each in (said, plain):
+        assert each.count("BEGIN;") == each.count("END;") == 1
+        assert "INSERT INTO touchpoints" in each
+        assert "UPDATE customer_states" in each
