@@ -35,6 +35,7 @@ from app.domain.loyalty.orders import (
     worth_of,
 )
 from app.domain.loyalty.purchases import Purchase, currency_factor, posted
+from app.domain.loyalty.rules import in_period
 from app.domain.loyalty.tiers import Change, Standing, counted
 from app.domain.loyalty.versions import Programme, Published, Version, in_force
 from app.domain.touchpoints import Touchpoint
@@ -73,14 +74,14 @@ class NewMoney(NamedTuple):
 
 @dataclass(slots=True)
 class Draft:
-    """One account and what became of it. `in_period`: points each capped rule gave in its period so far."""
+    """One account and what became of it. `given`: points of each capped rule by local day."""
 
     programme: Programme
     published: Sequence[Published]
     account: Account
     standing: Standing | None
     qualifying: int
-    in_period: dict[str, int]
+    given: dict[str, dict[date, int]]
     entries: list[Entry] = field(default_factory=list)
     explains: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     rule_points: dict[tuple[str, date], int] = field(default_factory=dict)
@@ -252,7 +253,8 @@ class Passbook:
                 version, rules=tuple(rule for rule in version.rules if not rule.adds or rule.per_amount_minor)
             )
         tier = draft.tier(version)
-        member = Member(tier, self.segments, is_first, draft.in_period)
+        today = done.at.astimezone(draft.programme.zone).date()
+        member = Member(tier, self.segments, is_first, in_period(version.rules, draft.given, today))
         evaluated = (
             nothing("no_programme") if found is None else evaluate(version, draft.programme, purchase, member)
         )
@@ -261,18 +263,19 @@ class Passbook:
         if not decision.entries:
             return
         draft.explains[key] = explained(evaluated, None if found is None else found.number, tier)
-        self._count(draft, version, evaluated, done.at)
+        self._count(draft, version, evaluated, today)
         draft.take(decision, done.at)
         done.earned += decision.result.points
 
-    def _count(self, draft: Draft, version: Version, evaluated: Evaluated, at: datetime) -> None:
+    def _count(self, draft: Draft, version: Version, evaluated: Evaluated, today: date) -> None:
         """Keep what capped rules gave, by the day on which it came in: caps go by the order of arrival."""
         for rule in version.rules:
             given = evaluated.by_rule.get(rule.code) if rule.caps.per_period is not None else None
             if given:
-                day = (rule.code, at.astimezone(draft.programme.zone).date())
-                draft.rule_points[day] = draft.rule_points.get(day, 0) + given
-                draft.in_period[rule.code] = draft.in_period.get(rule.code, 0) + given
+                key = (rule.code, today)
+                draft.rule_points[key] = draft.rule_points.get(key, 0) + given
+                days = draft.given.setdefault(rule.code, {})
+                days[today] = days.get(today, 0) + given
 
     def _claw(self, key: str, name: str, amount: int | None, at: datetime, done: "_Done") -> None:
         """Take back by what was recorded, in every account that has recorded it."""

@@ -1,10 +1,10 @@
 """One earning rule as it is written down: what it gives, for what, and within which limits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from fractions import Fraction
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from app.domain.loyalty.bodies import Body
 from app.domain.loyalty.points import multiplier_of
@@ -12,6 +12,9 @@ from app.domain.problems import refused
 
 Event = Literal["purchase", "signup", "birthday", "review", "referral", "referred"]
 CapMode = Literal["cap", "reject"]
+
+Given: TypeAlias = Mapping[str, Mapping[date, int]]
+"""The points that each rule gave, by local day."""
 
 EVENTS: Final[tuple[Event, ...]] = get_args(Event)
 ONE: Final = Fraction(1)
@@ -91,6 +94,17 @@ def cap_windows(rules: Iterable[Rule], day: date) -> dict[str, date]:
             since = day - timedelta(days=rule.caps.period_days - 1)
             windows[rule.code] = min(since, windows.get(rule.code, since))
     return windows
+
+
+def in_period(rules: Iterable[Rule], given: Given, day: date) -> dict[str, int]:
+    """The points that each rule with a period gave in the one that ends with a local day.
+
+    By these rules: another version with another period may have asked for more days.
+    """
+    return {
+        code: sum(points for on, points in given.get(code, {}).items() if on >= since)
+        for code, since in cap_windows(rules, day).items()
+    }
 
 
 def rule_of(body: Body) -> Rule:

@@ -1,18 +1,16 @@
 """A draft tried on purchases that were logged: customer by customer, each forgotten when done, nothing written."""
 
 import heapq
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.earning import earning_of, evaluate
-from app.domain.loyalty.periods import local_month, start_of_day, window_start
+from app.domain.loyalty.periods import local_month, window_start
 from app.domain.loyalty.purchases import Purchase
-from app.domain.loyalty.rules import cap_windows
+from app.domain.loyalty.rules import in_period
 from app.domain.loyalty.tiers import Standing, joined, raised
 from app.domain.loyalty.versions import Programme, Published, Version, in_force
 
@@ -30,7 +28,7 @@ class Bought(NamedTuple):
 class Buyer(NamedTuple):
     """A customer who bought: the tier they stand at and the points they earned by the rules then (less refunds).
 
-    `earlier` are the qualifying points of the window before the log, in order of time, as they were earned.
+    `earlier` are the qualifying points of the longest window before the log, in order of time, as they were earned.
     """
 
     customer: str
@@ -86,8 +84,8 @@ class _Run:
     programme: Programme
     standing: Standing | None = None
     points: int = 0
-    window: deque[tuple[datetime, int]] = field(default_factory=deque)
-    given: dict[str, deque[tuple[datetime, int]]] = field(default_factory=dict)
+    qualified: list[tuple[datetime, int]] = field(default_factory=list)
+    given: dict[str, dict[date, int]] = field(default_factory=dict)
     live: list[tuple[datetime | None, int]] = field(default_factory=list)
 
     def buy(self, one: Bought, segments: frozenset[str]) -> None:
@@ -97,28 +95,28 @@ class _Run:
         if found is None:
             return
         version, programme = found.version, self.programme
-        rules = version.tier_rules
-        if self.standing is None:
-            points = sum(points for _, points in self.window)
-            self.standing = raised(
-                joined(at, rules, programme.zone), points, at, rules, programme.zone
-            ).standing
-        in_period = _in_period(self.given, version, at.astimezone(programme.zone).date(), programme.zone)
-        member = Member(self.standing.tier, segments, one.is_first_purchase, in_period)
+        standing = self.standing or self._risen(joined(at, version.tier_rules, programme.zone), version, at)
+        today = at.astimezone(programme.zone).date()
+        so_far = in_period(version.rules, self.given, today)
+        member = Member(standing.tier, segments, one.is_first_purchase, so_far)
         would = evaluate(version, programme, one.purchase, member)
         kept = would.points - _share(would.points, one.refunded_minor, paid)
         self.points += kept
         for rule, points in would.by_rule.items():
-            self.given.setdefault(rule, deque()).append((at, points))
-        self.window.append((at, would.qualifying - _share(would.qualifying, one.refunded_minor, paid)))
-        since = window_start(at, rules.window_months, programme.zone)
-        while self.window and self.window[0][0] < since:
-            self.window.popleft()
-        points = sum(points for _, points in self.window)
-        self.standing = raised(self.standing, points, at, rules, programme.zone).standing
+            days = self.given.setdefault(rule, {})
+            days[today] = days.get(today, 0) + points
+        self.qualified.append((at, would.qualifying - _share(would.qualifying, one.refunded_minor, paid)))
+        self.standing = self._risen(standing, version, at)
         if kept:
             expires_at = earning_of(would, one.purchase.key, at, version, programme).expires_at
             self.live.append((expires_at, kept))
+
+    def _risen(self, standing: Standing, version: Version, at: datetime) -> Standing:
+        """Where the points of a version's window lead; another version may look back further, so all are kept."""
+        rules, zone = version.tier_rules, self.programme.zone
+        since = window_start(at, rules.window_months, zone)
+        points = sum(points for on, points in self.qualified if on >= since)
+        return raised(standing, points, at, rules, zone).standing
 
 
 class Trial:
@@ -181,7 +179,7 @@ class Trial:
         )
 
     def _run(self, rules: Sequence[Published], buyer: Buyer, bought: Sequence[Bought]) -> _Run:
-        run = _Run(rules, self._programme, window=deque(buyer.earlier))
+        run = _Run(rules, self._programme, qualified=list(buyer.earlier))
         for one in bought:
             run.buy(one, buyer.segments)
         return run
@@ -214,16 +212,3 @@ def _share(points: int, refunded_minor: int, paid_minor: int) -> int:
     if not refunded_minor:
         return 0
     return points if refunded_minor >= paid_minor else points * refunded_minor // paid_minor
-
-
-def _in_period(
-    given: Mapping[str, deque[tuple[datetime, int]]], version: Version, day: date, zone: ZoneInfo
-) -> dict[str, int]:
-    """The points of each capped rule since its window began, which the given ones shrink to."""
-    sums = {}
-    for code, since in cap_windows(version.rules, day).items():
-        ours, begins = given.get(code, deque()), start_of_day(since, zone)
-        while ours and ours[0][0] < begins:
-            ours.popleft()
-        sums[code] = sum(points for _, points in ours)
-    return sums

@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 
 from app.domain.ids import uuid7
 from app.domain.loyalty.account import BEGINNING, Account, opened
+from app.domain.loyalty.rules import Given
 from app.domain.loyalty.tiers import Standing
 from app.storage.loyalty import referrals
 from app.storage.loyalty.referrals import StoredReferral
@@ -22,6 +23,7 @@ from app.storage.loyalty.rows import (
     SPEND,
     adjusted_of,
     earn_of,
+    given_of,
     hold_of,
     lot_of,
     spend_of,
@@ -60,7 +62,7 @@ class Loaded(NamedTuple):
     """An account as it was read. `revision` None: there is no row yet, and `account` is an empty one.
 
     `rules_revision` is the programme's in the same snapshot: rules of another one must not decide. `qualifying` and
-    `in_period` answer `Wanted`'s questions.
+    `given` answer `Wanted`'s questions.
     """
 
     customer_id: UUID
@@ -73,7 +75,7 @@ class Loaded(NamedTuple):
     revision: int | None
     rules_revision: int
     qualifying: int
-    in_period: Mapping[str, int]
+    given: Given
     owner: Owner
     referrals: Sequence[StoredReferral] = ()
 
@@ -171,13 +173,13 @@ def _statement(*, whole: bool, spends: bool, adjustments: bool, tiers: bool, cap
 ) AS qualifying""")  # noqa: S608 - this module's constants
     if caps:
         columns.append(f"""(
-  SELECT json_object_agg(given.rule, given.points)::text FROM (
-    SELECT x.rule, sum(x.points) AS points
+  SELECT json_object_agg(given.rule, given.days)::text FROM (
+    SELECT x.rule, json_object_agg(x.day, x.points) AS days
     FROM json_each_text(w.caps) AS cap (rule, since)
     JOIN loyalty_rule_points x ON x.rule = cap.rule AND x.day >= cap.since::date
     WHERE {_OWN} GROUP BY x.rule
   ) AS given
-) AS in_period""")  # noqa: S608 - this module's constants
+) AS given""")  # noqa: S608 - this module's constants
     if people:
         # Of friends who have no account yet too.
         columns.append("referrals.parts AS referrals")
@@ -245,7 +247,7 @@ def _loaded(row: asyncpg.Record, now: datetime) -> Loaded:
         revision=row["revision"],
         rules_revision=row["rules_revision"],
         qualifying=row.get("qualifying") or 0,
-        in_period=_parts(row.get("in_period"), {}),
+        given=given_of(_parts(row.get("given"), {})),
         referrals=[referrals.open_of_row(one) for one in _list(row.get("referrals"))],
         owner=Owner(row["identity_revision"], row["merged_into"], row["erased_at"], row["version"]),
     )

@@ -17,7 +17,7 @@ from app.domain.loyalty.account import BEGINNING, Account, opened
 from app.domain.loyalty.tiers import Standing
 from app.storage.loyalty import referrals
 from app.storage.loyalty.accounts import Loaded, Owner
-from app.storage.loyalty.rows import EARN, HOLD, LOT, earn_of, hold_of, lot_of, micros, time_of
+from app.storage.loyalty.rows import EARN, HOLD, LOT, earn_of, given_of, hold_of, lot_of, micros, time_of
 from app.storage.states import StateRow
 
 
@@ -49,8 +49,8 @@ _FACE: Final = ", ".join(
         "a.ruled_by, a.revision",
     )
 )
-_IN_PERIOD: Final = f"""(SELECT json_object_agg(given.rule, given.points) FROM (
-    SELECT x.rule, sum(x.points) AS points FROM json_each_text({_CAPS}) AS cap (rule, since)
+_GIVEN: Final = f"""(SELECT json_object_agg(given.rule, given.days) FROM (
+    SELECT x.rule, json_object_agg(x.day, x.points) AS days FROM json_each_text({_CAPS}) AS cap (rule, since)
     JOIN loyalty_rule_points x ON x.rule = cap.rule AND x.day >= cap.since::date
     WHERE {_OWN} GROUP BY x.rule
   ) AS given)"""  # noqa: S608 - this module's constants
@@ -94,7 +94,7 @@ def parts(*, caps: bool) -> Mapping[int, str]:
     $1 are all customers of the statement, $3 is `Buyers` as JSON. Without `caps` nobody asks what capped rules gave: a
     look that finds nothing costs as much as one that does.
     """
-    accounts = _ACCOUNTS % (_IN_PERIOD if caps else "NULL")
+    accounts = _ACCOUNTS % (_GIVEN if caps else "NULL")
     return {ACCOUNT: accounts, RULES: _RULES, REFERRAL: _REFERRALS}
 
 
@@ -145,7 +145,7 @@ def _loaded(buyers: Buyers, told: Told, rules_revision: int, owner: StateRow) ->
         revision=revision,
         rules_revision=rules_revision,
         qualifying=face[19] or 0,
-        in_period=face[20] or {},
+        given=given_of(face[20] or {}),
         owner=Owner(owner.identity_revision, owner.merged_into, owner.erased_at, owner.version),
         referrals=told.referrals.get(owner.customer_id, ()),
     )

@@ -3,7 +3,8 @@
 Times come as microseconds since 1970, which are exact and quick to read; they go as RFC 3339.
 """
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from app.domain.loyalty.account import (
@@ -19,6 +20,7 @@ from app.domain.loyalty.account import (
     Refunded,
     Spend,
 )
+from app.domain.loyalty.rules import Given
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -233,6 +235,16 @@ def terms_row(terms: tuple[object, ...]) -> Row:
 def terms_of(row: Row) -> tuple[object, ...]:
     """What `terms_row` made."""
     return tuple(time_of(one[_TIME]) if isinstance(one, dict) else one for one in row)
+
+
+# --- rules ---------------------------------------------------------------------------------------------------------
+
+
+def given_of(rows: Mapping[str, Mapping[str, int]]) -> Given:
+    """What each rule gave by local day, from a JSON object of objects."""
+    return {
+        rule: {date.fromisoformat(day): points for day, points in days.items()} for rule, days in rows.items()
+    }
 
 
 # --- entries ---------------------------------------------------------------------------------------------------------

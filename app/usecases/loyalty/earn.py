@@ -315,7 +315,7 @@ def _books(
             one.account,
             one.standing,
             one.qualifying,
-            dict(one.in_period),
+            {rule: dict(days) for rule, days in one.given.items()},
         )
     return books
 

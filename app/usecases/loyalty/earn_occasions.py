@@ -14,7 +14,7 @@ from app.domain.loyalty.crediting import earned
 from app.domain.loyalty.earning import earning_of, evaluate_occasion, occasion_key
 from app.domain.loyalty.explain import explained
 from app.domain.loyalty.occasions import Occasion, keys_of, occasion_of, open_key
-from app.domain.loyalty.rules import cap_windows
+from app.domain.loyalty.rules import cap_windows, in_period
 from app.domain.loyalty.telling import tier_changed
 from app.domain.loyalty.tiers import Change as TierChange
 from app.domain.loyalty.tiers import Standing
@@ -81,7 +81,7 @@ class _Book:
     account: Account
     standing: Standing | None
     entries: list[Entry] = field(default_factory=list)
-    in_period: dict[str, int] = field(default_factory=dict)
+    given: dict[str, dict[date, int]] = field(default_factory=dict)
     explains: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     rule_points: dict[tuple[str, date], int] = field(default_factory=dict)
 
@@ -95,7 +95,9 @@ class _Book:
             return
         version, programme = published.version, rules.programme
         tier = version.tier_rules.tiers[0].code if self.standing is None else self.standing.tier
-        member = Member(tier, self.segments, in_period=self.in_period)
+        day = occasion.at.astimezone(programme.zone).date()
+        so_far = in_period(version.rules_for(occasion.event), self.given, day)
+        member = Member(tier, self.segments, in_period=so_far)
         found = evaluate_occasion(version, programme, occasion.event, occasion.at, member)
         if found.reason == "programme_closed":
             return
@@ -104,10 +106,10 @@ class _Book:
         self.entries += decision.entries
         self.explains[key] = explained(found, published.number, tier)
         self.standing = standing_after(self.loaded, self.entries, rules, now)
-        day = occasion.at.astimezone(programme.zone).date()
         for rule, points in found.by_rule.items():
-            if rule in self.in_period:
-                self.in_period[rule] += points
+            if rule in so_far:
+                days = self.given.setdefault(rule, {})
+                days[day] = days.get(day, 0) + points
                 self.rule_points[rule, day] = self.rule_points.get((rule, day), 0) + points
 
     def change(self, rules: Rules, now: datetime) -> Change:
@@ -162,7 +164,7 @@ async def _opened(
             segments.get(one.customer_id, frozenset()),
             one.account,
             one.standing,
-            in_period=dict.fromkeys(caps, 0) | dict(one.in_period),
+            given={rule: dict(days) for rule, days in one.given.items()},
         )
         for one in (in_its_time(one, rules) for one in loaded.values())
     }

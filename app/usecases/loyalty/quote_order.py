@@ -15,7 +15,7 @@ from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.explain import Quote, quoted
 from app.domain.loyalty.purchases import Purchase
 from app.domain.loyalty.rewards import Buyer, Reward
-from app.domain.loyalty.rules import cap_windows
+from app.domain.loyalty.rules import cap_windows, in_period
 from app.domain.loyalty.versions import Version, in_force
 from app.storage import customers
 from app.storage.loyalty import accounts, redemptions, rewards
@@ -59,8 +59,9 @@ async def quote_order(
     found = in_force(rules.published, purchase.occurred_at)
     version = None if found is None else found.version
     code, zone = rules.program.code, rules.programme.zone
-    caps = {} if version is None else cap_windows(version.rules, purchase.occurred_at.astimezone(zone).date())
-    wanted = Wanted(identity.customer_id, code, caps=caps)
+    capped = () if version is None else version.rules
+    day = purchase.occurred_at.astimezone(zone).date()
+    wanted = Wanted(identity.customer_id, code, caps=cap_windows(capped, day))
     loaded = (await accounts.load(connection, [wanted], now)).get((identity.customer_id, code))
     if loaded is None:
         raise program_not_found()
@@ -72,7 +73,7 @@ async def quote_order(
         tier=buyer.tier,
         segments=segments_of(customer.profile.tags),
         is_first_purchase=customer.stage == PROSPECT,
-        in_period=loaded.in_period,
+        in_period=in_period(capped, loaded.given, day),
     )
     offered = await _offered(connection, loaded, buyer, now)
     quote = quoted(version, rules.programme, purchase, member, rewards=offered, at=now)

@@ -12,7 +12,7 @@ from app.domain.customers import segments_of
 from app.domain.loyalty.periods import window_start
 from app.domain.loyalty.purchases import Purchase, posted
 from app.domain.loyalty.simulation import Bought, Buyer, Simulation, Trial
-from app.domain.loyalty.versions import Programme, Version, version_of
+from app.domain.loyalty.versions import Programme, version_of
 from app.storage import states
 from app.storage.database import Database
 from app.storage.loyalty import purchase_log
@@ -74,7 +74,10 @@ async def simulate_version(database: Database, question: Question, now: datetime
             until=now,
             against=rules.published if question.against == "in_force" else None,
         )
-        asking = _Asking(connection, question, rules.programme, version, since, now)
+        # The longest there is: what is compared may look back further than the draft.
+        compared = (version, *(one.version for one in rules.published))
+        longest = max(one.tier_rules.window_months for one in compared)
+        asking = _Asking(connection, question, rules.programme, since, now, longest)
         is_complete, after = True, FIRST_ID
         while is_complete:
             page = [one for one, _ in await states.living_after(connection, after, PAGE)]
@@ -90,9 +93,9 @@ class _Asking(NamedTuple):
     connection: asyncpg.Connection
     question: Question
     programme: Programme
-    version: Version
     since: datetime
     until: datetime
+    window_months: int
 
 
 async def _take(trial: Trial, asking: _Asking, page: Sequence[UUID], deadline: float) -> bool:
@@ -102,7 +105,7 @@ async def _take(trial: Trial, asking: _Asking, page: Sequence[UUID], deadline: f
     active = [one for one in page if known[one].first_purchase_at is not None]
     if not active:
         return asyncio.get_running_loop().time() < deadline
-    window = window_start(asking.since, asking.version.tier_rules.window_months, asking.programme.zone)
+    window = window_start(asking.since, asking.window_months, asking.programme.zone)
     earlier = await purchase_log.qualified(connection, active, code, window, asking.since)
     whole = True
     async for rows, is_all in purchase_log.money_of(

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from tests.api.conftest import Service
 from tests.api.loyalty.conftest import CLUB, RULES, publish
@@ -127,6 +128,27 @@ async def test_caps_hold_within_one_group_too(admin: httpx.AsyncClient) -> None:
     batch = [bought(f"p-{number}", 10_000) for number in range(3)]
     await admin.post(f"{POSTS}/batch", json={"touchpoints": batch})
     assert await entries(admin) == [("earn", 100), ("earn", 50), ("earn", 0)]
+
+
+@pytest.mark.usefixtures("club")
+@pytest.mark.parametrize("beside", [(), (refunded("r", 100),)])
+async def test_a_period_is_as_long_as_the_version_in_force_says(
+    admin: httpx.AsyncClient, service: Service, beside: tuple[dict[str, Any], ...]
+) -> None:
+    def capped(days: int) -> list[dict[str, Any]]:
+        caps = {"per_period": 150, "period_days": days}
+        return [{"code": "base", "points": 1, "per_amount_minor": 100, "caps": caps}]
+
+    await publish(admin, earning_rules=capped(30))
+    await posted(admin, bought("p", 10_000, order_id="A-1"))
+    async with service.app.state.database.transaction() as session:
+        await session.execute(text("UPDATE loyalty_rule_points SET day = day - 10"))
+    # What was given ten days ago is in a period of 30 days, and in none of 7.
+    for days, earns in ((7, 100), (30, 0)):
+        await publish(admin, earning_rules=capped(days))
+        batch = [bought(f"q-{days}", 10_000), *({**one, "id": f"r-{days}"} for one in beside)]
+        await admin.post(f"{POSTS}/batch", json={"touchpoints": batch})
+        assert [points for kind, points in await entries(admin) if kind == "earn"][-1] == earns
 
 
 @pytest.mark.usefixtures("club")

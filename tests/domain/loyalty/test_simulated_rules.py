@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.domain.loyalty.simulation import Bought, Buyer, Moved, Simulation, Trial
+from app.domain.loyalty.versions import Published
 from tests.domain.loyalty.programmes import AT, BASE, BERLIN, CLUB, purchase
 from tests.domain.loyalty.test_simulation import DAY, bought, draft, tried
 
@@ -80,6 +81,29 @@ def test_the_period_of_a_cap_is_of_local_days_as_when_purchases_earn(earlier: da
     ]
     told = of_one(*map(Bought, log), earning_rules=[rule])
     assert told.points_drafted == 15 + left
+
+
+def test_against_versions_in_turn_each_looks_back_as_far_as_it_says() -> None:
+    def rules(cap_days: int, months: int) -> dict[str, Any]:
+        rule = {**BASE, "caps": {"per_period": 150, "period_days": cap_days}}
+        return {**SILVER, "earning_rules": [rule], "tier_window_months": months}
+
+    # The second version asks for a day and a month; the third, of its old period and window, finds all there still.
+    versions = [
+        Published(number, draft(number, **rules(*said)), since)
+        for number, (said, since) in enumerate(
+            [
+                ((60, 12), datetime.min.replace(tzinfo=AT.tzinfo)),
+                ((1, 1), AT + 35 * DAY),
+                ((60, 12), AT + 40 * DAY),
+            ]
+        )
+    ]
+    trial = Trial(draft(1), CLUB, since=AT, until=AT + 90 * DAY, against=versions)
+    trial.take(Buyer("ada"), [bought(0, 9_000), bought(36, 1_000), bought(41, 9_000)])
+    told = trial.told()
+    # 90, then 10 of a day's 150, then the 50 that 60 days have left; with 150 in twelve months that is silver.
+    assert (told.points_before, told.tiers_before) == (150, {"silver": 1})
 
 
 @pytest.mark.parametrize("until, owed", [(-1, {"2026-06": 10}), (0, {}), (1, {})])

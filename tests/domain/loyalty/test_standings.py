@@ -9,7 +9,7 @@ from app.domain.loyalty.account import Entry, Hold
 from app.domain.loyalty.balances import available_and_pending
 from app.domain.loyalty.clock import tier_is_due
 from app.domain.loyalty.rewards import Redeemed, not_redeemed
-from app.domain.loyalty.rules import Caps, Rule, cap_windows
+from app.domain.loyalty.rules import Caps, Rule, cap_windows, in_period
 from app.domain.loyalty.tiers import Change, Standing, climbed, counted, joined
 from app.domain.loyalty.versions import Tier, TierRules, Version
 from tests.domain.loyalty.ledgers import START, Ledger, day
@@ -136,6 +136,19 @@ def test_a_cap_counts_from_as_many_days_ago_as_its_longest_rule_says() -> None:
         [rule("a", 1), rule("b", 30), rule("a", 7), rule("a", 3), rule("c", None)], date(2026, 5, 31)
     )
     assert windows == {"a": date(2026, 5, 25), "b": date(2026, 5, 2)}
+
+
+def test_what_a_rule_gave_in_its_period_is_counted_from_its_first_day_on() -> None:
+    day = date(2026, 5, 31)
+    given = {"a": {date(2026, 5, 24): 1, date(2026, 5, 25): 2, day: 4}, "b": {day: 8}}
+    week, fortnight = (Rule("a", caps=Caps(per_period=10, period_days=days)) for days in (7, 14))
+    assert in_period([week], given, day) == {"a": 6}
+    assert in_period([fortnight], given, day) == {"a": 7}
+    assert in_period([week, Rule("c", caps=Caps(per_period=10, period_days=1))], given, day) == {
+        "a": 6,
+        "c": 0,
+    }
+    assert in_period([Rule("a")], given, day) == {}
 
 
 def test_a_capture_that_gave_nothing_says_what_came_back() -> None:

@@ -14,7 +14,7 @@ from app.domain.loyalty.conditions import Member
 from app.domain.loyalty.crediting import earned
 from app.domain.loyalty.earning import Evaluated, earning_of, evaluate_occasion, occasion_key
 from app.domain.loyalty.explain import explained
-from app.domain.loyalty.rules import Event, cap_windows
+from app.domain.loyalty.rules import Event, cap_windows, in_period
 from app.domain.loyalty.versions import Version, in_force
 from app.storage.loyalty import accounts
 from app.storage.loyalty.accounts import Loaded, Wanted
@@ -63,12 +63,13 @@ async def reward(
     rules, loaded = await _opened(connection, one, both, known, now)
     at = one.at
     found = in_force(rules.published, at)
+    today = now.astimezone(rules.programme.zone).date()
     changes, points = [], []
     for side in both:
         before = loaded[side.customer_id]
         version = version_at(rules, at)
         tier = before.standing.tier if before.standing else version.tier_rules.tiers[0].code
-        member = Member(tier=tier, in_period=before.in_period)
+        member = Member(tier=tier, in_period=in_period(version.rules_for(side.event), before.given, today))
         would = evaluate_occasion(version, rules.programme, side.event, at, member)
         key = _key(one, side, rules)
         decision = earned(before.account, earning_of(would, key, at, version, rules.programme), now)
