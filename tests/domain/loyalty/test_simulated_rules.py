@@ -83,6 +83,14 @@ def test_the_period_of_a_cap_is_of_local_days_as_when_purchases_earn(earlier: da
     assert told.points_drafted == 15 + left
 
 
+def test_all_purchases_of_a_day_count_towards_its_cap() -> None:
+    rule = {**BASE, "caps": {"per_period": 20, "period_days": 1}}
+    log = [
+        Bought(purchase(1_500, key=str(hour), occurred_at=AT + timedelta(hours=hour))) for hour in range(3)
+    ]
+    assert of_one(*log, earning_rules=[rule]).points_drafted == 15 + 5
+
+
 def test_against_versions_in_turn_each_looks_back_as_far_as_it_says() -> None:
     def rules(cap_days: int, months: int) -> dict[str, Any]:
         rule = {**BASE, "caps": {"per_period": 150, "period_days": cap_days}}
