@@ -35,7 +35,7 @@ from app.domain.loyalty.orders import (
     worth_of,
 )
 from app.domain.loyalty.purchases import Purchase, currency_factor, posted
-from app.domain.loyalty.rules import in_period
+from app.domain.loyalty.rules import Given, in_period
 from app.domain.loyalty.tiers import Change, Standing, counted
 from app.domain.loyalty.versions import Programme, Published, Version, in_force
 from app.domain.touchpoints import Touchpoint
@@ -74,14 +74,14 @@ class NewMoney(NamedTuple):
 
 @dataclass(slots=True)
 class Draft:
-    """One account and what became of it. `given`: points of each capped rule by local day."""
+    """One account and what became of it. `given`: what capped rules gave before, `rule_points` since."""
 
     programme: Programme
     published: Sequence[Published]
     account: Account
     standing: Standing | None
     qualifying: int
-    given: dict[str, dict[date, int]]
+    given: Given
     entries: list[Entry] = field(default_factory=list)
     explains: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     rule_points: dict[tuple[str, date], int] = field(default_factory=dict)
@@ -254,7 +254,8 @@ class Passbook:
             )
         tier = draft.tier(version)
         today = done.at.astimezone(draft.programme.zone).date()
-        member = Member(tier, self.segments, is_first, in_period(version.rules, draft.given, today))
+        so_far = in_period(version.rules, today, draft.given, draft.rule_points)
+        member = Member(tier, self.segments, is_first, so_far)
         evaluated = (
             nothing("no_programme") if found is None else evaluate(version, draft.programme, purchase, member)
         )
@@ -274,8 +275,6 @@ class Passbook:
             if given:
                 key = (rule.code, today)
                 draft.rule_points[key] = draft.rule_points.get(key, 0) + given
-                days = draft.given.setdefault(rule.code, {})
-                days[today] = days.get(today, 0) + given
 
     def _claw(self, key: str, name: str, amount: int | None, at: datetime, done: "_Done") -> None:
         """Take back by what was recorded, in every account that has recorded it."""

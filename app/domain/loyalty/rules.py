@@ -13,8 +13,8 @@ from app.domain.problems import refused
 Event = Literal["purchase", "signup", "birthday", "review", "referral", "referred"]
 CapMode = Literal["cap", "reject"]
 
-Given: TypeAlias = Mapping[str, Mapping[date, int]]
-"""The points that each rule gave, by local day."""
+Given: TypeAlias = Mapping[tuple[str, date], int]
+"""The points that rules gave, by rule and local day."""
 
 EVENTS: Final[tuple[Event, ...]] = get_args(Event)
 ONE: Final = Fraction(1)
@@ -96,13 +96,15 @@ def cap_windows(rules: Iterable[Rule], day: date) -> dict[str, date]:
     return windows
 
 
-def in_period(rules: Iterable[Rule], given: Given, day: date) -> dict[str, int]:
+def in_period(rules: Iterable[Rule], day: date, *given: Given) -> dict[str, int]:
     """The points that each rule with a period gave in the one that ends with a local day.
 
     By these rules: another version with another period may have asked for more days.
     """
     return {
-        code: sum(points for on, points in given.get(code, {}).items() if on >= since)
+        code: sum(
+            points for each in given for (rule, on), points in each.items() if rule == code and on >= since
+        )
         for code, since in cap_windows(rules, day).items()
     }
 

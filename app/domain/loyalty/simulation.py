@@ -85,7 +85,7 @@ class _Run:
     standing: Standing | None = None
     points: int = 0
     qualified: list[tuple[datetime, int]] = field(default_factory=list)
-    given: dict[str, dict[date, int]] = field(default_factory=dict)
+    given: dict[tuple[str, date], int] = field(default_factory=dict)
     live: list[tuple[datetime | None, int]] = field(default_factory=list)
 
     def buy(self, one: Bought, segments: frozenset[str]) -> None:
@@ -97,14 +97,13 @@ class _Run:
         version, programme = found.version, self.programme
         standing = self.standing or self._risen(joined(at, version.tier_rules, programme.zone), version, at)
         today = at.astimezone(programme.zone).date()
-        so_far = in_period(version.rules, self.given, today)
+        so_far = in_period(version.rules, today, self.given)
         member = Member(standing.tier, segments, one.is_first_purchase, so_far)
         would = evaluate(version, programme, one.purchase, member)
         kept = would.points - _share(would.points, one.refunded_minor, paid)
         self.points += kept
         for rule, points in would.by_rule.items():
-            days = self.given.setdefault(rule, {})
-            days[today] = days.get(today, 0) + points
+            self.given[rule, today] = self.given.get((rule, today), 0) + points
         self.qualified.append((at, would.qualifying - _share(would.qualifying, one.refunded_minor, paid)))
         self.standing = self._risen(standing, version, at)
         if kept:

@@ -18,6 +18,7 @@ from app.storage.loyalty.referrals import StoredReferral
 from app.storage.loyalty.rows import (
     ADJUSTED,
     EARN,
+    GIVEN,
     HOLD,
     LOT,
     SPEND,
@@ -173,12 +174,9 @@ def _statement(*, whole: bool, spends: bool, adjustments: bool, tiers: bool, cap
 ) AS qualifying""")  # noqa: S608 - this module's constants
     if caps:
         columns.append(f"""(
-  SELECT json_object_agg(given.rule, given.days)::text FROM (
-    SELECT x.rule, json_object_agg(x.day, x.points) AS days
-    FROM json_each_text(w.caps) AS cap (rule, since)
-    JOIN loyalty_rule_points x ON x.rule = cap.rule AND x.day >= cap.since::date
-    WHERE {_OWN} GROUP BY x.rule
-  ) AS given
+  SELECT json_agg({GIVEN})::text FROM json_each_text(w.caps) AS cap (rule, since)
+  JOIN loyalty_rule_points x ON x.rule = cap.rule AND x.day >= cap.since::date
+  WHERE {_OWN}
 ) AS given""")  # noqa: S608 - this module's constants
     if people:
         # Of friends who have no account yet too.
@@ -247,7 +245,7 @@ def _loaded(row: asyncpg.Record, now: datetime) -> Loaded:
         revision=row["revision"],
         rules_revision=row["rules_revision"],
         qualifying=row.get("qualifying") or 0,
-        given=given_of(_parts(row.get("given"), {})),
+        given=given_of(_parts(row.get("given"), ())),
         referrals=[referrals.open_of_row(one) for one in _list(row.get("referrals"))],
         owner=Owner(row["identity_revision"], row["merged_into"], row["erased_at"], row["version"]),
     )

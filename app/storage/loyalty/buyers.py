@@ -17,7 +17,18 @@ from app.domain.loyalty.account import BEGINNING, Account, opened
 from app.domain.loyalty.tiers import Standing
 from app.storage.loyalty import referrals
 from app.storage.loyalty.accounts import Loaded, Owner
-from app.storage.loyalty.rows import EARN, HOLD, LOT, earn_of, given_of, hold_of, lot_of, micros, time_of
+from app.storage.loyalty.rows import (
+    EARN,
+    GIVEN,
+    HOLD,
+    LOT,
+    earn_of,
+    given_of,
+    hold_of,
+    lot_of,
+    micros,
+    time_of,
+)
 from app.storage.states import StateRow
 
 
@@ -49,11 +60,11 @@ _FACE: Final = ", ".join(
         "a.ruled_by, a.revision",
     )
 )
-_GIVEN: Final = f"""(SELECT json_object_agg(given.rule, given.days) FROM (
-    SELECT x.rule, json_object_agg(x.day, x.points) AS days FROM json_each_text({_CAPS}) AS cap (rule, since)
+_GIVEN: Final = f"""(
+    SELECT json_agg({GIVEN}) FROM json_each_text({_CAPS}) AS cap (rule, since)
     JOIN loyalty_rule_points x ON x.rule = cap.rule AND x.day >= cap.since::date
-    WHERE {_OWN} GROUP BY x.rule
-  ) AS given)"""  # noqa: S608 - this module's constants
+    WHERE {_OWN}
+  )"""  # noqa: S608 - this module's constants
 # Everything is found by its customer alone (OFFSET 0): plans are made while these tables are young, and kept, and then
 # an index that begins with the programme looks as good as any.
 _ACCOUNTS: Final = f"""
@@ -145,7 +156,7 @@ def _loaded(buyers: Buyers, told: Told, rules_revision: int, owner: StateRow) ->
         revision=revision,
         rules_revision=rules_revision,
         qualifying=face[19] or 0,
-        given=given_of(face[20] or {}),
+        given=given_of(face[20] or ()),
         owner=Owner(owner.identity_revision, owner.merged_into, owner.erased_at, owner.version),
         referrals=told.referrals.get(owner.customer_id, ()),
     )

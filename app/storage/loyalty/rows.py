@@ -3,7 +3,7 @@
 Times come as microseconds since 1970, which are exact and quick to read; they go as RFC 3339.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -237,14 +237,15 @@ def terms_of(row: Row) -> tuple[object, ...]:
     return tuple(time_of(one[_TIME]) if isinstance(one, dict) else one for one in row)
 
 
-# --- rules ---------------------------------------------------------------------------------------------------------
+# --- rules -----------------------------------------------------------------------------------------------------------
 
 
-def given_of(rows: Mapping[str, Mapping[str, int]]) -> Given:
-    """What each rule gave by local day, from a JSON object of objects."""
-    return {
-        rule: {date.fromisoformat(day): points for day, points in days.items()} for rule, days in rows.items()
-    }
+GIVEN: Final = "json_build_array(x.rule, x.day, x.points)"
+
+
+def given_of(rows: Sequence[Row]) -> Given:
+    """What rules gave by local day, from a list of `GIVEN`."""
+    return {(rule, date.fromisoformat(day)): points for rule, day, points in rows}
 
 
 # --- entries ---------------------------------------------------------------------------------------------------------

@@ -315,7 +315,7 @@ def _books(
             one.account,
             one.standing,
             one.qualifying,
-            {rule: dict(days) for rule, days in one.given.items()},
+            one.given,
         )
     return books
 

@@ -81,7 +81,6 @@ class _Book:
     account: Account
     standing: Standing | None
     entries: list[Entry] = field(default_factory=list)
-    given: dict[str, dict[date, int]] = field(default_factory=dict)
     explains: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     rule_points: dict[tuple[str, date], int] = field(default_factory=dict)
 
@@ -96,7 +95,7 @@ class _Book:
         version, programme = published.version, rules.programme
         tier = version.tier_rules.tiers[0].code if self.standing is None else self.standing.tier
         day = occasion.at.astimezone(programme.zone).date()
-        so_far = in_period(version.rules_for(occasion.event), self.given, day)
+        so_far = in_period(version.rules_for(occasion.event), day, self.loaded.given, self.rule_points)
         member = Member(tier, self.segments, in_period=so_far)
         found = evaluate_occasion(version, programme, occasion.event, occasion.at, member)
         if found.reason == "programme_closed":
@@ -108,8 +107,6 @@ class _Book:
         self.standing = standing_after(self.loaded, self.entries, rules, now)
         for rule, points in found.by_rule.items():
             if rule in so_far:
-                days = self.given.setdefault(rule, {})
-                days[day] = days.get(day, 0) + points
                 self.rule_points[rule, day] = self.rule_points.get((rule, day), 0) + points
 
     def change(self, rules: Rules, now: datetime) -> Change:
@@ -164,7 +161,6 @@ async def _opened(
             segments.get(one.customer_id, frozenset()),
             one.account,
             one.standing,
-            given={rule: dict(days) for rule, days in one.given.items()},
         )
         for one in (in_its_time(one, rules) for one in loaded.values())
     }

@@ -73,7 +73,7 @@ async def quote_order(
         tier=buyer.tier,
         segments=segments_of(customer.profile.tags),
         is_first_purchase=customer.stage == PROSPECT,
-        in_period=in_period(capped, loaded.given, day),
+        in_period=in_period(capped, day, loaded.given),
     )
     offered = await _offered(connection, loaded, buyer, now)
     quote = quoted(version, rules.programme, purchase, member, rewards=offered, at=now)

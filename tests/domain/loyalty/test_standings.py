@@ -140,15 +140,16 @@ def test_a_cap_counts_from_as_many_days_ago_as_its_longest_rule_says() -> None:
 
 def test_what_a_rule_gave_in_its_period_is_counted_from_its_first_day_on() -> None:
     day = date(2026, 5, 31)
-    given = {"a": {date(2026, 5, 24): 1, date(2026, 5, 25): 2, day: 4}, "b": {day: 8}}
+    given = {("a", date(2026, 5, 24)): 1, ("a", date(2026, 5, 25)): 2, ("b", day): 8}
+    since = {("a", day): 4}
     week, fortnight = (Rule("a", caps=Caps(per_period=10, period_days=days)) for days in (7, 14))
-    assert in_period([week], given, day) == {"a": 6}
-    assert in_period([fortnight], given, day) == {"a": 7}
-    assert in_period([week, Rule("c", caps=Caps(per_period=10, period_days=1))], given, day) == {
+    assert in_period([week], day, given, since) == {"a": 6}
+    assert in_period([fortnight], day, given, since) == {"a": 7}
+    assert in_period([week, Rule("c", caps=Caps(per_period=10, period_days=1))], day, given, since) == {
         "a": 6,
         "c": 0,
     }
-    assert in_period([Rule("a")], given, day) == {}
+    assert in_period([Rule("a")], day, given) == {}
 
 
 def test_a_capture_that_gave_nothing_says_what_came_back() -> None:

@@ -186,7 +186,7 @@ async def test_many_accounts_are_loaded_and_saved_at_once(connection: asyncpg.Co
         key = change.before.customer_id, change.before.program
         assert again[key].account.lots == change.account.lots
         assert again[key].qualifying == 100 * number
-        assert again[key].given == {"base": {date(2026, 3, 1): number}}
+        assert again[key].given == {("base", date(2026, 3, 1)): number}
         assert await entries.explanation(connection, *key, "o:1") == {"points": number}
 
 

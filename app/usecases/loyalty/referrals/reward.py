@@ -69,7 +69,7 @@ async def reward(
         before = loaded[side.customer_id]
         version = version_at(rules, at)
         tier = before.standing.tier if before.standing else version.tier_rules.tiers[0].code
-        member = Member(tier=tier, in_period=in_period(version.rules_for(side.event), before.given, today))
+        member = Member(tier=tier, in_period=in_period(version.rules_for(side.event), today, before.given))
         would = evaluate_occasion(version, rules.programme, side.event, at, member)
         key = _key(one, side, rules)
         decision = earned(before.account, earning_of(would, key, at, version, rules.programme), now)
